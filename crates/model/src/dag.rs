@@ -1,0 +1,668 @@
+//! The parsed form of a DAG, the same from Python and from YAML.
+//!
+//! Durations are whole milliseconds, times are UTC, maps are ordered: equal files give equal bytes, and [`DagSpec::version_hash`] is a
+//! hash of those bytes.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use crate::ids::{DagId, TaskId};
+
+/// When a DAG runs by itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Schedule {
+    /// Never: only when somebody triggers it.
+    None,
+    /// Once, at the start date.
+    Once,
+    /// A new run as soon as the last one has ended.
+    Continuous,
+    /// At the times of one or more cron expressions of five fields, or presets such as `@daily`, in the DAG's time zone.
+    Cron {
+        /// The expressions; more than one only for a timetable that asks for it.
+        expressions: Vec<String>,
+        /// Set by a timetable that says so itself; otherwise [`Semantics`] decides. True: a run covers the interval before its fire time.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        data_intervals: Option<bool>,
+    },
+    /// Every so many milliseconds, counted from the start date.
+    Delta {
+        /// The distance between two runs.
+        every_ms: u64,
+        /// As for [`Schedule::Cron`].
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        data_intervals: Option<bool>,
+    },
+}
+
+/// Which Airflow a file was written for: they mean different days by the same schedule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum Semantics {
+    /// Airflow 2: a run covers the interval that has just ended, `ds` is its start, and catchup is on unless the file says otherwise.
+    #[serde(rename = "2")]
+    Airflow2,
+    /// Airflow 3: a run is for its fire time, `ds` is that day, and catchup is off unless the file says otherwise.
+    #[serde(rename = "3")]
+    Airflow3,
+}
+
+impl Semantics {
+    /// The major version as people write it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Airflow2 => "2",
+            Self::Airflow3 => "3",
+        }
+    }
+    /// Whether a cron or delta schedule makes runs for intervals.
+    pub const fn data_intervals(self) -> bool {
+        matches!(self, Self::Airflow2)
+    }
+    /// Whether missed runs are made up when the file does not say.
+    pub const fn catchup(self) -> bool {
+        matches!(self, Self::Airflow2)
+    }
+}
+
+impl std::str::FromStr for Semantics {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "2" => Ok(Self::Airflow2),
+            "3" => Ok(Self::Airflow3),
+            other => Err(format!("{other:?} is not 2 or 3")),
+        }
+    }
+}
+
+/// What must be true of the upstreams before a task runs. Airflow's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the words are the documentation; the planner's `trigger_rule` module defines each")]
+pub enum TriggerRule {
+    #[default]
+    AllSuccess,
+    AllFailed,
+    AllDone,
+    AllDoneMinOneSuccess,
+    AllDoneSetupSuccess,
+    AllSkipped,
+    OneSuccess,
+    OneFailed,
+    OneDone,
+    NoneFailed,
+    NoneFailedMinOneSuccess,
+    NoneSkipped,
+    Always,
+}
+
+impl TriggerRule {
+    /// Airflow's word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::AllSuccess => "all_success",
+            Self::AllFailed => "all_failed",
+            Self::AllDone => "all_done",
+            Self::AllDoneMinOneSuccess => "all_done_min_one_success",
+            Self::AllDoneSetupSuccess => "all_done_setup_success",
+            Self::AllSkipped => "all_skipped",
+            Self::OneSuccess => "one_success",
+            Self::OneFailed => "one_failed",
+            Self::OneDone => "one_done",
+            Self::NoneFailed => "none_failed",
+            Self::NoneFailedMinOneSuccess => "none_failed_min_one_success",
+            Self::NoneSkipped => "none_skipped",
+            Self::Always => "always",
+        }
+    }
+}
+
+/// How the weights of a DAG's tasks make a priority.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum WeightRule {
+    /// Own weight and that of every task after it: what holds up most goes first.
+    #[default]
+    Downstream,
+    /// Own weight and that of every task before it: what is nearly done goes first.
+    Upstream,
+    /// Own weight.
+    Absolute,
+}
+
+impl WeightRule {
+    /// Airflow's word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Downstream => "downstream",
+            Self::Upstream => "upstream",
+            Self::Absolute => "absolute",
+        }
+    }
+}
+
+/// One parameter of a DAG or a task.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Param {
+    /// The default.
+    #[serde(default)]
+    pub value: Value,
+    /// A JSON Schema that a given value must meet; empty: anything goes.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub schema: BTreeMap<String, Value>,
+    /// For people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+}
+
+/// A variable of a container's environment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EnvVar {
+    /// Its name.
+    pub name: String,
+    /// Its value, rendered as a template.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
+    /// A Kubernetes `valueFrom`, kept as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value_from: Option<Value>,
+}
+
+/// What becomes of a pod after its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "Airflow's words, each a sentence")]
+pub enum OnFinishAction {
+    #[default]
+    DeletePod,
+    KeepPod,
+    DeleteSucceededPod,
+    DeleteActivePod,
+}
+
+/// What a task does.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum TaskKind {
+    /// Nothing: a knot in the graph. It ends as soon as its trigger rule is met.
+    Empty,
+    /// A command line for bash.
+    Bash {
+        /// The script, rendered as a template.
+        bash_command: String,
+        /// Its environment, values rendered as templates. Absent: the worker's own.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        env: Option<BTreeMap<String, String>>,
+        /// Whether `env` is added to the worker's own instead of standing alone.
+        #[serde(default)]
+        append_env: bool,
+        /// Where it runs, rendered as a template. Absent: a fresh folder.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cwd: Option<String>,
+        /// Exit codes that mean *skipped*.
+        #[serde(default = "skip_99")]
+        skip_on_exit_code: Vec<i32>,
+    },
+    /// A container of its own.
+    Pod(Box<PodTask>),
+}
+
+fn skip_99() -> Vec<i32> {
+    vec![99]
+}
+
+/// The arguments of a KubernetesPodOperator, in its own words. Everything that is text is rendered as a template where Airflow does so.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct PodTask {
+    /// The container image.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+    /// Base of the pod's name. Absent: the task id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Where it runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// The container's entrypoint. Empty: the image's.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub cmds: Vec<String>,
+    /// The entrypoint's arguments. Empty: the image's.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub arguments: Vec<String>,
+    /// Its environment.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub env_vars: Vec<EnvVar>,
+    /// Labels in addition to the automatic ones.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// Annotations.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
+    /// A Kubernetes `ResourceRequirements`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub container_resources: Option<Value>,
+    /// What becomes of the pod after its end.
+    pub on_finish_action: OnFinishAction,
+    /// Whether `/airflow/xcom/return.json` is read at the end.
+    pub do_xcom_push: bool,
+    /// Exit codes that mean *skipped*.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub skip_on_exit_code: Vec<i32>,
+    /// Every other argument that the pod is made of (`volumes`, `affinity`, `tolerations`, …), Kubernetes objects in camelCase.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub rest: BTreeMap<String, Value>,
+}
+
+/// One task.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TaskSpec {
+    /// Its id, unique in the DAG.
+    pub task_id: TaskId,
+    /// For people; absent: the id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub display_name: Option<String>,
+    /// What it does.
+    pub run: TaskKind,
+    /// The class that the author wrote (`BashOperator`), for people and for the API.
+    #[serde(default)]
+    pub operator: String,
+    /// Where that class was imported from.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub operator_module: String,
+    /// Who answers for it.
+    #[serde(default = "default_owner")]
+    pub owner: String,
+    /// Ids of the tasks right before it, sorted.
+    #[serde(default)]
+    pub upstream: Vec<TaskId>,
+    /// What must be true of them.
+    #[serde(default)]
+    pub trigger_rule: TriggerRule,
+    /// Wait for the same task of the run before.
+    #[serde(default)]
+    pub depends_on_past: bool,
+    /// Wait, too, for the tasks right after it in the run before. Implies `depends_on_past`.
+    #[serde(default)]
+    pub wait_for_downstream: bool,
+    /// How often a failure of the user's code is tried again.
+    #[serde(default)]
+    pub retries: u32,
+    /// How long after a failure, in milliseconds.
+    #[serde(default = "default_retry_delay")]
+    pub retry_delay_ms: u64,
+    /// What the delay is multiplied with at each further retry, in thousandths; 0: it stays the same.
+    #[serde(default)]
+    pub retry_exponential_backoff_milli: u32,
+    /// The most that the delay may grow to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_retry_delay_ms: Option<u64>,
+    /// How long one attempt may take.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub execution_timeout_ms: Option<u64>,
+    /// The pool whose slots it takes.
+    #[serde(default = "default_pool")]
+    pub pool: String,
+    /// How many.
+    #[serde(default = "one")]
+    pub pool_slots: u32,
+    /// The queue that workers take it from.
+    #[serde(default = "default_queue")]
+    pub queue: String,
+    /// Its own weight.
+    #[serde(default = "one_i32")]
+    pub priority_weight: i32,
+    /// How weights make its priority.
+    #[serde(default)]
+    pub weight_rule: WeightRule,
+    /// At most so many of its instances at once, over all runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_active_tis_per_dag: Option<u32>,
+    /// Its own start date, where it differs from the DAG's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_date: Option<DateTime<Utc>>,
+    /// Its own end date.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end_date: Option<DateTime<Utc>>,
+    /// Parameters in addition to the DAG's.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub params: BTreeMap<String, Param>,
+    /// Markdown for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub doc_md: Option<String>,
+    /// Names of the arguments that are templates, for the API.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub template_fields: Vec<String>,
+}
+
+fn default_owner() -> String {
+    "airflow".to_owned()
+}
+fn default_retry_delay() -> u64 {
+    300_000
+}
+fn default_pool() -> String {
+    "default_pool".to_owned()
+}
+fn default_queue() -> String {
+    "default".to_owned()
+}
+fn one() -> u32 {
+    1
+}
+fn one_i32() -> i32 {
+    1
+}
+
+impl TaskSpec {
+    /// A task with every default, as the front ends start from.
+    pub fn new(task_id: TaskId, run: TaskKind) -> Self {
+        Self {
+            task_id,
+            display_name: None,
+            run,
+            operator: String::new(),
+            operator_module: String::new(),
+            owner: default_owner(),
+            upstream: Vec::new(),
+            trigger_rule: TriggerRule::default(),
+            depends_on_past: false,
+            wait_for_downstream: false,
+            retries: 0,
+            retry_delay_ms: default_retry_delay(),
+            retry_exponential_backoff_milli: 0,
+            max_retry_delay_ms: None,
+            execution_timeout_ms: None,
+            pool: default_pool(),
+            pool_slots: 1,
+            queue: default_queue(),
+            priority_weight: 1,
+            weight_rule: WeightRule::default(),
+            max_active_tis_per_dag: None,
+            start_date: None,
+            end_date: None,
+            params: BTreeMap::new(),
+            doc_md: None,
+            template_fields: Vec::new(),
+        }
+    }
+
+    /// Whether it waits for the run before in any way.
+    pub fn waits_for_past(&self) -> bool {
+        self.depends_on_past || self.wait_for_downstream
+    }
+}
+
+/// One DAG, parsed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DagSpec {
+    /// Its id.
+    pub dag_id: DagId,
+    /// For people; absent: the id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub display_name: Option<String>,
+    /// One line for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// Markdown for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub doc_md: Option<String>,
+    /// Sorted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
+    /// Owner to link.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub owner_links: BTreeMap<String, String>,
+    /// When it runs by itself.
+    pub schedule: Schedule,
+    /// IANA name of the zone of cron times; `UTC` unless the file says otherwise.
+    #[serde(default = "utc")]
+    pub timezone: String,
+    /// No run before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_date: Option<DateTime<Utc>>,
+    /// No run after it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end_date: Option<DateTime<Utc>>,
+    /// Whether missed runs are made up; absent: as [`Semantics::catchup`] says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub catchup: Option<bool>,
+    /// Set by the file; absent: the installation's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub semantics: Option<Semantics>,
+    /// At most so many runs at once; absent: the installation's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_active_runs: Option<u32>,
+    /// At most so many tasks of one run at once; absent: the installation's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_active_tasks: Option<u32>,
+    /// Pause after so many failed runs in a row; 0: never.
+    #[serde(default)]
+    pub max_consecutive_failed_dag_runs: u32,
+    /// How long a run may take.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dagrun_timeout_ms: Option<u64>,
+    /// Whether it starts out paused; absent: the installation's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub is_paused_upon_creation: Option<bool>,
+    /// Its parameters.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub params: BTreeMap<String, Param>,
+    /// As written, for people.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub default_args: BTreeMap<String, Value>,
+    /// Whether templates give objects instead of text.
+    #[serde(default)]
+    pub render_template_as_native_obj: bool,
+    /// Its tasks, in the order of the file. A task's position is its `idx` in this version.
+    pub tasks: Vec<TaskSpec>,
+}
+
+fn utc() -> String {
+    "UTC".to_owned()
+}
+
+/// Why a parsed DAG cannot run.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidDag {
+    /// Two tasks have one id.
+    #[error("task id {0:?} is used twice")]
+    DuplicateTask(TaskId),
+    /// A task names an upstream that the DAG lacks.
+    #[error("task {task} has the upstream {upstream}, which this DAG does not have")]
+    UnknownUpstream {
+        /// The task.
+        task: TaskId,
+        /// The name that it gives.
+        upstream: TaskId,
+    },
+    /// The arrows go round.
+    #[error("the tasks wait for each other in a circle: {}", .0.iter().map(TaskId::as_str).collect::<Vec<_>>().join(" → "))]
+    Cycle(Vec<TaskId>),
+    /// A number that must be at least 1.
+    #[error("{field} of {of} is 0: it must be at least 1")]
+    Zero {
+        /// The parameter.
+        field: &'static str,
+        /// The task or DAG.
+        of: String,
+    },
+    /// `@continuous` allows one run at a time.
+    #[error("a DAG with schedule @continuous needs max_active_runs=1, this one has {0}")]
+    Continuous(u32),
+}
+
+impl DagSpec {
+    /// Checks what the types do not say, and sorts what has no order. Front ends call it on everything that they make.
+    pub fn validate(&mut self) -> Result<(), InvalidDag> {
+        self.tags.sort();
+        self.tags.dedup();
+        let mut index: BTreeMap<&str, usize> = BTreeMap::new();
+        for (i, task) in self.tasks.iter().enumerate() {
+            if index.insert(task.task_id.as_str(), i).is_some() {
+                return Err(InvalidDag::DuplicateTask(task.task_id.clone()));
+            }
+            if task.pool_slots == 0 {
+                return Err(InvalidDag::Zero { field: "pool_slots", of: task.task_id.to_string() });
+            }
+        }
+        for (field, value) in [("max_active_runs", self.max_active_runs), ("max_active_tasks", self.max_active_tasks)] {
+            if value == Some(0) {
+                return Err(InvalidDag::Zero { field, of: self.dag_id.to_string() });
+            }
+        }
+        if self.schedule == Schedule::Continuous {
+            match self.max_active_runs {
+                None => self.max_active_runs = Some(1),
+                Some(1) => {}
+                Some(n) => return Err(InvalidDag::Continuous(n)),
+            }
+        }
+        let mut upstream: Vec<Vec<usize>> = Vec::with_capacity(self.tasks.len());
+        for task in &self.tasks {
+            let mut of_task = Vec::with_capacity(task.upstream.len());
+            for up in &task.upstream {
+                match index.get(up.as_str()) {
+                    Some(i) => of_task.push(*i),
+                    None => {
+                        return Err(InvalidDag::UnknownUpstream { task: task.task_id.clone(), upstream: up.clone() });
+                    }
+                }
+            }
+            upstream.push(of_task);
+        }
+        if let Some(circle) = find_cycle(&upstream) {
+            return Err(InvalidDag::Cycle(circle.into_iter().map(|i| self.tasks[i].task_id.clone()).collect()));
+        }
+        for task in &mut self.tasks {
+            task.upstream.sort();
+            task.upstream.dedup();
+        }
+        Ok(())
+    }
+
+    /// The canonical bytes: JSON with ordered keys.
+    pub fn canonical_json(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// What tells two versions apart: SHA-256 of [`DagSpec::canonical_json`], in hex.
+    pub fn version_hash(&self) -> String {
+        let digest = Sha256::digest(self.canonical_json().as_bytes());
+        digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+/// A circle in `upstream`, in the direction of the arrows and closed by its first task, if there is one. Iterative: a chain may be
+/// 100,000 long.
+fn find_cycle(upstream: &[Vec<usize>]) -> Option<Vec<usize>> {
+    // Kahn: take away what waits for nothing until nothing is left to take.
+    let mut waits: Vec<usize> = upstream.iter().map(Vec::len).collect();
+    let mut downstream: Vec<Vec<usize>> = vec![Vec::new(); upstream.len()];
+    for (task, ups) in upstream.iter().enumerate() {
+        for up in ups {
+            downstream[*up].push(task);
+        }
+    }
+    let mut free: Vec<usize> = (0..upstream.len()).filter(|i| waits[*i] == 0).collect();
+    let mut taken = 0;
+    while let Some(task) = free.pop() {
+        taken += 1;
+        for down in &downstream[task] {
+            waits[*down] -= 1;
+            if waits[*down] == 0 {
+                free.push(*down);
+            }
+        }
+    }
+    if taken == upstream.len() {
+        return None;
+    }
+    // Whoever still waits has an upstream that still waits: walk up until a task comes twice.
+    let mut at = (0..upstream.len()).find(|i| waits[*i] > 0)?;
+    let mut seen_at = vec![usize::MAX; upstream.len()];
+    let mut path = Vec::new();
+    while seen_at[at] == usize::MAX {
+        seen_at[at] = path.len();
+        path.push(at);
+        at = *upstream[at].iter().find(|up| waits[**up] > 0)?;
+    }
+    let mut circle = path.split_off(seen_at[at]);
+    circle.reverse();
+    circle.push(circle[0]);
+    Some(circle)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn dag(tasks: &[(&str, &[&str])]) -> DagSpec {
+        let tasks = tasks
+            .iter()
+            .map(|(id, ups)| {
+                let mut task = TaskSpec::new(TaskId::new(*id).unwrap(), TaskKind::Empty);
+                task.upstream = ups.iter().map(|u| TaskId::new(*u).unwrap()).collect();
+                task
+            })
+            .collect();
+        serde_json::from_value::<DagSpec>(serde_json::json!({"dag_id": "d", "schedule": {"kind": "none"}, "tasks": []}))
+            .map(|spec| DagSpec { tasks, ..spec })
+            .unwrap()
+    }
+
+    #[test]
+    fn a_circle_is_named_in_the_direction_of_its_arrows() {
+        let mut spec = dag(&[("z", &[]), ("a", &["c", "z"]), ("b", &["a"]), ("c", &["b"]), ("d", &["c"])]);
+        let Err(InvalidDag::Cycle(circle)) = spec.validate() else { panic!("no cycle found") };
+        assert_eq!(circle.len(), 4);
+        for pair in circle.windows(2) {
+            let later = spec.tasks.iter().find(|t| t.task_id == pair[1]).unwrap();
+            assert!(later.upstream.contains(&pair[0]), "{circle:?}");
+        }
+    }
+
+    #[test]
+    fn mistakes_are_found() {
+        assert!(matches!(dag(&[("a", &[]), ("a", &[])]).validate(), Err(InvalidDag::DuplicateTask(_))));
+        assert!(matches!(dag(&[("a", &["b"])]).validate(), Err(InvalidDag::UnknownUpstream { .. })));
+        assert!(matches!(dag(&[("a", &["a"])]).validate(), Err(InvalidDag::Cycle(_))));
+    }
+
+    #[test]
+    fn a_version_does_not_depend_on_the_order_of_arrows() {
+        let mut one = dag(&[("a", &[]), ("b", &[]), ("c", &["a", "b"])]);
+        let mut two = dag(&[("a", &[]), ("b", &[]), ("c", &["b", "a"])]);
+        one.validate().unwrap();
+        two.validate().unwrap();
+        assert_eq!(one.version_hash(), two.version_hash());
+    }
+
+    #[test]
+    fn a_long_chain_is_checked_without_recursion() {
+        let ids: Vec<String> = (0..100_000).map(|i| format!("t{i}")).collect();
+        let mut spec = dag(&[]);
+        spec.tasks = ids
+            .iter()
+            .enumerate()
+            .map(|(i, id)| {
+                let mut task = TaskSpec::new(TaskId::new(id.as_str()).unwrap(), TaskKind::Empty);
+                if i > 0 {
+                    task.upstream.push(TaskId::new(ids[i - 1].as_str()).unwrap());
+                }
+                task
+            })
+            .collect();
+        spec.validate().unwrap();
+    }
+}

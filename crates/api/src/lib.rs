@@ -1,1 +1,191 @@
-//! (skeleton)
+//! What people and programs see: `/api/v2` in the shape of Airflow's REST API, `/ui` for what the page and the CLI need beyond it, and
+//! the page itself.
+//!
+//! Nothing is decided here. A request becomes a read, or an intent in the store and a wake of the scheduler. Until guards come, the API
+//! belongs on loopback only, and [`guard`] refuses what another site's page in the same browser might send.
+
+mod clear;
+mod dags;
+mod doctor;
+mod error;
+mod guard;
+mod instances;
+mod logs;
+mod meta;
+mod page;
+mod pools;
+mod request;
+mod runs;
+mod shapes;
+mod trigger;
+mod versions;
+mod why;
+mod xcoms;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::middleware;
+use axum::routing::{any, get, patch, post};
+use chrono::{DateTime, Utc};
+use tokio::net::TcpListener;
+use tokio::sync::OnceCell;
+use tokio_util::sync::CancellationToken;
+use tower_http::limit::RequestBodyLimitLayer;
+use updraft_broker::Broker;
+use updraft_model::Semantics;
+use updraft_planner::Defaults;
+use updraft_store::Store;
+use uuid::Uuid;
+
+pub use error::Error;
+
+/// Largest body of a request, in bytes.
+const MOST_BODY: usize = 4 * 1024 * 1024;
+
+/// What every request needs. Clones share it.
+#[derive(Debug, Clone)]
+pub struct ApiState {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    store: Store,
+    broker: Broker,
+    semantics: Semantics,
+    defaults: Defaults,
+    version: String,
+    started_at: DateTime<Utc>,
+    versions: versions::Versions,
+    installation: OnceCell<Uuid>,
+}
+
+impl ApiState {
+    /// `version` is this program's own, `started_at` when the process began.
+    pub fn new(
+        store: Store,
+        broker: Broker,
+        semantics: Semantics,
+        defaults: Defaults,
+        version: impl Into<String>,
+        started_at: DateTime<Utc>,
+    ) -> Self {
+        let inner = Inner {
+            store,
+            broker,
+            semantics,
+            defaults,
+            version: version.into(),
+            started_at,
+            versions: versions::Versions::default(),
+            installation: OnceCell::new(),
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    fn store(&self) -> &Store {
+        &self.inner.store
+    }
+
+    async fn version(&self, id: i64) -> Result<Arc<versions::Version>, Error> {
+        self.inner.versions.get(&self.inner.store, id).await
+    }
+
+    async fn head(&self, id: i64) -> Result<Arc<versions::Head>, Error> {
+        self.inner.versions.head(&self.inner.store, id).await
+    }
+
+    /// The id of this installation: the name space of the ids of task instances.
+    async fn installation(&self) -> Result<Uuid, Error> {
+        Ok(*self.inner.installation.get_or_try_init(|| self.inner.store.installation_id()).await?)
+    }
+
+    /// Starts what may start of a DAG after a change, and wakes the scheduler.
+    async fn nudge(&self, dag_id: &str, runs: &[updraft_model::RunKey]) -> Result<(), Error> {
+        let started = self.inner.store.runs_start(dag_id).await?;
+        let mut keys = runs.to_vec();
+        keys.extend(started.into_iter().map(|(key, _)| key));
+        self.inner.broker.wake(&keys);
+        self.inner.broker.wake_all();
+        Ok(())
+    }
+}
+
+/// All routes.
+pub fn router(state: ApiState) -> Router {
+    let v2 = Router::new()
+        .route("/version", get(meta::version))
+        .route("/monitor/health", get(meta::health))
+        .route("/jobs", get(meta::jobs))
+        .route("/eventLogs", get(meta::event_logs))
+        .route("/eventLogs/{id}", get(meta::event_log))
+        .route("/config", get(meta::config))
+        .route("/variables", get(meta::no_variables))
+        .route("/connections", get(meta::no_connections))
+        .route("/importErrors", get(dags::import_errors))
+        .route("/importErrors/{id}", get(dags::import_error))
+        .route("/dagStats", get(dags::stats))
+        .route("/dagTags", get(dags::tags))
+        .route("/dagSources/{dag_id}", get(dags::source))
+        .route("/dags", get(dags::list).patch(dags::patch_many))
+        .route("/dags/{dag_id}", get(dags::show).patch(dags::patch))
+        .route("/dags/{dag_id}/details", get(dags::details))
+        .route("/dags/{dag_id}/tasks", get(dags::tasks))
+        .route("/dags/{dag_id}/tasks/{task_id}", get(dags::task))
+        .route("/dags/{dag_id}/dagVersions", get(dags::versions))
+        .route("/dags/{dag_id}/dagVersions/{number}", get(dags::version))
+        .route("/dags/{dag_id}/clearTaskInstances", post(clear::instances))
+        .route("/dags/{dag_id}/dagRuns", get(runs::list).post(trigger::trigger))
+        .route("/dags/{dag_id}/dagRuns/list", post(runs::list_by_body))
+        .route("/dags/{dag_id}/dagRuns/{run_id}", get(runs::show).patch(runs::patch).delete(runs::delete))
+        .route("/dags/{dag_id}/dagRuns/{run_id}/clear", post(clear::run))
+        .route("/dags/{dag_id}/dagRuns/{run_id}/wait", get(runs::wait))
+        .nest("/dags/{dag_id}/dagRuns/{run_id}/taskInstances", instance_routes())
+        .route("/pools", get(pools::list).post(pools::create))
+        .route("/pools/{name}", get(pools::show).patch(pools::patch).delete(pools::delete))
+        .fallback(meta::not_found);
+    let ui = Router::new()
+        .route("/overview", get(page::overview))
+        .route("/runs/{dag_id}/{run_id}", get(page::run))
+        .route("/runs/{dag_id}/{run_id}/tasks", get(page::tasks))
+        .route("/logs/{dag_id}/{run_id}/{task_id}/{try_number}", get(logs::raw))
+        .route("/why/{dag_id}/{run_id}/{task_id}", get(why::why))
+        .route("/doctor", get(doctor::doctor))
+        .fallback(meta::not_found);
+    Router::new()
+        .nest("/api/v2", v2)
+        .route("/api/v1", any(meta::gone))
+        .route("/api/v1/{*rest}", any(meta::gone))
+        .nest("/ui", ui)
+        .route("/auth/token", post(meta::token))
+        .route("/auth/token/cli", post(meta::token))
+        .merge(page::routes())
+        .fallback(meta::not_found)
+        .method_not_allowed_fallback(meta::method_not_allowed)
+        .layer(RequestBodyLimitLayer::new(MOST_BODY))
+        .layer(middleware::from_fn(guard::same_site))
+        .with_state(state)
+}
+
+fn instance_routes() -> Router<ApiState> {
+    Router::new()
+        .route("/", get(instances::list))
+        .route("/list", post(instances::list_by_body))
+        .route("/{task_id}", get(instances::show).patch(instances::patch))
+        .route("/{task_id}/dry_run", patch(instances::patch_dry))
+        .route("/{task_id}/tries", get(instances::tries))
+        .route("/{task_id}/tries/{try_number}", get(instances::one_try))
+        .route("/{task_id}/listMapped", get(instances::list_mapped))
+        .route("/{task_id}/logs/{try_number}", get(logs::airflow))
+        .route("/{task_id}/xcomEntries", get(xcoms::list))
+        .route("/{task_id}/xcomEntries/{key}", get(xcoms::show))
+        .route("/{task_id}/{map_index}", get(instances::show_mapped).patch(instances::patch_mapped))
+        .route("/{task_id}/{map_index}/tries", get(instances::tries_mapped))
+        .route("/{task_id}/{map_index}/tries/{try_number}", get(instances::one_try_mapped))
+}
+
+/// Serves until `shutdown`, then lets requests that are under way end.
+pub async fn serve(listener: TcpListener, state: ApiState, shutdown: CancellationToken) -> std::io::Result<()> {
+    axum::serve(listener, router(state)).with_graceful_shutdown(async move { shutdown.cancelled().await }).await
+}

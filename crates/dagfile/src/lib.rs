@@ -1,1 +1,17 @@
-//! (skeleton)
+//! DAG files → [`updraft_model::DagSpec`].
+//!
+//! [`yaml`] reads YAML and JSON in process; [`python`] runs Python files in a child process that [`sandbox`] locks down. [`loader`] keeps a
+//! folder's DAGs up to date and parses only what changed; [`check`] is the report behind `updraft dags check`. Every mistake is a
+//! [`Diagnostic`] with its file, line and remedy.
+//!
+//! Nothing here talks to a database, a broker or a cluster.
+
+pub mod check;
+mod dates;
+pub mod diagnostic;
+pub mod duration;
+pub mod python;
+pub mod sandbox;
+pub mod yaml;
+
+pub use diagnostic::{Diagnostic, Kind, Warning};

@@ -1,1 +1,26 @@
-//! (skeleton)
+//! All of Postgres: the schema, the one state writer, the claim, leases, logs, and what the API reads.
+//!
+//! Nobody else writes SQL. A [`Store`] is a handle on a pool of connections; clones share it. Methods are `noun_verb`. Every statement is
+//! either a read, a single guarded write, or one of the functions of `migrations/0002_functions.sql`, so that a dropped future or a lost
+//! connection never leaves half of a step.
+
+mod admit;
+mod attempt;
+mod connect;
+mod dag;
+mod error;
+mod lease;
+mod log;
+mod plan;
+pub mod read;
+mod run;
+
+pub use admit::{Admission, Candidate, Head, Heads};
+pub use attempt::{Claimed, FinishOutcome, FinishResult, Finished, RunningAttempt};
+pub use connect::{MigrationState, Options, Store};
+pub use dag::{DagCursor, DagUpsert, DueDag, SlotRow, Upserted};
+pub use error::{Error, Retry};
+pub use lease::{Beat, GroupRow, SchedulerBeat, WorkerRow};
+pub use log::LogChunk;
+pub use plan::{Commit, Committed, EventRow, InstanceRow, MoveRow, RunEnd, RunFacts, RunHead, RunLoad};
+pub use run::{IntentEffect, NewRun};

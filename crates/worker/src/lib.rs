@@ -1,1 +1,5 @@
 //! (skeleton)
+
+pub mod process;
+pub mod runner;
+pub mod supervise;

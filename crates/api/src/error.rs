@@ -1,0 +1,94 @@
+//! What a request can meet, as status and body: `{"detail": …}` in Airflow's words.
+
+use axum::Json;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+
+/// An answer that is not the one that was asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// 400.
+    #[error("{0}")]
+    BadRequest(String),
+    /// 403.
+    #[error("{0}")]
+    Forbidden(String),
+    /// 404.
+    #[error("{0}")]
+    NotFound(String),
+    /// 406.
+    #[error("{0}")]
+    NotAcceptable(String),
+    /// 409.
+    #[error("{0}")]
+    Conflict(String),
+    /// 409 where Airflow reports a unique constraint.
+    #[error("{0}")]
+    Exists(String),
+    /// 422: each with its place.
+    #[error("the request is not valid")]
+    Invalid(Vec<Value>),
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] updraft_store::Error),
+    /// A stored row that cannot be understood.
+    #[error("{0}")]
+    Broken(String),
+}
+
+impl Error {
+    /// One invalid value, in FastAPI's form.
+    pub(crate) fn invalid(kind: &str, loc: Value, msg: &str, input: Value) -> Self {
+        Self::Invalid(vec![problem(kind, loc, msg, input)])
+    }
+}
+
+/// One entry of a 422.
+pub(crate) fn problem(kind: &str, loc: Value, msg: &str, input: Value) -> Value {
+    json!({"type": kind, "loc": loc, "msg": msg, "input": input})
+}
+
+/// An error with its causes, for people.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        let (status, detail) = match self {
+            Self::BadRequest(text) => (StatusCode::BAD_REQUEST, Value::String(text)),
+            Self::Forbidden(text) => (StatusCode::FORBIDDEN, Value::String(text)),
+            Self::NotFound(text) => (StatusCode::NOT_FOUND, Value::String(text)),
+            Self::NotAcceptable(text) => (StatusCode::NOT_ACCEPTABLE, Value::String(text)),
+            Self::Conflict(text) => (StatusCode::CONFLICT, Value::String(text)),
+            Self::Exists(text) => (
+                StatusCode::CONFLICT,
+                json!({"reason": "Unique constraint violation", "statement": "hidden", "orig_error": "hidden", "message": text}),
+            ),
+            Self::Invalid(problems) => (StatusCode::UNPROCESSABLE_ENTITY, Value::Array(problems)),
+            Self::Store(error) => {
+                let status = match error.retry() {
+                    updraft_store::Retry::After(_) => StatusCode::SERVICE_UNAVAILABLE,
+                    updraft_store::Retry::Never => StatusCode::INTERNAL_SERVER_ERROR,
+                };
+                let text = chain(&error);
+                tracing::warn!(error = %text, "a request failed in the store: {text}");
+                // The cause is for the log: it may quote a statement.
+                (status, Value::String(error.to_string()))
+            }
+            Self::Broken(text) => {
+                tracing::error!(error = %text, "a stored row cannot be read: {text}");
+                (StatusCode::INTERNAL_SERVER_ERROR, Value::String(text))
+            }
+        };
+        (status, Json(json!({"detail": detail}))).into_response()
+    }
+}

@@ -1,0 +1,409 @@
+//! Reading requests as FastAPI does: query parameters that repeat, bodies with named fields, and a 422 that says which value is wrong.
+
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::http::HeaderMap;
+use axum::http::request::Parts;
+use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
+use serde_json::{Map, Value, json};
+use updraft_store::read::{Column, Compare, Filter, Kind, ListQuery, Test};
+
+use crate::error::{Error, problem};
+
+/// Rows of a page when the request does not say.
+const DEFAULT_LIMIT: i64 = 50;
+/// Most rows of a page. Airflow's default cap is 100; ours is higher because a page costs little here.
+const MOST_LIMIT: i64 = 1000;
+
+/// The query parameters, in order.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Params(pub(crate) Vec<(String, String)>);
+
+impl<S: Send + Sync> FromRequestParts<S> for Params {
+    type Rejection = Error;
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Error> {
+        axum::extract::Query::try_from_uri(&parts.uri)
+            .map(|axum::extract::Query(pairs)| Self(pairs))
+            .map_err(|e| Error::invalid("query", json!(["query"]), &e.to_string(), Value::Null))
+    }
+}
+
+impl Params {
+    /// All values of a parameter.
+    pub(crate) fn all(&self, name: &str) -> Vec<String> {
+        self.0.iter().filter(|(key, _)| key == name).map(|(_, value)| value.clone()).collect()
+    }
+
+    /// The last value of a parameter.
+    pub(crate) fn one(&self, name: &str) -> Option<&str> {
+        self.0.iter().rev().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// A switch.
+    pub(crate) fn flag(&self, name: &str) -> Result<Option<bool>, Error> {
+        self.one(name).map(|value| parse_bool(name, value)).transpose()
+    }
+
+    /// A whole number.
+    pub(crate) fn int(&self, name: &str) -> Result<Option<i64>, Error> {
+        self.one(name).map(|value| parse_int(name, value)).transpose()
+    }
+
+    /// Filters, order and page, by the columns of a list. Parameters that name no column are ignored, as in Airflow.
+    pub(crate) fn list(&self, columns: &'static [Column]) -> Result<ListQuery, Error> {
+        let mut query = ListQuery::first(self.limit()?);
+        query.offset = self.offset()?;
+        for name in self.0.iter().filter(|(key, _)| key == "order_by").flat_map(|(_, value)| value.split(',')).filter(|n| !n.is_empty()) {
+            let (name, descending) = name.strip_prefix('-').map_or((name, false), |rest| (rest, true));
+            let Some(column) = columns.iter().find(|c| c.name == name) else {
+                return Err(Error::BadRequest(format!(
+                    "Ordering with '{name}' is disallowed or the attribute does not exist on the model; one of: {}",
+                    columns.iter().map(|c| c.name).collect::<Vec<_>>().join(", ")
+                )));
+            };
+            query.order.push((column, descending));
+        }
+        let mut seen: Vec<&str> = Vec::new();
+        for (key, value) in &self.0 {
+            if seen.contains(&key.as_str()) {
+                continue;
+            }
+            seen.push(key);
+            if let Some(column) = columns.iter().find(|c| c.name == key) {
+                query.filters.push(Filter { column, test: self.equal(column, key)? });
+            } else if let Some(column) = named(columns, key, "_prefix_pattern") {
+                query.filters.push(Filter { column, test: Test::Prefix(value.clone()) });
+            } else if let Some(column) = named(columns, key, "_pattern") {
+                query.filters.push(Filter { column, test: Test::Like(pattern(value)) });
+            } else {
+                for (suffix, compare) in
+                    [("_gte", Compare::GreaterOrEqual), ("_gt", Compare::Greater), ("_lte", Compare::LessOrEqual), ("_lt", Compare::Less)]
+                {
+                    if let Some(column) = named(columns, key, suffix) {
+                        let test = match column.kind {
+                            Kind::Time => Test::Time(compare, parse_time("query", key, value)?),
+                            Kind::Number => Test::Number(compare, parse_float(key, value)?),
+                            Kind::Text | Kind::Bool => continue,
+                        };
+                        query.filters.push(Filter { column, test });
+                    }
+                }
+            }
+        }
+        Ok(query)
+    }
+
+    fn equal(&self, column: &Column, key: &str) -> Result<Test, Error> {
+        let values = self.all(key);
+        let last = values.last().cloned().unwrap_or_default();
+        Ok(match column.kind {
+            // The list says "no state" in three ways.
+            Kind::Text if column.name == "state" => {
+                Test::AnyOf(values.into_iter().map(|v| if matches!(v.as_str(), "null" | "no_status" | "None") { "none".to_owned() } else { v }).collect())
+            }
+            Kind::Text => Test::AnyOf(values),
+            Kind::Bool => Test::Is(parse_bool(key, &last)?),
+            Kind::Number => Test::AnyNumber(values.iter().map(|v| parse_int(key, v)).collect::<Result<_, _>>()?),
+            Kind::Time => Test::At(parse_time("query", key, &last)?),
+        })
+    }
+
+    pub(crate) fn limit(&self) -> Result<i64, Error> {
+        match self.int("limit")? {
+            None | Some(0) => Ok(DEFAULT_LIMIT),
+            Some(n) if n < 0 => Err(at_least_zero("limit", n)),
+            Some(n) => Ok(n.min(MOST_LIMIT)),
+        }
+    }
+
+    pub(crate) fn offset(&self) -> Result<i64, Error> {
+        if let Some(cursor) = self.one("cursor").filter(|c| !c.is_empty()) {
+            return cursor
+                .strip_prefix("after-")
+                .and_then(|n| n.parse().ok())
+                .ok_or_else(|| Error::invalid("value_error", json!(["query", "cursor"]), "Value error, this is no cursor of ours", json!(cursor)));
+        }
+        match self.int("offset")? {
+            None => Ok(0),
+            Some(n) if n < 0 => Err(at_least_zero("offset", n)),
+            Some(n) => Ok(n),
+        }
+    }
+
+    /// `next_cursor` and `previous_cursor` of a page, when the request pages by cursor.
+    pub(crate) fn cursors(&self, query: &ListQuery, total: i64) -> (Value, Value) {
+        if self.one("cursor").is_none() {
+            return (Value::Null, Value::Null);
+        }
+        let after = |n: i64| json!(format!("after-{n}"));
+        let next = query.offset + query.limit;
+        (if next < total { after(next) } else { Value::Null }, if query.offset > 0 { after((query.offset - query.limit).max(0)) } else { Value::Null })
+    }
+
+    /// Turns the body of a `…/list` request into parameters of the same meaning.
+    pub(crate) fn from_body(body: &Value) -> Result<Self, Error> {
+        let Value::Object(fields) = body else { return Err(not_an_object(body)) };
+        let mut pairs = Vec::new();
+        for (key, value) in fields {
+            let name = match key.as_str() {
+                "page_limit" => "limit",
+                "page_offset" => "offset",
+                "dag_ids" => "dag_id",
+                "dag_run_ids" => "run_id",
+                "task_ids" => "task_id",
+                "states" => "state",
+                other => other,
+            };
+            let mut push = |value: &Value| match value {
+                Value::Null if name == "state" => pairs.push((name.to_owned(), "none".to_owned())),
+                Value::Null => {}
+                Value::String(text) => pairs.push((name.to_owned(), text.clone())),
+                other => pairs.push((name.to_owned(), other.to_string())),
+            };
+            match value {
+                Value::Array(values) => values.iter().for_each(push),
+                Value::Null => {}
+                other => push(other),
+            }
+        }
+        Ok(Self(pairs))
+    }
+}
+
+fn named(columns: &'static [Column], key: &str, suffix: &str) -> Option<&'static Column> {
+    let name = key.strip_suffix(suffix)?;
+    columns.iter().find(|c| c.name == name)
+}
+
+/// Airflow's patterns are those of `ILIKE`, except that a pattern without a wildcard means "contains".
+pub(crate) fn pattern(text: &str) -> String {
+    if text.contains('%') { text.to_owned() } else { format!("%{text}%") }
+}
+
+fn at_least_zero(name: &str, n: i64) -> Error {
+    let mut entry = problem("greater_than_equal", json!(["query", name]), "Input should be greater than or equal to 0", json!(n.to_string()));
+    entry["ctx"] = json!({"ge": 0});
+    Error::Invalid(vec![entry])
+}
+
+fn parse_int(name: &str, value: &str) -> Result<i64, Error> {
+    value.parse().map_err(|_| {
+        Error::invalid(
+            "int_parsing",
+            json!(["query", name]),
+            "Input should be a valid integer, unable to parse string as an integer",
+            json!(value),
+        )
+    })
+}
+
+fn parse_float(name: &str, value: &str) -> Result<f64, Error> {
+    value.parse().map_err(|_| {
+        Error::invalid("float_parsing", json!(["query", name]), "Input should be a valid number, unable to parse string as a number", json!(value))
+    })
+}
+
+fn parse_bool(name: &str, value: &str) -> Result<bool, Error> {
+    match value.to_ascii_lowercase().as_str() {
+        "true" | "1" | "yes" | "on" | "t" | "y" => Ok(true),
+        "false" | "0" | "no" | "off" | "f" | "n" => Ok(false),
+        _ => {
+            Err(Error::invalid("bool_parsing", json!(["query", name]), "Input should be a valid boolean, unable to interpret input", json!(value)))
+        }
+    }
+}
+
+/// A time as people and clients write it: with an offset, without one (UTC), or a date alone.
+pub(crate) fn read_time(text: &str) -> Option<DateTime<Utc>> {
+    // A plus sign that nobody encoded arrives as a space.
+    let text = text.trim();
+    let fixed = match text.rsplit_once(' ') {
+        Some((time, zone)) if time.contains('T') => format!("{time}+{zone}"),
+        _ => text.to_owned(),
+    };
+    if let Ok(time) = DateTime::parse_from_rfc3339(&fixed) {
+        return Some(time.with_timezone(&Utc));
+    }
+    for format in ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M"] {
+        if let Ok(time) = NaiveDateTime::parse_from_str(&fixed, format) {
+            return Some(time.and_utc());
+        }
+    }
+    NaiveDate::parse_from_str(&fixed, "%Y-%m-%d").ok().and_then(|d| d.and_hms_opt(0, 0, 0)).map(|t| t.and_utc())
+}
+
+fn parse_time(place: &str, name: &str, value: &str) -> Result<DateTime<Utc>, Error> {
+    read_time(value).ok_or_else(|| {
+        Error::invalid(
+            "datetime_from_date_parsing",
+            json!([place, name]),
+            "Input should be a valid datetime or date, such as 2026-01-31T12:00:00Z",
+            json!(value),
+        )
+    })
+}
+
+/// A JSON body.
+#[derive(Debug, Clone)]
+pub(crate) struct Body(pub(crate) Value);
+
+impl<S: Send + Sync> FromRequest<S> for Body {
+    type Rejection = Error;
+    async fn from_request(request: Request, state: &S) -> Result<Self, Error> {
+        let bytes = axum::body::Bytes::from_request(request, state)
+            .await
+            .map_err(|e| Error::invalid("body", json!(["body"]), &e.body_text(), Value::Null))?;
+        if bytes.is_empty() {
+            return Err(Error::invalid("missing", json!(["body"]), "Field required", Value::Null));
+        }
+        serde_json::from_slice(&bytes).map(Self).map_err(|e| {
+            let mut entry = problem("json_invalid", json!(["body", e.column()]), "JSON decode error", json!({}));
+            entry["ctx"] = json!({"error": e.to_string()});
+            Error::Invalid(vec![entry])
+        })
+    }
+}
+
+fn not_an_object(body: &Value) -> Error {
+    Error::invalid("model_attributes_type", json!(["body"]), "Input should be a valid dictionary or object to extract fields from", body.clone())
+}
+
+/// The fields of a body, read one by one; what is wrong is collected and told at once.
+#[derive(Debug)]
+pub(crate) struct Fields {
+    fields: Map<String, Value>,
+    problems: Vec<Value>,
+}
+
+impl Fields {
+    /// Refuses keys that are not `allowed`.
+    pub(crate) fn of(body: Value, allowed: &[&str]) -> Result<Self, Error> {
+        let Value::Object(fields) = body else { return Err(not_an_object(&body)) };
+        let problems = fields
+            .iter()
+            .filter(|(key, _)| !allowed.contains(&key.as_str()))
+            .map(|(key, value)| problem("extra_forbidden", json!(["body", key]), "Extra inputs are not permitted", value.clone()))
+            .collect();
+        Ok(Self { fields, problems })
+    }
+
+    /// Whether the key is there, null or not.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.fields.contains_key(name)
+    }
+
+    /// Demands the key.
+    pub(crate) fn require(&mut self, name: &str) {
+        if !self.has(name) {
+            self.problems.push(problem("missing", json!(["body", name]), "Field required", Value::Object(self.fields.clone())));
+        }
+    }
+
+    fn wrong(&mut self, kind: &str, name: &str, msg: &str, value: Value) {
+        self.problems.push(problem(kind, json!(["body", name]), msg, value));
+    }
+
+    /// A problem that the caller found.
+    pub(crate) fn refuse(&mut self, name: &str, msg: &str) {
+        let value = self.fields.get(name).cloned().unwrap_or(Value::Null);
+        self.wrong("value_error", name, &format!("Value error, {msg}"), value);
+    }
+
+    fn take(&mut self, name: &str) -> Option<Value> {
+        self.fields.get(name).filter(|v| !v.is_null()).cloned()
+    }
+
+    pub(crate) fn text(&mut self, name: &str) -> Option<String> {
+        match self.take(name)? {
+            Value::String(text) => Some(text),
+            other => {
+                self.wrong("string_type", name, "Input should be a valid string", other);
+                None
+            }
+        }
+    }
+
+    pub(crate) fn flag(&mut self, name: &str, default: bool) -> bool {
+        match self.take(name) {
+            None => default,
+            Some(Value::Bool(value)) => value,
+            Some(other) => {
+                self.wrong("bool_type", name, "Input should be a valid boolean", other);
+                default
+            }
+        }
+    }
+
+    pub(crate) fn int(&mut self, name: &str) -> Option<i64> {
+        let value = self.take(name)?;
+        let found = value.as_i64().or_else(|| value.as_f64().filter(|f| f.fract() == 0.0).map(|f| f as i64));
+        if found.is_none() {
+            self.wrong("int_type", name, "Input should be a valid integer", value);
+        }
+        found
+    }
+
+    pub(crate) fn time(&mut self, name: &str) -> Option<DateTime<Utc>> {
+        let value = self.take(name)?;
+        let found = value.as_str().and_then(read_time);
+        if found.is_none() {
+            self.wrong("datetime_from_date_parsing", name, "Input should be a valid datetime or date", value);
+        }
+        found
+    }
+
+    pub(crate) fn object(&mut self, name: &str) -> Option<Map<String, Value>> {
+        match self.take(name)? {
+            Value::Object(map) => Some(map),
+            other => {
+                self.wrong("dict_type", name, "Input should be a valid dictionary", other);
+                None
+            }
+        }
+    }
+
+    /// A list whose items may be a text or a pair of a text and a number.
+    pub(crate) fn tasks(&mut self, name: &str) -> Option<Vec<(String, Option<i32>)>> {
+        let value = self.take(name)?;
+        let read = |item: &Value| match item {
+            Value::String(id) => Some((id.clone(), None)),
+            Value::Array(pair) => {
+                let id = pair.first()?.as_str()?.to_owned();
+                Some((id, Some(i32::try_from(pair.get(1)?.as_i64()?).ok()?)))
+            }
+            _ => None,
+        };
+        let list = value.as_array().and_then(|items| items.iter().map(read).collect::<Option<Vec<_>>>());
+        if list.is_none() {
+            self.wrong("list_type", name, "Input should be a list of task ids, or of pairs of a task id and a map index", value);
+        }
+        list
+    }
+
+    /// Ends the reading: the first chance to fail for all that was wrong.
+    pub(crate) fn done(self) -> Result<(), Error> {
+        if self.problems.is_empty() { Ok(()) } else { Err(Error::Invalid(self.problems)) }
+    }
+}
+
+/// Who asks, and through what. Nobody proves anything on loopback: these are the client's own words, for the audit log.
+#[derive(Debug, Clone)]
+pub(crate) struct Caller {
+    pub(crate) user: String,
+    pub(crate) by: &'static str,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Caller {
+    type Rejection = std::convert::Infallible;
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Self::Rejection> {
+        let header = |headers: &HeaderMap, name: &str| headers.get(name).and_then(|v| v.to_str().ok()).map(str::to_owned);
+        let user = header(&parts.headers, "updraft-user")
+            .filter(|u| !u.is_empty() && u.len() <= 100 && u.chars().all(|c| c.is_alphanumeric() || "-_.@".contains(c)))
+            .unwrap_or_else(|| "anonymous".to_owned());
+        let by = match header(&parts.headers, "updraft-client").as_deref() {
+            Some("cli") => "cli",
+            Some("ui") => "ui",
+            _ => "rest_api",
+        };
+        Ok(Self { user, by })
+    }
+}

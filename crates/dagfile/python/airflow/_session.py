@@ -1,0 +1,58 @@
+"""What one parse of one file knows: its place, the answers it may have, and what it has made so far."""
+
+import sys
+
+
+class Session:
+    """State of one parse. The child of the parser makes one; importing the stand-in elsewhere works with an empty one."""
+
+    def __init__(self, path="", root="", snapshot=None, environment=None):
+        self.path = path
+        self.root = root.rstrip("/") + "/" if root else ""
+        self.variables = dict((snapshot or {}).get("variables") or {})
+        self.connections = dict((snapshot or {}).get("connections") or {})
+        self.environment = environment if environment is not None else {}
+        self.asked_variables = set()
+        self.asked_connections = set()
+        self.read_files = set()
+        self.warnings = []
+        self.seen_warnings = set()
+        self.dags = []
+        self.kept_dags = []
+        self.tasks = []
+
+    def is_users(self, filename):
+        """Whether a file is the user's own code."""
+        return filename == self.path or bool(self.root and filename.startswith(self.root))
+
+    def user_line(self):
+        """The line of the requested file that is being run now, or nothing."""
+        frame = sys._getframe(1)
+        while frame is not None:
+            if frame.f_code.co_filename == self.path:
+                return frame.f_lineno
+            frame = frame.f_back
+        return None
+
+    def warn(self, message, line=None):
+        """Keeps a remark for the user, once however often it is made."""
+        if message in self.seen_warnings:
+            return
+        self.seen_warnings.add(message)
+        if len(self.warnings) < 200:
+            self.warnings.append({"message": message, "line": line if line is not None else self.user_line()})
+
+
+_current = Session()
+
+
+def current():
+    """The parse that is going on."""
+    return _current
+
+
+def begin(session):
+    """Makes `session` the one that is going on."""
+    global _current
+    _current = session
+    return session

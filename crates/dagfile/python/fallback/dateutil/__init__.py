@@ -1,0 +1,1 @@
+"""Stands in for dateutil where it is not installed: `relativedelta`, `parser.parse`, `tz`."""

@@ -1,0 +1,412 @@
+//! One warm Python child, and the hand on its collar.
+//!
+//! The Python side limits itself: time and memory of each file. This is the outer layer for when that fails: an outer clock, a cap on the
+//! answer, one restart of a child that died between two files, and an end of the whole process group when the processor goes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal};
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tracing::{debug, warn};
+
+use crate::diagnostic::{Diagnostic, Kind};
+use crate::python::embedded::{self, Unpacked};
+use crate::python::protocol::{Answer, Outcome, Request, Snapshot};
+use crate::python::{Error, Interpreter};
+use crate::sandbox::{self, NOBODY, Report, ReportLine};
+
+/// How much longer than a file's own time the outer clock runs.
+const GRACE: Duration = Duration::from_secs(5);
+/// What is kept of the child's stderr.
+const STDERR_BYTES: usize = 64 * 1024;
+/// Most entries of a folder that are looked at to see whether another user can read it.
+const LOOKED_AT: usize = 5_000;
+
+/// How Python files are read.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The interpreter. Absent: the first `python3` of `PATH`, else `/usr/bin/python3`.
+    pub python: Option<PathBuf>,
+    /// The command that enters the sandbox, normally `[current_exe, "sandbox"]`; it must end in [`sandbox::enter_and_exec`]. Empty: no
+    /// sandbox, which is for tests of the Python side alone.
+    pub helper: Vec<OsString>,
+    /// Folders of installed packages that files may import from.
+    pub site: Vec<PathBuf>,
+    /// Further folders that files may read.
+    pub read: Vec<PathBuf>,
+    /// Environment of the files, besides `PATH`, `LANG` and `TZ`.
+    pub env: BTreeMap<String, String>,
+    /// Time of one file. Airflow's default: 30 s.
+    pub timeout: Duration,
+    /// Memory of one file, in bytes.
+    pub memory_bytes: u64,
+    /// Most bytes of an answer.
+    pub max_output_bytes: usize,
+    /// After how long without work the child is ended.
+    pub idle: Duration,
+    /// Where the Python side is unpacked. Absent: the folder for temporary files.
+    pub unpack_to: Option<PathBuf>,
+    /// Whether to leave the root user where the files allow it.
+    pub leave_root: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            python: None,
+            helper: Vec::new(),
+            site: Vec::new(),
+            read: Vec::new(),
+            env: BTreeMap::new(),
+            timeout: Duration::from_secs(30),
+            memory_bytes: 512 * 1024 * 1024,
+            max_output_bytes: 64 * 1024 * 1024,
+            idle: Duration::from_secs(30),
+            unpack_to: None,
+            leave_root: true,
+        }
+    }
+}
+
+/// How the processor is doing.
+#[derive(Debug, Clone, Default, serde::Serialize)]
+pub struct Status {
+    /// The interpreter and its version.
+    pub python: String,
+    /// What the sandbox of the last child said; absent: none was started yet, or there is no sandbox.
+    pub sandbox: Option<Report>,
+    /// Whether a child is warm.
+    pub running: bool,
+    /// Children started.
+    pub starts: u64,
+    /// Files parsed.
+    pub files: u64,
+}
+
+/// Reads Python DAG files. Cheap to clone; clones share the child, which works on one file at a time.
+#[derive(Debug, Clone)]
+pub struct Processor {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    options: Options,
+    interpreter: Interpreter,
+    unpacked: Unpacked,
+    child: tokio::sync::Mutex<Slot>,
+    status: Arc<Mutex<Status>>,
+}
+
+#[derive(Debug, Default)]
+struct Slot {
+    running: Option<Running>,
+    roots: BTreeSet<PathBuf>,
+    next_id: u64,
+}
+
+#[derive(Debug)]
+struct Running {
+    child: Child,
+    group: Option<Pid>,
+    stdin: ChildStdin,
+    stdout: BufReader<ChildStdout>,
+    stderr: Arc<Mutex<Vec<u8>>>,
+    /// Whether it has answered once.
+    warm: bool,
+    scratch: TempDir,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(group) = self.group {
+            let _ = rustix::process::kill_process_group(group, Signal::KILL);
+        }
+        let _ = self.child.start_kill();
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Why the child gave no answer.
+enum Silence {
+    /// It ended, or closed its output.
+    Ended,
+    /// The outer clock ran out.
+    TimedOut,
+    /// The answer is longer than it may be, or is none.
+    Nonsense(String),
+}
+
+impl Processor {
+    /// Finds Python and unpacks our side of it; starts nothing yet.
+    pub fn new(options: Options) -> Result<Self, Error> {
+        let interpreter = Interpreter::find(options.python.as_deref())?;
+        let unpacked = embedded::unpack(options.unpack_to.as_deref(), rustix::process::geteuid().is_root() && options.leave_root)?;
+        let python = format!("{} {}", interpreter.executable.display(), interpreter.version);
+        let status = Arc::new(Mutex::new(Status { python, ..Status::default() }));
+        if options.helper.is_empty() {
+            warn!("DAG files are read without a sandbox: name the helper that enters it");
+        }
+        // Keeps other processes of our user, the files' among them, out of our memory and of our /proc entry.
+        if let Err(error) = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable) {
+            warn!(%error, "this process stays readable to others of its user");
+        }
+        Ok(Self { shared: Arc::new(Shared { options, interpreter, unpacked, child: tokio::sync::Mutex::default(), status }) })
+    }
+
+    /// How it is doing.
+    pub fn status(&self) -> Status {
+        lock(&self.shared.status).clone()
+    }
+
+    /// Reads one file below `root`. `name` is what messages call it. A file that cannot be read has its mistake in the outcome; an error
+    /// means that no file can be read now.
+    pub async fn parse(&self, root: &Path, path: &Path, name: &str, snapshot: &Snapshot) -> Result<Outcome, Error> {
+        let mut slot = self.shared.child.lock().await;
+        let outcome = self.shared.parse(&mut slot, root, path, name, snapshot).await;
+        let id = slot.next_id;
+        lock(&self.shared.status).running = slot.running.is_some();
+        drop(slot);
+        self.end_when_idle(id);
+        outcome
+    }
+
+    /// Ends the child now; the next file starts another.
+    pub async fn rest(&self) {
+        self.shared.child.lock().await.running = None;
+        lock(&self.shared.status).running = false;
+    }
+
+    fn end_when_idle(&self, id: u64) {
+        let weak = Arc::downgrade(&self.shared);
+        let idle = self.shared.options.idle;
+        tokio::spawn(async move {
+            tokio::time::sleep(idle).await;
+            let Some(shared) = weak.upgrade() else { return };
+            let mut slot = shared.child.lock().await;
+            if slot.next_id == id && slot.running.take().is_some() {
+                lock(&shared.status).running = false;
+                debug!("ended the idle python parser");
+            }
+        });
+    }
+}
+
+impl Shared {
+    async fn parse(&self, slot: &mut Slot, root: &Path, path: &Path, name: &str, snapshot: &Snapshot) -> Result<Outcome, Error> {
+        let source = match tokio::fs::read(path).await {
+            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+            Err(error) => return Ok(Outcome::failed(Diagnostic::new(name, Kind::Io, format!("the file cannot be read: {error}")))),
+        };
+        if !slot.roots.contains(root) {
+            // The sandbox's rules cannot be widened: a new root needs a new child.
+            slot.running = None;
+            slot.roots.insert(root.to_owned());
+        }
+        loop {
+            slot.next_id += 1;
+            let running = match &mut slot.running {
+                Some(running) => running,
+                None => slot.running.insert(self.start(&slot.roots)?),
+            };
+            let was_warm = running.warm;
+            let mut env = self.options.env.clone();
+            env.entry("TMPDIR".to_owned()).or_insert_with(|| running.scratch.path().to_string_lossy().into_owned());
+            let request = Request {
+                id: slot.next_id,
+                path,
+                root,
+                timeout_seconds: self.options.timeout.as_secs_f64(),
+                memory_bytes: self.options.memory_bytes,
+                max_output_bytes: self.options.max_output_bytes,
+                snapshot,
+                env: &env,
+            };
+            match running.ask(&request, self.options.timeout + GRACE, self.options.max_output_bytes).await {
+                Ok(answer) => {
+                    running.warm = true;
+                    lock(&self.status).files += 1;
+                    return Ok(Outcome::of(answer, name, &source));
+                }
+                Err(silence) => {
+                    let stderr = running.last_words().await;
+                    slot.running = None;
+                    // It may have died while nobody looked; a fresh one gets the file once.
+                    if matches!(silence, Silence::Ended) && was_warm {
+                        continue;
+                    }
+                    return Ok(Outcome::failed(self.diagnostic(name, silence, &stderr)));
+                }
+            }
+        }
+    }
+
+    fn diagnostic(&self, name: &str, silence: Silence, stderr: &str) -> Diagnostic {
+        let mut diagnostic = match silence {
+            Silence::TimedOut => {
+                let message = format!("the file took longer than {} s and did not let itself be stopped", self.options.timeout.as_secs_f64());
+                Diagnostic::new(name, Kind::Timeout, message).hint("keep slow work out of the top level of DAG files: it runs at every parse")
+            }
+            Silence::Ended => Diagnostic::new(name, Kind::Internal, "the python parser ended while it read this file"),
+            Silence::Nonsense(why) => Diagnostic::new(name, Kind::Internal, format!("the python parser gave no usable answer: {why}")),
+        };
+        if !stderr.trim().is_empty() {
+            diagnostic.traceback = Some(stderr.trim().to_owned());
+        }
+        diagnostic
+    }
+
+    fn start(&self, roots: &BTreeSet<PathBuf>) -> Result<Running, Error> {
+        let main = self.unpacked.path.join("updraft_dagfile/main.py");
+        let python = &self.interpreter.executable;
+        let failed = |source| Error::Spawn { program: python.clone(), source };
+        let private = std::fs::Permissions::from_mode(0o700);
+        let scratch = tempfile::Builder::new().prefix("updraft-dagfile-").permissions(private).tempdir().map_err(failed)?;
+        let mut read: Vec<PathBuf> = self.interpreter.prefixes.clone();
+        read.extend([python.clone(), self.unpacked.path.clone()]);
+        read.extend(self.options.site.iter().cloned());
+        let user = (self.options.leave_root
+            && rustix::process::geteuid().is_root()
+            && read.iter().all(|path| reachable(path))
+            && roots.iter().chain(&self.options.read).all(|path| open_to_all(path)))
+        .then_some(NOBODY);
+        read.extend(roots.iter().chain(&self.options.read).cloned());
+        if user.is_some() {
+            std::os::unix::fs::chown(scratch.path(), user, user).map_err(failed)?;
+        }
+        let mut words: Vec<OsString> = Vec::new();
+        if !self.options.helper.is_empty() {
+            words.extend(self.options.helper.iter().cloned());
+            words.extend(sandbox::words(&read, &[scratch.path().to_owned()], &["PATH", "LANG", "TZ", "HOME", "TMPDIR"], user));
+        }
+        words.push(python.into());
+        words.extend(["-I", "-S", "-B"].map(OsString::from));
+        words.push(main.into());
+        for site in &self.options.site {
+            words.extend(["--site".into(), site.into()]);
+        }
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]).current_dir("/").env_clear();
+        command.env("PATH", "/usr/local/bin:/usr/bin:/bin").env("LANG", "C.UTF-8").env("TZ", "UTC");
+        command.env("HOME", scratch.path()).env("TMPDIR", scratch.path());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0).kill_on_drop(true);
+        let mut child = command.spawn().map_err(|source| Error::Spawn { program: words[0].clone().into(), source })?;
+        let broken = || std::io::Error::other("a pipe is missing");
+        let stdin = child.stdin.take().ok_or_else(|| failed(broken()))?;
+        let stdout = child.stdout.take().ok_or_else(|| failed(broken()))?;
+        let stderr = child.stderr.take().ok_or_else(|| failed(broken()))?;
+        let group = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
+        let kept = Arc::new(Mutex::new(Vec::new()));
+        {
+            let mut status = lock(&self.status);
+            status.starts += 1;
+            status.sandbox = None;
+        }
+        tokio::spawn(listen(stderr, kept.clone(), self.status.clone()));
+        debug!(user, "started the python parser");
+        Ok(Running { child, group, stdin, stdout: BufReader::new(stdout), stderr: kept, warm: false, scratch })
+    }
+}
+
+impl Running {
+    async fn ask(&mut self, request: &Request<'_>, limit: Duration, max_bytes: usize) -> Result<Answer, Silence> {
+        let mut line = serde_json::to_vec(request).map_err(|error| Silence::Nonsense(error.to_string()))?;
+        line.push(b'\n');
+        // The answer's cap is the Python side's to keep; this is for when it does not.
+        let most = max_bytes as u64 + 1024 * 1024;
+        let talk = async {
+            self.stdin.write_all(&line).await.map_err(|_| Silence::Ended)?;
+            self.stdin.flush().await.map_err(|_| Silence::Ended)?;
+            let mut answer = Vec::new();
+            (&mut self.stdout).take(most).read_until(b'\n', &mut answer).await.map_err(|_| Silence::Ended)?;
+            match answer.last() {
+                Some(b'\n') => Ok(answer),
+                _ if answer.len() as u64 >= most => Err(Silence::Nonsense(format!("more than {max_bytes} bytes"))),
+                _ => Err(Silence::Ended),
+            }
+        };
+        let answer = tokio::time::timeout(limit, talk).await.unwrap_or(Err(Silence::TimedOut))?;
+        let answer: Answer = serde_json::from_slice(&answer).map_err(|error| Silence::Nonsense(error.to_string()))?;
+        if answer.id != request.id {
+            return Err(Silence::Nonsense(format!("an answer to {} instead of {}", answer.id, request.id)));
+        }
+        Ok(answer)
+    }
+
+    /// What it wrote to stderr, without the sandbox's report.
+    async fn last_words(&mut self) -> String {
+        if let Some(group) = self.group {
+            let _ = rustix::process::kill_process_group(group, Signal::KILL);
+        }
+        let _ = tokio::time::timeout(Duration::from_secs(1), self.child.wait()).await;
+        String::from_utf8_lossy(&lock(&self.stderr)).into_owned()
+    }
+}
+
+/// Keeps the end of stderr, and takes the sandbox's report out of it.
+async fn listen(stderr: tokio::process::ChildStderr, kept: Arc<Mutex<Vec<u8>>>, status: Arc<Mutex<Status>>) {
+    let mut lines = BufReader::new(stderr);
+    let mut first = true;
+    loop {
+        let mut line = Vec::new();
+        match (&mut lines).take(STDERR_BYTES as u64).read_until(b'\n', &mut line).await {
+            Ok(0) | Err(_) => return,
+            Ok(_) => {}
+        }
+        // Only the helper writes before the files do, so only the first line is believed.
+        if std::mem::take(&mut first)
+            && let Ok(ReportLine { sandbox }) = serde_json::from_slice(&line)
+        {
+            for warning in &sandbox.warnings {
+                warn!("{warning}");
+            }
+            lock(&status).sandbox = Some(sandbox);
+            continue;
+        }
+        let mut kept = lock(&kept);
+        kept.extend_from_slice(&line);
+        let over = kept.len().saturating_sub(STDERR_BYTES);
+        kept.drain(..over);
+    }
+}
+
+fn mode(path: &Path) -> u32 {
+    path.metadata().map(|meta| meta.mode()).unwrap_or(0)
+}
+
+/// Whether a user who owns nothing can come to `path` and use it; what is below it is taken on trust.
+fn reachable(path: &Path) -> bool {
+    path.canonicalize().is_ok_and(|real| mode(&real) & 0o005 == 0o005 && real.ancestors().skip(1).all(|folder| mode(folder) & 0o001 != 0))
+}
+
+/// Whether such a user can read everything below `path` as well.
+fn open_to_all(path: &Path) -> bool {
+    let mut queue = vec![path.to_owned()];
+    let mut looked = 0;
+    while let Some(at) = queue.pop() {
+        looked += 1;
+        let Ok(meta) = at.symlink_metadata() else { continue };
+        if looked > LOOKED_AT || meta.is_symlink() && looked > 1 {
+            continue;
+        }
+        let needed = if at.is_dir() { 0o005 } else { 0o004 };
+        if mode(&at) & needed != needed {
+            return false;
+        }
+        if at.is_dir() {
+            queue.extend(std::fs::read_dir(&at).into_iter().flatten().flatten().map(|entry| entry.path()));
+        }
+    }
+    reachable(path) || path.is_file()
+}

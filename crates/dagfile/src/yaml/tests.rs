@@ -1,0 +1,301 @@
+use std::fmt::Write as _;
+use std::time::Instant;
+
+use updraft_model::{Schedule, TaskKind};
+
+use super::*;
+
+fn good(text: &str) -> DagSpec {
+    let parsed = parse("x.yaml", text.as_bytes());
+    assert!(parsed.errors.is_empty(), "{}", parsed.errors[0]);
+    parsed.dags.into_iter().next().expect("a DAG")
+}
+
+/// The mistakes as text, one blank line between them.
+fn bad(text: &str) -> String {
+    let parsed = parse("x.yaml", text.as_bytes());
+    assert!(!parsed.errors.is_empty(), "no mistake found in {text}");
+    parsed.errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n\n")
+}
+
+const SALES: &str = r#"# yaml-language-server: $schema=./dag.schema.json
+apiVersion: updraft/v1
+dag_id: sales_daily
+schedule: "0 6 * * *"
+timezone: Europe/Stockholm
+start_date: 2026-01-01
+catchup: false
+max_active_runs: 1
+dagrun_timeout: 2h
+tags: [sales, etl]
+x-anchors:
+  small: &small { requests: { cpu: 500m, memory: 1Gi } }
+default_args: { retries: 2, retry_delay: 5m, owner: data-eng, image: ghcr.io/acme/etl:1.4 }
+params:
+  region: { type: string, default: eu, enum: [eu, us] }
+  limit: 10
+tasks:
+  extract:
+    cmds: [python, -m, etl]
+    arguments: ["--day", "{{ ds }}", 1.10]
+    env_vars: { REGION: "{{ params.region }}", PORT: 0080, VERSION: 1.10, DEBUG: no, SECRET: {valueFrom: {secretKeyRef: {name: s, key: k}}} }
+    container_resources: *small
+    node_selector: { pool: batch }
+  check:
+    bash_command: "echo {{ ds }}"
+    env: { A: 1 }
+    retries: 0
+    retry_exponential_backoff: true
+    skip_on_exit_code: 42
+  nothing: { operator: empty }
+  load:
+    needs: [extract, check]
+    trigger_rule: all_done
+    execution_timeout: PT5M
+    pool_slots: 2
+  leaf: { operator: empty, needs: load, weight_rule: absolute, priority_weight: -3 }
+"#;
+
+#[test]
+fn the_native_shape_is_read_whole() {
+    let dag = good(SALES);
+    assert_eq!(dag.schedule, Schedule::Cron { expressions: vec!["0 6 * * *".into()], data_intervals: None });
+    assert_eq!(dag.start_date.unwrap().to_rfc3339(), "2025-12-31T23:00:00+00:00");
+    assert_eq!((dag.catchup, dag.max_active_runs, dag.dagrun_timeout_ms), (Some(false), Some(1), Some(7_200_000)));
+    assert_eq!(dag.tags, ["etl", "sales"]);
+    assert_eq!(dag.params["region"].schema["enum"], serde_json::json!(["eu", "us"]));
+    assert_eq!(dag.params["limit"].value, 10);
+    assert_eq!(dag.default_args["owner"], "data-eng");
+    let ids: Vec<_> = dag.tasks.iter().map(|task| task.task_id.as_str()).collect();
+    assert_eq!(ids, ["extract", "check", "nothing", "load", "leaf"]);
+
+    let TaskKind::Pod(pod) = &dag.tasks[0].run else { panic!("{:?}", dag.tasks[0].run) };
+    assert_eq!(pod.image.as_deref(), Some("ghcr.io/acme/etl:1.4"));
+    assert_eq!(pod.arguments, ["--day", "{{ ds }}", "1.10"]);
+    let env: Vec<_> = pod.env_vars.iter().map(|v| (v.name.as_str(), v.value.as_deref())).collect();
+    let expect = [("REGION", Some("{{ params.region }}")), ("PORT", Some("0080")), ("VERSION", Some("1.10")), ("DEBUG", Some("no")), ("SECRET", None)];
+    assert_eq!(env, expect);
+    assert_eq!(pod.env_vars[4].value_from.as_ref().unwrap()["secretKeyRef"]["key"], "k");
+    assert_eq!(pod.container_resources.as_ref().unwrap()["requests"]["cpu"], "500m");
+    assert_eq!(pod.rest["node_selector"]["pool"], "batch");
+    assert_eq!((dag.tasks[0].retries, dag.tasks[0].retry_delay_ms, dag.tasks[0].owner.as_str()), (2, 300_000, "data-eng"));
+
+    let TaskKind::Bash { bash_command, env, skip_on_exit_code, .. } = &dag.tasks[1].run else { panic!() };
+    assert_eq!((bash_command.as_str(), skip_on_exit_code.as_slice()), ("echo {{ ds }}", &[42][..]));
+    assert_eq!(env.as_ref().unwrap()["A"], "1");
+    assert_eq!((dag.tasks[1].retries, dag.tasks[1].retry_exponential_backoff_milli), (0, 2_000));
+    assert_eq!(dag.tasks[2].run, TaskKind::Empty);
+    assert_eq!(dag.tasks[3].execution_timeout_ms, Some(300_000));
+    assert_eq!(dag.tasks[4].upstream[0].as_str(), "load");
+}
+
+#[test]
+fn a_list_of_tasks_json_and_several_documents_work() {
+    let dag = good("dag_id: a\ntasks:\n- task_id: one\n  bash_command: 'true'\n- {task_id: two, dependencies: [one]}\n");
+    assert_eq!(dag.tasks[1].upstream[0].as_str(), "one");
+    let dag = good(r#"{"dag_id": "j", "schedule": "@daily", "tasks": {"a": {"bash_command": "echo \u00e9"}, "b": null}}"#);
+    assert_eq!(dag.tasks.len(), 2);
+    let parsed = parse("m.yaml", b"dag_id: a\ntasks: {}\n---\ndag_id: b\ntasks: {}\n---\n");
+    assert_eq!((parsed.dags.len(), parsed.errors.len()), (2, 0));
+    // A broken document does not hide the one beside it.
+    let parsed = parse("m.yaml", b"dag_id: a\ntasks: {}\n---\ndag_id: b\ntsks: {}\n");
+    assert_eq!((parsed.dags.len(), parsed.errors.len() > 0), (1, true));
+}
+
+#[test]
+fn schedules() {
+    for (text, expect) in [
+        ("null", Schedule::None),
+        ("'@once'", Schedule::Once),
+        ("'@continuous'", Schedule::Continuous),
+        ("30m", Schedule::Delta { every_ms: 1_800_000, data_intervals: None }),
+        ("PT1H", Schedule::Delta { every_ms: 3_600_000, data_intervals: None }),
+        ("90", Schedule::Delta { every_ms: 90_000, data_intervals: None }),
+        ("'@daily'", Schedule::Cron { expressions: vec!["@daily".into()], data_intervals: None }),
+        ("'*/5 * * * *'", Schedule::Cron { expressions: vec!["*/5 * * * *".into()], data_intervals: None }),
+        ("['0 6 * * *', '0 18 * * *']", Schedule::Cron { expressions: vec!["0 6 * * *".into(), "0 18 * * *".into()], data_intervals: None }),
+    ] {
+        assert_eq!(good(&format!("dag_id: a\nschedule: {text}\ntasks: {{}}\n")).schedule, expect, "{text}");
+    }
+}
+
+#[test]
+fn mistakes_have_their_line_a_caret_and_a_remedy() {
+    for (text, expect) in [
+        (
+            "dag_id: a\nshcedule: '@daily'\ntasks: {}\n",
+            "error[unknown_key]: unknown key `shcedule`\n --> x.yaml:2:1\n  |\n2 | shcedule: '@daily'\n  | ^^^^^^^^\n  = help: did you mean `schedule`?",
+        ),
+        (
+            "dag_id: a\ntasks:\n  t:\n    bash_comand: echo\n",
+            "error[unknown_key]: unknown key `bash_comand`\n --> x.yaml:4:5\n  |\n4 |     bash_comand: echo\n  |     ^^^^^^^^^^^\n  = help: did you mean `bash_command`?",
+        ),
+        (
+            "dag_id: a\ntasks:\n  t: {retries: lots}\n",
+            "error[invalid]: expected u32, found the text \"lots\"\n --> x.yaml:3:16\n  |\n3 |   t: {retries: lots}\n  |                ^^^^",
+        ),
+        (
+            "dag_id: a\ntasks:\n  t: {retry_delay: 5 parsecs}\n",
+            "error[invalid]: \"5 parsecs\" is not a duration: write 30s, 5m, 1h30m, 2d, PT5M or a number of seconds\n --> x.yaml:3:20\n  |\n3 |   t: {retry_delay: 5 parsecs}\n  |                    ^^^^^^^^^",
+        ),
+        (
+            "dag_id: a\ntasks:\n  t: {trigger_rule: all_sucess}\n",
+            "error[invalid]: `all_sucess` is not a known word here\n --> x.yaml:3:21\n  |\n3 |   t: {trigger_rule: all_sucess}\n  |                     ^^^^^^^^^^\n  = help: did you mean `all_success`?",
+        ),
+        (
+            "dag_id: a\ntasks:\n  extract:\n  load: {needs: [extrat]}\n",
+            "error[invalid]: task `load` needs `extrat`, which this DAG does not have\n --> x.yaml:4:18\n  |\n4 |   load: {needs: [extrat]}\n  |                  ^^^^^^\n  = help: did you mean `extract`?",
+        ),
+        (
+            "dag_id: a\ntasks:\n- task_id: one\n- task_id: one\n",
+            "error[invalid]: task id `one` is used twice\n --> x.yaml:4:12\n  |\n4 | - task_id: one\n  |            ^^^\n  = help: the first is on line 3",
+        ),
+        (
+            "dag_id: a\ntasks:\n  one:\n  one:\n",
+            "error[invalid]: `one` is given twice\n --> x.yaml:4:3\n  |\n4 |   one:\n  |   ^^^\n  = help: the first is on line 3",
+        ),
+        (
+            "dag_id: a\ntasks:\n  first:\n  x: {needs: z}\n  y: {needs: x}\n  z: {needs: y}\n",
+            "error[invalid]: the tasks wait for each other in a circle: y → z → x → y\n --> x.yaml:5:3\n  |\n5 |   y: {needs: x}\n  |   ^\n  = help: take one of these out of `needs`",
+        ),
+        (
+            "dag_id: a\ntimezone: Europe/Stokholm\ntasks: {}\n",
+            "error[invalid]: there is no time zone \"Europe/Stokholm\"\n --> x.yaml:2:11\n  |\n2 | timezone: Europe/Stokholm\n  |           ^^^^^^^^^^^^^^^\n  = help: did you mean `Europe/Stockholm`?",
+        ),
+        (
+            "dag_id: a b\ntasks: {}\n",
+            "error[invalid]: \"a b\" holds ' ': an id is made of letters, digits, dashes, dots and underscores\n --> x.yaml:1:9\n  |\n1 | dag_id: a b\n  |         ^^^",
+        ),
+        (
+            "dag_id: a\nschedule: 0 0 6 * * *\ntasks: {}\n",
+            "error[invalid]: \"0 0 6 * * *\" has more than five fields\n --> x.yaml:2:11\n  |\n2 | schedule: 0 0 6 * * *\n  |           ^^^^^^^^^^^\n  = help: cron has minute, hour, day of month, month, day of week: seconds and years are not supported",
+        ),
+        (
+            "dag_id: a\nstart_date: last week\ntasks: {}\n",
+            "error[invalid]: \"last week\" is not a date\n --> x.yaml:2:13\n  |\n2 | start_date: last week\n  |             ^^^^^^^^^\n  = help: write 2026-01-31, 2026-01-31 06:00 or 2026-01-31T06:00:00+01:00",
+        ),
+        (
+            "dag_id: a\ntasks:\n  t: {bash_command: x, image: y}\n",
+            "error[invalid]: `image` has no meaning for a task of operator bash\n --> x.yaml:3:24\n  |\n3 |   t: {bash_command: x, image: y}\n  |                        ^^^^^\n  = help: a bash task runs on the worker: leave it out, or use `image` with `cmds: [bash, -c]`",
+        ),
+        (
+            "dag_id: a\ntasks:\n  t: {cmds: [x]}\n",
+            "error[invalid]: task `t` has no `image`\n --> x.yaml:3:3\n  |\n3 |   t: {cmds: [x]}\n  |   ^\n  = help: a pod needs an image: give one here or in default_args",
+        ),
+        (
+            "dag_id: a\nmax_active_runs: 0\ntasks: {}\n",
+            "error[invalid]: max_active_runs of a is 0: it must be at least 1\n --> x.yaml:2:18\n  |\n2 | max_active_runs: 0\n  |                  ^",
+        ),
+        (
+            "dag_id: a\ntasks:\n  t: {operator: PythonOperator}\n",
+            "error[invalid]: there is no operator \"PythonOperator\"\n --> x.yaml:3:17\n  |\n3 |   t: {operator: PythonOperator}\n  |                 ^^^^^^^^^^^^^^\n  = help: YAML has bash, pod and empty; Python code runs as a pod of an image that holds it",
+        ),
+        (
+            "dag_id: a\nschedule: '@dayly'\ntasks: {}\n",
+            "error[invalid]: there is no preset \"@dayly\"\n --> x.yaml:2:11\n  |\n2 | schedule: '@dayly'\n  |           ^^^^^^^^\n  = help: did you mean `@daily`?",
+        ),
+    ] {
+        assert_eq!(bad(text), expect, "\nof {text}");
+    }
+}
+
+#[test]
+fn several_mistakes_are_told_at_once() {
+    let text = bad("dag_id: a\nschedul: x\ntasks:\n  one: {retries: -1}\n  two: {pool_slot: 2}\n  three: {bash_command: echo}\n");
+    for part in ["x.yaml:2:1", "x.yaml:4:18", "x.yaml:5:9"] {
+        assert!(text.contains(part), "{part} in\n{text}");
+    }
+    let mut many = String::from("dag_id: a\ntasks:\n");
+    for i in 0..100 {
+        let _ = writeln!(many, "  t{i}: {{zzzzzzz: 1}}");
+    }
+    let parsed = parse("x.yaml", many.as_bytes());
+    assert_eq!(parsed.errors.len(), MAX_ERRORS + 1);
+    assert_eq!(parsed.errors[MAX_ERRORS].message, "80 more mistakes are not shown");
+}
+
+#[test]
+fn what_is_no_dag_is_told_apart() {
+    for text in ["replicas: 3\nimage: {tag: x}\n", "- hosts: all\n  tasks: []\n", "", "just text", "version: '3'\ntasks: {build: {}}\n"] {
+        let parsed = parse("x.yaml", text.as_bytes());
+        assert!(!parsed.is_dag_file, "{text}");
+        assert_eq!((parsed.dags.len(), parsed.errors[0].kind), (0, Kind::NoDag));
+    }
+    assert!(!parse("x.yaml", b"{{- if .Values.x }}\na: [\n").is_dag_file);
+    assert!(parse("x.yaml", b"dag_id: a\ntasks: [\n").is_dag_file);
+}
+
+#[test]
+fn syntax_and_bytes() {
+    assert!(bad("dag_id: a\ntasks:\n  t: [1, 2\n").starts_with("error[syntax]: this is not YAML: "));
+    assert!(bad("dag_id: a\ntasks:\n\tt: 1\n").contains("--> x.yaml:3:"));
+    assert!(bad("dag_id: !!python/object:os.system x\ntasks: {}\n").contains("has no meaning here"));
+    let parsed = parse("x.yaml", b"dag_id: a\nname: \xff\n");
+    assert_eq!((parsed.errors[0].kind, parsed.errors[0].line), (Kind::Syntax, Some(2)));
+}
+
+#[test]
+fn bombs_cost_one_error() {
+    let mut bomb = String::from("dag_id: a\nx-a: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
+    for i in 1..30 {
+        let _ = writeln!(bomb, "x-{i}: &a{i} [{}]", vec![format!("*a{}", i - 1); 10].join(", "));
+    }
+    bomb.push_str("tasks: {}\n");
+    let before = Instant::now();
+    let text = bad(&bomb);
+    assert!(text.contains("the aliases of this file expand to more than"), "{text}");
+
+    let deep = format!("dag_id: a\ntasks: {}{}\n", "[".repeat(100_000), "]".repeat(100_000));
+    assert!(bad(&deep).starts_with("error[too_large]: "), "{}", bad(&deep));
+    let mut block = String::from("dag_id: a\nx-deep:\n");
+    for i in 1..2_000 {
+        let _ = writeln!(block, "{}a:", " ".repeat(i));
+    }
+    assert!(bad(&block).starts_with("error[too_large]: "), "{}", bad(&block));
+    let chained: String = (1..200).map(|i| format!("x-{i}: &c{i} [*c{}]\n", i - 1)).collect();
+    assert!(bad(&format!("dag_id: a\nx-0: &c0 [1]\n{chained}tasks: {{}}\n")).contains("deeper than"));
+
+    let huge = format!("dag_id: a\ntasks: {{}}\n# {}\n", "x".repeat(20 * 1024 * 1024));
+    let parsed = parse("x.yaml", huge.as_bytes());
+    assert_eq!((parsed.errors.len(), parsed.errors[0].kind, parsed.is_dag_file), (1, Kind::TooLarge, true));
+    assert!(before.elapsed().as_secs() < 5, "took {:?}", before.elapsed());
+}
+
+#[test]
+fn a_hundred_thousand_tasks_parse_in_seconds() {
+    let mut text = String::from("dag_id: wide\ndefault_args: {retries: 1, owner: me}\ntasks:\n");
+    for i in 0..100_000 {
+        let needs = if i == 0 { String::new() } else { format!(", needs: [t{}]", i - 1) };
+        let _ = writeln!(text, "  t{i}: {{bash_command: echo {i} of a long day, pool: big{needs}}}");
+    }
+    assert!(text.len() > 6_000_000, "{}", text.len());
+    let before = Instant::now();
+    let dag = good(&text);
+    assert_eq!(dag.tasks.len(), 100_000);
+    // About 1 s in a debug build of an idle machine.
+    assert!(before.elapsed().as_secs() < 20, "took {:?}", before.elapsed());
+    println!("100,000 tasks, {} bytes: {:?}", text.len(), before.elapsed());
+}
+
+#[test]
+fn merge_keys_and_anchors() {
+    let dag = good("dag_id: a\nx-d: &d {pool: p, retries: 3}\ntasks:\n  one: {<<: *d, bash_command: x, retries: 1}\n  two: {<<: [*d], bash_command: y}\n");
+    let seen: Vec<_> = dag.tasks.iter().map(|t| (t.pool.as_str(), t.retries)).collect();
+    assert_eq!(seen, [("p", 1), ("p", 3)]);
+}
+
+#[test]
+fn the_schema_is_of_the_right_draft_and_describes_each_key() {
+    let schema = json_schema();
+    assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
+    assert_eq!(schema["additionalProperties"], false);
+    for (name, property) in schema["properties"].as_object().unwrap() {
+        let described = property.get("description").is_some() || property.get("$ref").is_some();
+        assert!(described, "{name} has no description: {property}");
+    }
+    let task = &schema["$defs"]["TaskShape"]["properties"];
+    for key in ["needs", "bash_command", "image", "retry_delay", "volumes"] {
+        assert!(task[key]["description"].is_string(), "{key}: {}", task[key]);
+    }
+    assert!(schema["required"].as_array().unwrap().contains(&Value::from("dag_id")));
+}

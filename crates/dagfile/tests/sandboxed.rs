@@ -1,0 +1,336 @@
+//! Python files inside the sandbox, end to end: what hostile and broken files can do, which is nothing.
+//!
+//! A harness of its own, since the sandbox is entered by a program that execs: this one, called again with `sandbox` as its first word.
+
+#![allow(clippy::print_stderr, clippy::print_stdout, clippy::unwrap_used, reason = "a test, without the harness that clippy knows")]
+
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::panic::AssertUnwindSafe;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+use updraft_dagfile::Kind;
+use updraft_dagfile::python::{Options, Outcome, Processor, Snapshot};
+use updraft_dagfile::sandbox;
+
+type Test = (&'static str, fn());
+
+const TESTS: &[Test] = &[
+    ("a_dag_is_read_and_a_broken_file_is_told", a_dag_is_read_and_a_broken_file_is_told),
+    ("the_sandbox_says_that_it_holds", the_sandbox_says_that_it_holds),
+    ("nothing_but_the_dag_folder_can_be_read", nothing_but_the_dag_folder_can_be_read),
+    ("nothing_can_be_written_but_scratch", nothing_can_be_written_but_scratch),
+    ("there_is_no_network", there_is_no_network),
+    ("dangerous_calls_are_refused", dangerous_calls_are_refused),
+    ("the_environment_is_empty", the_environment_is_empty),
+    ("no_descriptor_leaks", no_descriptor_leaks),
+    ("an_endless_loop_is_ended", an_endless_loop_is_ended),
+    ("a_memory_bomb_is_ended", a_memory_bomb_is_ended),
+    ("an_exit_is_one_error", an_exit_is_one_error),
+    ("a_huge_answer_is_one_error", a_huge_answer_is_one_error),
+    ("our_process_cannot_be_signalled", our_process_cannot_be_signalled),
+    ("a_killed_child_is_started_again", a_killed_child_is_started_again),
+    ("an_idle_child_is_ended", an_idle_child_is_ended),
+    ("root_is_left_where_the_files_allow_it", root_is_left_where_the_files_allow_it),
+    ("variables_come_from_the_snapshot", variables_come_from_the_snapshot),
+];
+
+fn main() {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    if arguments.get(1).is_some_and(|word| word == "sandbox") {
+        let error = sandbox::enter_and_exec(arguments.into_iter().skip(2));
+        eprintln!("{error}");
+        std::process::exit(127);
+    }
+    let words: Vec<String> = arguments.iter().skip(1).filter_map(|word| word.to_str().map(str::to_owned)).collect();
+    if words.iter().any(|word| word == "--list") {
+        if !words.iter().any(|word| word == "--ignored") {
+            TESTS.iter().for_each(|(name, _)| println!("{name}: test"));
+        }
+        return;
+    }
+    let exact = words.iter().any(|word| word == "--exact");
+    let filters: Vec<&String> = words.iter().filter(|word| !word.starts_with('-')).collect();
+    let chosen = |name: &str| filters.is_empty() || filters.iter().any(|f| if exact { name == f.as_str() } else { name.contains(f.as_str()) });
+    let mut failed = 0;
+    for (name, test) in TESTS.iter().filter(|(name, _)| chosen(name)) {
+        let before = Instant::now();
+        let ok = std::panic::catch_unwind(AssertUnwindSafe(test)).is_ok();
+        failed += usize::from(!ok);
+        println!("test {name} ... {} ({:?})", if ok { "ok" } else { "FAILED" }, before.elapsed());
+    }
+    println!("test result: {} failed", failed);
+    std::process::exit(i32::from(failed > 0));
+}
+
+struct Room {
+    folder: TempDir,
+    processor: Processor,
+    runtime: tokio::runtime::Runtime,
+}
+
+fn options() -> Options {
+    let helper = vec![std::env::current_exe().unwrap().into(), "sandbox".into()];
+    Options { helper, timeout: Duration::from_secs(10), ..Options::default() }
+}
+
+fn room_with(options: Options) -> Room {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let processor = runtime.block_on(async { Processor::new(options).unwrap() });
+    Room { folder: tempfile::tempdir().unwrap(), processor, runtime }
+}
+
+fn room() -> Room {
+    room_with(options())
+}
+
+impl Room {
+    fn parse(&self, name: &str, text: &str) -> Outcome {
+        self.parse_with(name, text, &Snapshot::default())
+    }
+
+    fn parse_with(&self, name: &str, text: &str, snapshot: &Snapshot) -> Outcome {
+        let root = self.folder.path();
+        let path = root.join(name);
+        fs::write(&path, text).unwrap();
+        self.runtime.block_on(self.processor.parse(root, &path, name, snapshot)).unwrap()
+    }
+
+    /// Runs `body` at the top of a DAG file; each `say(x)` of it comes back as a line.
+    fn ask(&self, body: &str) -> Vec<String> {
+        let text = format!("# airflow dag\nimport os, sys\nsaid = []\nsay = lambda x: said.append(str(x))\n{body}\nraise ValueError('@@' + '@@'.join(said) + '@@')\n");
+        let outcome = self.parse("ask.py", &text);
+        let error = outcome.errors.first().unwrap_or_else(|| panic!("no error came back: {outcome:?}"));
+        let mut parts: Vec<String> = error.message.split("@@").map(str::to_owned).collect();
+        assert!(parts.len() >= 2, "{error}");
+        parts.pop();
+        parts.remove(0);
+        parts
+    }
+}
+
+const GOOD: &str = r#"
+from datetime import datetime
+from airflow import DAG
+from airflow.operators.bash import BashOperator
+
+with DAG("good", schedule="@daily", start_date=datetime(2026, 1, 1), catchup=False) as dag:
+    BashOperator(task_id="a", bash_command="echo a") >> BashOperator(task_id="b", bash_command="echo b")
+"#;
+
+fn a_dag_is_read_and_a_broken_file_is_told() {
+    let room = room();
+    let outcome = room.parse("good.py", GOOD);
+    assert!(outcome.errors.is_empty(), "{}", outcome.errors[0]);
+    assert_eq!(outcome.dags[0].dag_id.as_str(), "good");
+    assert_eq!(outcome.dags[0].tasks[1].upstream[0].as_str(), "a");
+    let outcome = room.parse("bad.py", "from airflow import DAG\nwith DAG('x'):\n    undefined_name\n");
+    assert_eq!(outcome.errors[0].line, Some(3), "{}", outcome.errors[0]);
+    assert_eq!(outcome.errors[0].snippet.as_ref().unwrap().text, "    undefined_name");
+    assert_eq!(room.parse("syntax.py", "import airflow\ndag = (\n").errors[0].kind, Kind::Syntax);
+    assert_eq!(room.processor.status().starts, 1, "one child reads many files");
+}
+
+fn the_sandbox_says_that_it_holds() {
+    let room = room();
+    room.parse("good.py", GOOD);
+    let report = room.processor.status().sandbox.expect("the helper reports");
+    assert!(report.seccomp);
+    if report.landlock == "none" {
+        println!("  (this kernel has no landlock: {:?})", report.warnings);
+    } else {
+        assert_eq!(report.landlock, "full");
+    }
+}
+
+fn landlocked(room: &Room) -> bool {
+    room.parse("good.py", GOOD);
+    let locked = room.processor.status().sandbox.is_some_and(|report| report.landlock != "none");
+    if !locked {
+        println!("  skipped: this kernel has no landlock");
+    }
+    locked
+}
+
+fn nothing_but_the_dag_folder_can_be_read() {
+    let room = room();
+    if !landlocked(&room) {
+        return;
+    }
+    let outside = tempfile::tempdir().unwrap();
+    fs::set_permissions(outside.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    fs::create_dir(outside.path().join(".ssh")).unwrap();
+    let key = outside.path().join(".ssh/id_ed25519");
+    fs::write(&key, "SECRET").unwrap();
+    std::os::unix::fs::symlink(&key, room.folder.path().join("link.txt")).unwrap();
+    fs::write(room.folder.path().join("near.txt"), "NEAR").unwrap();
+    let ours = std::process::id();
+    let body = format!(
+        "here = os.path.dirname(os.path.abspath(__file__))\nfor p in [{key:?}, here + '/link.txt', '/proc/1/environ', '/proc/{ours}/environ', '/proc/self/environ', '/proc/%d/environ' % os.getppid(), '/proc/{ours}/mem', '/etc/shadow', '/etc/passwd', '/root', '/home', '/sys/kernel', here + '/near.txt']:\n    try:\n        say(os.listdir(p) if os.path.isdir(p) else open(p, 'rb').read(4))\n    except OSError as e: say(type(e).__name__)\n"
+    );
+    let said = room.ask(&body);
+    let (near, rest) = said.split_last().unwrap();
+    assert_eq!(near, "b'NEAR'");
+    assert!(rest.iter().all(|s| s.ends_with("Error")), "{said:?}");
+    assert_eq!(rest.len(), 12);
+}
+
+fn nothing_can_be_written_but_scratch() {
+    let room = room();
+    if !landlocked(&room) {
+        return;
+    }
+    let body = "here = os.path.dirname(os.path.abspath(__file__))\nfor p in [here + '/new.py', __file__, '/tmp/updraft-test-escape', '/dev/shm/updraft-test-escape', os.environ['TMPDIR'] + '/ok']:\n    try:\n        open(p, 'a').write('x'); say('WROTE')\n    except OSError as e: say(type(e).__name__)\n";
+    let said = room.ask(body);
+    assert_eq!(said[4], "WROTE", "{said:?}");
+    assert!(said[..4].iter().all(|s| s.ends_with("Error")), "{said:?}");
+    assert!(!Path::new("/tmp/updraft-test-escape").exists());
+}
+
+fn there_is_no_network() {
+    let room = room();
+    let outcome = room.parse("net.py", "# airflow dag\nimport socket\nsocket.create_connection(('127.0.0.1', 1))\n");
+    assert!(matches!(outcome.errors[0].kind, Kind::Network | Kind::Exception), "{}", outcome.errors[0]);
+    let body = "import ctypes, errno\nlibc = ctypes.CDLL(None, use_errno=True)\nfor family in (1, 2, 10, 16, 17, 38, 40):\n    say(libc.socket(family, 1, 0)); say(errno.errorcode.get(ctypes.get_errno()))\n";
+    let said = room.ask(body);
+    for pair in said.chunks(2) {
+        assert_eq!(pair, ["-1", "EACCES"], "{said:?}");
+    }
+}
+
+fn dangerous_calls_are_refused() {
+    let room = room();
+    // By number on x86-64: the x32 twin of socket, ptrace(PTRACE_TRACEME), unshare(NEWUSER), bpf, io_uring_setup, keyctl, mount, and
+    // clone3, which pretends not to exist.
+    if !cfg!(target_arch = "x86_64") {
+        return;
+    }
+    let body = "import ctypes, errno\nlibc = ctypes.CDLL(None, use_errno=True)\nfor call in ((0x40000000 | 41, 2, 1, 0), (101, 0, 0, 0), (272, 0x10000000), (321, 0, 0, 0), (425, 1, 0), (250, 0, -3, 0), (165, 0, 0, 0, 0, 0), (56, 0x10000000 | 17, 0, 0, 0, 0), (435, 0, 0)):\n    ctypes.set_errno(0); r = libc.syscall(*call); say(call[0]); say(errno.errorcode.get(ctypes.get_errno()))\n";
+    let said = room.ask(body);
+    let refused: Vec<&str> = said.chunks(2).map(|pair| pair[1].as_str()).collect();
+    assert_eq!(refused, ["EACCES", "EPERM", "EPERM", "EPERM", "EPERM", "EPERM", "EPERM", "EPERM", "ENOSYS"], "{said:?}");
+}
+
+fn the_environment_is_empty() {
+    // What our process has, its children must not see. The name is of no consequence, and every test of this file runs in one thread.
+    assert!(std::env::vars_os().count() > 3, "cargo sets many");
+    let mut with = options();
+    with.env.insert("AIRFLOW_HOME".to_owned(), "/opt/airflow".to_owned());
+    let room = room_with(with);
+    let mut said = room.ask("for k in sorted(os.environ): say(k)\n");
+    said.retain(|name| !matches!(name.as_str(), "PATH" | "LANG" | "TZ" | "HOME" | "TMPDIR" | "LC_CTYPE" | "AIRFLOW_HOME"));
+    assert!(said.is_empty(), "{said:?}");
+    let home = room.ask("say(os.environ.get('AIRFLOW_HOME'))\n");
+    assert_eq!(home, ["/opt/airflow"]);
+}
+
+fn no_descriptor_leaks() {
+    let room = room();
+    let body = "import stat\nfor fd in range(0, 256):\n    try: s = os.fstat(fd)\n    except OSError: continue\n    if fd > 2: say('%d %o %d' % (fd, stat.S_IFMT(s.st_mode), s.st_size))\n";
+    let said = room.ask(body);
+    assert!(said.iter().all(|fd| !fd.contains(" 140000 ")), "a socket is open: {said:?}");
+    assert!(said.len() <= 3, "{said:?}");
+}
+
+fn an_endless_loop_is_ended() {
+    let room = room_with(Options { timeout: Duration::from_secs(1), ..options() });
+    room.parse("good.py", GOOD);
+    let before = Instant::now();
+    let outcome = room.parse("loop.py", "# airflow dag\nimport signal\nfor s in range(1, 32):\n    try: signal.signal(s, signal.SIG_IGN)\n    except Exception: pass\nwhile True:\n    try:\n        while True: pass\n    except BaseException: pass\n");
+    assert_eq!(outcome.errors[0].kind, Kind::Timeout, "{}", outcome.errors[0]);
+    assert!(before.elapsed() < Duration::from_secs(8), "{:?}", before.elapsed());
+    assert_eq!(room.parse("good.py", GOOD).dags.len(), 1, "the next file is read");
+}
+
+fn a_memory_bomb_is_ended() {
+    let room = room_with(Options { memory_bytes: 200 * 1024 * 1024, ..options() });
+    let outcome = room.parse("bomb.py", "# airflow dag\nx = []\nwhile True: x.append(bytearray(10_000_000))\n");
+    assert_eq!(outcome.errors[0].kind, Kind::Memory, "{}", outcome.errors[0]);
+    assert_eq!(room.parse("good.py", GOOD).dags.len(), 1);
+}
+
+fn an_exit_is_one_error() {
+    let room = room();
+    let outcome = room.parse("exit.py", "# airflow dag\nimport os\nos._exit(0)\n");
+    assert_eq!(outcome.errors[0].kind, Kind::Exit, "{}", outcome.errors[0]);
+    let outcome = room.parse("abort.py", "# airflow dag\nimport os\nos.abort()\n");
+    assert_eq!(outcome.errors[0].kind, Kind::Signal, "{}", outcome.errors[0]);
+    assert_eq!(room.parse("good.py", GOOD).dags.len(), 1);
+    assert_eq!(room.processor.status().starts, 1);
+}
+
+fn a_huge_answer_is_one_error() {
+    let room = room_with(Options { max_output_bytes: 1024 * 1024, ..options() });
+    let text = "from airflow import DAG\nfrom airflow.operators.bash import BashOperator\nwith DAG('big', schedule=None):\n    BashOperator(task_id='a', bash_command='x' * 5_000_000)\n";
+    let outcome = room.parse("big.py", text);
+    assert_eq!((outcome.dags.len(), outcome.errors[0].kind), (0, Kind::TooLarge), "{}", outcome.errors[0]);
+    let huge = format!("# airflow dag\n#{}\n", "x".repeat(20 * 1024 * 1024));
+    let outcome = room.parse("huge.py", &huge);
+    assert!(outcome.dags.is_empty());
+    assert_eq!(room.parse("good.py", GOOD).dags.len(), 1);
+}
+
+fn our_process_cannot_be_signalled() {
+    let room = room();
+    if !landlocked(&room) {
+        return;
+    }
+    let said = room.ask(&format!("import signal\ntry: os.kill({}, 0); say('CAN')\nexcept OSError as e: say(type(e).__name__)\n", std::process::id()));
+    assert_eq!(said, ["PermissionError"]);
+}
+
+fn a_killed_child_is_started_again() {
+    let room = room();
+    room.parse("good.py", GOOD);
+    // From inside the room the parser itself is in reach; that costs the file that does it, and the next one starts another.
+    let outcome = room.parse("kill.py", "# airflow dag\nimport os, signal\nos.kill(os.getppid(), signal.SIGKILL)\nimport time\ntime.sleep(60)\n");
+    assert!(!outcome.errors.is_empty());
+    assert_eq!(room.parse("good.py", GOOD).dags.len(), 1);
+    assert!(room.processor.status().starts >= 2);
+}
+
+fn an_idle_child_is_ended() {
+    let room = room_with(Options { idle: Duration::from_millis(50), ..options() });
+    room.parse("good.py", GOOD);
+    let until = Instant::now() + Duration::from_secs(10);
+    while room.processor.status().running {
+        assert!(Instant::now() < until, "the child is still there");
+        std::thread::yield_now();
+    }
+    assert_eq!(room.parse("good.py", GOOD).dags.len(), 1);
+    assert_eq!(room.processor.status().starts, 2);
+}
+
+fn root_is_left_where_the_files_allow_it() {
+    if !rustix::process::geteuid().is_root() {
+        println!("  skipped: not root");
+        return;
+    }
+    let python = PathBuf::from("/usr/bin/python3");
+    if !python.exists() {
+        println!("  skipped: no /usr/bin/python3 that every user can start");
+        return;
+    }
+    let room = room_with(Options { python: Some(python), ..options() });
+    fs::set_permissions(room.folder.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    let private = room.ask("say(os.getuid())\n");
+    assert_eq!(private, ["0"], "a folder of mode 0700 is read as root");
+    assert!(room.processor.status().sandbox.unwrap().warnings[0].contains("as root without capabilities"));
+    fs::set_permissions(room.folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    room.runtime.block_on(room.processor.rest());
+    let open = room.ask("say(os.getuid()); say(os.getgid()); say(os.getgroups())\ntry: os.setuid(0); say('ROOT')\nexcept OSError as e: say(type(e).__name__)\n");
+    assert_eq!(open, ["65534", "65534", "[]", "PermissionError"]);
+}
+
+fn variables_come_from_the_snapshot() {
+    let room = room();
+    let mut snapshot = Snapshot::default();
+    snapshot.variables.insert("region".to_owned(), "eu".to_owned());
+    let text = "from airflow import DAG\nfrom airflow.models import Variable\nwith DAG('dag_' + Variable.get('region'), schedule=None): pass\n";
+    let outcome = room.parse_with("vars.py", text, &snapshot);
+    assert!(outcome.errors.is_empty(), "{}", outcome.errors[0]);
+    assert_eq!(outcome.dags[0].dag_id.as_str(), "dag_eu");
+}

@@ -1,0 +1,136 @@
+//! Which instances of a run move now.
+
+use chrono::{DateTime, Utc};
+use updraft_model::state::{Move, moves};
+use updraft_model::{RunState, TaskState};
+
+use crate::trigger_rule::{Decision, decide};
+use crate::view::RunView;
+
+/// One move of one instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Planned {
+    /// The task.
+    pub task: u32,
+    /// The state that it is in.
+    pub from: TaskState,
+    /// What it does.
+    pub step: Move,
+    /// Why, in a word, when the move's own name does not say it.
+    pub reason: Option<&'static str>,
+}
+
+/// What is to be written.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Moves {
+    /// Moves, by task.
+    pub steps: Vec<Planned>,
+    /// Live instances whose attempts must be stopped, since the run is over.
+    pub stop: Vec<u32>,
+    /// The run's own end, and why.
+    pub end: Option<(RunState, Option<&'static str>)>,
+}
+
+impl Moves {
+    /// Whether nothing is to be written.
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty() && self.stop.is_empty() && self.end.is_none()
+    }
+}
+
+/// Decides every move that follows from what has changed since the last plan. Work is in proportion to the change, not to the run.
+///
+/// The view is left as if the moves were committed, so planning again gives nothing; a view whose moves were not committed must be thrown
+/// away and built anew.
+pub fn plan(view: &mut RunView, now: DateTime<Utc>) -> Moves {
+    let mut planned = Moves::default();
+    if view.run_state != RunState::Running {
+        view.touched.clear();
+        return planned;
+    }
+
+    // Phase 1: a run whose time is over starts nothing more.
+    let over = view.deadline.is_some_and(|deadline| deadline <= now);
+    if over {
+        stop_everything(view, &mut planned);
+    }
+
+    // Phase 2: follow what was touched, and what that touches in turn. Empty operators end at once, so a whole chain of them goes in one plan.
+    while let Some(task) = view.touched.pop_first() {
+        if let Some(step) = step_of(view, task, now) {
+            debug_assert!(step.step.allows(step.from), "{step:?} is not a legal move");
+            view.set(task, step.step.target());
+            planned.steps.push(step);
+        }
+    }
+
+    // Phase 3: the end of the run.
+    if view.unfinished == 0 {
+        let (state, reason) = if over { (RunState::Failed, Some("dagrun_timeout")) } else { (end_state(view), None) };
+        view.run_state = state;
+        planned.end = Some((state, reason));
+    }
+
+    planned.steps.sort_unstable();
+    planned
+}
+
+fn stop_everything(view: &mut RunView, planned: &mut Moves) {
+    for task in 0..u32::try_from(view.states.len()).unwrap_or(u32::MAX) {
+        let from = view.state(task);
+        if moves::SKIP.allows(from) {
+            view.set(task, TaskState::Skipped);
+            planned.steps.push(Planned { task, from, step: moves::SKIP, reason: Some("dagrun_timeout") });
+        } else if from == TaskState::Queued && !view.stopping {
+            planned.stop.push(task);
+        }
+    }
+    view.stopping = true;
+    view.touched.clear();
+}
+
+fn step_of(view: &RunView, task: u32, now: DateTime<Utc>) -> Option<Planned> {
+    let from = view.state(task);
+    let planned = |step, reason| Some(Planned { task, from, step, reason });
+    match from {
+        TaskState::None => match decide(view.graph.node(task).rule, view.counts(task)) {
+            Decision::Wait => None,
+            Decision::Skip => planned(moves::SKIP, Some("trigger_rule")),
+            Decision::UpstreamFailed => planned(moves::FAIL_UPSTREAM, Some("trigger_rule")),
+            Decision::Run if !past_met(view, task) => None,
+            Decision::Run if view.graph.node(task).noop => planned(moves::COMPLETE_NOOP, None),
+            Decision::Run => planned(moves::SCHEDULE, None),
+        },
+        TaskState::UpForRetry if retry_due(view, task, now) => planned(moves::SCHEDULE, None),
+        _ => None,
+    }
+}
+
+/// Whether the delay before a retry is over.
+pub(crate) fn retry_due(view: &RunView, task: u32, now: DateTime<Utc>) -> bool {
+    view.retries.get(&task).is_some_and(|at| at.is_none_or(|at| at <= now))
+}
+
+/// Whether the run before allows a task to start: the same task there ended well or was skipped, and so did the tasks right after it when
+/// it waits for downstream. A task that the run before did not have does not wait.
+pub(crate) fn past_met(view: &RunView, task: u32) -> bool {
+    let node = view.graph.node(task);
+    let Some(past) = view.past.as_ref().filter(|_| node.depends_on_past) else { return true };
+    let met = |task: u32| {
+        let id = view.graph.spec().tasks[task as usize].task_id.as_str();
+        past.get(id).is_none_or(|state| matches!(state, TaskState::Success | TaskState::Skipped))
+    };
+    met(task) && (!node.wait_for_downstream || view.graph.downstream(task).iter().all(|down| met(*down)))
+}
+
+/// A run fails when one of its leaves did.
+fn end_state(view: &RunView) -> RunState {
+    let tasks = 0..u32::try_from(view.states.len()).unwrap_or(u32::MAX);
+    let failed = |task: u32| {
+        view.graph.downstream(task).is_empty() && matches!(view.state(task), TaskState::Failed | TaskState::UpstreamFailed)
+    };
+    if tasks.into_iter().any(failed) { RunState::Failed } else { RunState::Success }
+}
+
+#[cfg(test)]
+mod tests;

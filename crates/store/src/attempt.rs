@@ -1,0 +1,276 @@
+//! The life of an attempt as the worker writes it: claim, bind, finish.
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use updraft_model::{AttemptKey, Evidence, InstanceKey, LaunchSpec, RunKey, Verdict};
+use uuid::Uuid;
+
+use crate::connect::Store;
+use crate::error::Error;
+
+/// Proof of a claim: only [`Store::attempts_claim`] and adoption make one, and finishing consumes it.
+///
+/// ```compile_fail
+/// // It cannot be made by hand:
+/// let forged = updraft_store::RunningAttempt { key: todo!(), launch: todo!() };
+/// ```
+/// ```compile_fail
+/// // … nor be finished twice:
+/// fn twice(attempt: updraft_store::RunningAttempt, evidence: updraft_model::Evidence) {
+///     let one = attempt.finish(evidence.clone());
+///     let two = attempt.finish(evidence);
+/// }
+/// ```
+#[derive(Debug)]
+#[must_use]
+pub struct RunningAttempt {
+    key: AttemptKey,
+    launch: LaunchSpec,
+    started_at: DateTime<Utc>,
+}
+
+impl RunningAttempt {
+    /// Which attempt.
+    pub fn key(&self) -> AttemptKey {
+        self.key
+    }
+    /// What to start.
+    pub fn launch(&self) -> &LaunchSpec {
+        &self.launch
+    }
+    /// When it was claimed.
+    pub fn started_at(&self) -> DateTime<Utc> {
+        self.started_at
+    }
+    /// Its end. The verdict follows from the evidence and nothing else (I4).
+    pub fn finish(self, evidence: Evidence) -> Finished {
+        let verdict = updraft_model::verdict(&evidence.facts, &self.launch.skip_on_exit_code);
+        Finished { attempt: self, evidence, verdict }
+    }
+}
+
+/// A claimed attempt with its end, ready to be written.
+#[derive(Debug)]
+pub struct Finished {
+    attempt: RunningAttempt,
+    evidence: Evidence,
+    verdict: Verdict,
+}
+
+impl Finished {
+    /// Which attempt.
+    pub fn key(&self) -> AttemptKey {
+        self.attempt.key
+    }
+    /// What its end means.
+    pub fn verdict(&self) -> &Verdict {
+        &self.verdict
+    }
+}
+
+/// What a claim gave.
+#[derive(Debug)]
+pub enum Claimed {
+    /// These attempts are mine now.
+    Attempts(Vec<RunningAttempt>),
+    /// The lease group is no longer mine: make another.
+    GroupLost,
+}
+
+/// What became of a finish.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FinishResult {
+    /// It was written.
+    Finished,
+    /// Somebody had written it before: the same evidence, so all is well.
+    Already,
+    /// There is no such attempt: its run was deleted.
+    Unknown,
+}
+
+/// The outcome of one finish.
+#[derive(Debug, Clone)]
+pub struct FinishOutcome {
+    /// Which attempt.
+    pub key: AttemptKey,
+    /// What became of it.
+    pub result: FinishResult,
+    /// The state of the instance afterwards.
+    pub state: String,
+    /// When a retry may start.
+    pub not_before: Option<DateTime<Utc>>,
+}
+
+struct ClaimRow {
+    run_id: i64,
+    idx: i32,
+    map_index: i32,
+    attempt: i32,
+    launch: String,
+    started_at: DateTime<Utc>,
+}
+
+impl ClaimRow {
+    fn into_attempt(self) -> Result<RunningAttempt, Error> {
+        let key =
+            AttemptKey { instance: InstanceKey { run: RunKey(self.run_id), idx: self.idx, map_index: self.map_index }, attempt: self.attempt };
+        let launch = serde_json::from_str(&self.launch).map_err(|e| Error::BadRow {
+            table: "live_attempt",
+            key: format!("{}/{}/{}", self.run_id, self.idx, self.map_index),
+            reason: e.to_string(),
+        })?;
+        Ok(RunningAttempt { key, launch, started_at: self.started_at })
+    }
+}
+
+impl Store {
+    /// Claims attempts for a lease group: queued becomes running. Keys that are not queued any more are passed over, which is what makes
+    /// duplicates, redeliveries and stale hints harmless. Durable before it returns: only then may a hint be acknowledged.
+    pub async fn attempts_claim(&self, hints: &[AttemptKey], group: Uuid, owner: Uuid, epoch: i64, host: &str) -> Result<Claimed, Error> {
+        let rows = sqlx::query_as!(
+            ClaimRow,
+            r#"with own as materialized (select id from lease_group where id = $5 and owner = $6 and epoch = $7 for share),
+               c as materialized (
+                   select l.run_id, l.idx, l.map_index from live_attempt l
+                   join unnest($1::bigint[], $2::int[], $3::int[], $4::int[]) as h (run_id, idx, map_index, attempt)
+                     on l.run_id = h.run_id and l.idx = h.idx and l.map_index = h.map_index and l.attempt = h.attempt
+                   where l.state = 'queued'
+                   order by l.run_id, l.idx, l.map_index for no key update of l skip locked)
+               update live_attempt l set state = 'running', group_id = own.id, host = $8, started_at = now()
+               from c, own where l.run_id = c.run_id and l.idx = c.idx and l.map_index = c.map_index and l.state = 'queued'
+               returning l.run_id, l.idx, l.map_index, l.attempt, l.launch, l.started_at as "started_at!""#,
+            &hints.iter().map(|h| h.instance.run.0).collect::<Vec<_>>(),
+            &hints.iter().map(|h| h.instance.idx).collect::<Vec<_>>(),
+            &hints.iter().map(|h| h.instance.map_index).collect::<Vec<_>>(),
+            &hints.iter().map(|h| h.attempt).collect::<Vec<_>>(),
+            group,
+            owner,
+            epoch,
+            host
+        )
+        .fetch_all(&self.pool)
+        .await
+        .map_err(Error::of("attempts_claim"))?;
+        self.claimed(rows, group, owner, epoch).await
+    }
+
+    /// Claims up to `limit` attempts of some queues without a hint: what keeps work going when the broker is away or a hint was lost (H13).
+    pub async fn attempts_pull(&self, queues: &[String], limit: i64, group: Uuid, owner: Uuid, epoch: i64, host: &str) -> Result<Claimed, Error> {
+        let rows = sqlx::query_as!(
+            ClaimRow,
+            r#"with own as materialized (select id from lease_group where id = $3 and owner = $4 and epoch = $5 for share),
+               c as materialized (
+                   select run_id, idx, map_index from live_attempt where state = 'queued' and queue = any ($1)
+                   order by prio desc, queued_at limit $2 for no key update skip locked)
+               update live_attempt l set state = 'running', group_id = own.id, host = $6, started_at = now()
+               from c, own where l.run_id = c.run_id and l.idx = c.idx and l.map_index = c.map_index and l.state = 'queued'
+               returning l.run_id, l.idx, l.map_index, l.attempt, l.launch, l.started_at as "started_at!""#,
+            queues,
+            limit,
+            group,
+            owner,
+            epoch,
+            host
+        )
+        .fetch_all(&self.pool)
+        .await
+        .map_err(Error::of("attempts_pull"))?;
+        self.claimed(rows, group, owner, epoch).await
+    }
+
+    async fn claimed(&self, rows: Vec<ClaimRow>, group: Uuid, owner: Uuid, epoch: i64) -> Result<Claimed, Error> {
+        if rows.is_empty() {
+            let mine = sqlx::query_scalar!(
+                r#"select exists (select 1 from lease_group where id = $1 and owner = $2 and epoch = $3) as "mine!""#,
+                group,
+                owner,
+                epoch
+            )
+            .fetch_one(&self.pool)
+            .await
+            .map_err(Error::of("attempts_claim"))?;
+            if !mine {
+                return Ok(Claimed::GroupLost);
+            }
+        }
+        Ok(Claimed::Attempts(rows.into_iter().map(ClaimRow::into_attempt).collect::<Result<_, _>>()?))
+    }
+
+    /// The running attempts of a lease group that I own, for a worker that has adopted it.
+    pub async fn attempts_of_group(&self, group: Uuid) -> Result<Vec<RunningAttempt>, Error> {
+        let rows = sqlx::query_as!(
+            ClaimRow,
+            r#"select run_id, idx, map_index, attempt, launch, started_at as "started_at!" from live_attempt
+               where group_id = $1 and state = 'running' order by run_id, idx, map_index"#,
+            group
+        )
+        .fetch_all(&self.pool)
+        .await
+        .map_err(Error::of("attempts_of_group"))?;
+        rows.into_iter().map(ClaimRow::into_attempt).collect()
+    }
+
+    /// Writes the ends of attempts: one transaction, locked in the global order, idempotent, durable before it returns.
+    pub async fn attempts_finish(&self, ends: &[Finished]) -> Result<Vec<FinishOutcome>, Error> {
+        let keys: Vec<AttemptKey> = ends.iter().map(Finished::key).collect();
+        let mut verdicts = Vec::with_capacity(ends.len());
+        let mut budgets: Vec<Option<String>> = Vec::with_capacity(ends.len());
+        let mut reasons: Vec<Option<String>> = Vec::with_capacity(ends.len());
+        let mut messages: Vec<Option<String>> = Vec::with_capacity(ends.len());
+        let mut evidence: Vec<Value> = Vec::with_capacity(ends.len());
+        let mut xcoms: Vec<Option<Value>> = Vec::with_capacity(ends.len());
+        for end in ends {
+            let (verdict, budget, reason, message) = match &end.verdict {
+                Verdict::Success => ("success", None, None, None),
+                Verdict::Skipped => ("skipped", None, Some("exit_code".to_owned()), Some("the exit code says: skip".to_owned())),
+                Verdict::Failed { budget, reason, message } => {
+                    ("failed", Some(budget.as_str().to_owned()), Some(reason.clone()), Some(message.clone()))
+                }
+            };
+            verdicts.push(verdict.to_owned());
+            budgets.push(budget);
+            reasons.push(reason);
+            messages.push(message);
+            xcoms.push(match &end.evidence.facts.xcom {
+                Some(Ok(value)) => Some(value.clone()),
+                _ => None,
+            });
+            let mut stored = end.evidence.clone();
+            stored.facts.xcom = None; // the value has a table of its own
+            evidence.push(serde_json::to_value(stored).unwrap_or_default());
+        }
+        let rows = sqlx::query!(
+            r#"select r_run as "run!", r_idx as "idx!", r_map as "map!", r_attempt as "attempt!", r_result as "result!", coalesce(r_state, '') as "state!",
+                      r_not_before as not_before
+               from attempt_finish($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"#,
+            &keys.iter().map(|k| k.instance.run.0).collect::<Vec<_>>(),
+            &keys.iter().map(|k| k.instance.idx).collect::<Vec<_>>(),
+            &keys.iter().map(|k| k.instance.map_index).collect::<Vec<_>>(),
+            &keys.iter().map(|k| k.attempt).collect::<Vec<_>>(),
+            &verdicts,
+            &budgets as &[Option<String>],
+            &reasons as &[Option<String>],
+            &messages as &[Option<String>],
+            &evidence,
+            &ends.iter().map(|e| e.evidence.facts.started_at).collect::<Vec<_>>() as &[Option<DateTime<Utc>>],
+            &ends.iter().map(|e| e.evidence.facts.ended_at).collect::<Vec<_>>() as &[Option<DateTime<Utc>>],
+            &xcoms as &[Option<Value>],
+        )
+        .fetch_all(&self.pool)
+        .await
+        .map_err(Error::of("attempts_finish"))?;
+        Ok(rows
+            .into_iter()
+            .map(|r| FinishOutcome {
+                key: AttemptKey { instance: InstanceKey { run: RunKey(r.run), idx: r.idx, map_index: r.map }, attempt: r.attempt },
+                result: match r.result.as_str() {
+                    "finished" => FinishResult::Finished,
+                    "already" => FinishResult::Already,
+                    _ => FinishResult::Unknown,
+                },
+                state: r.state,
+                not_before: r.not_before,
+            })
+            .collect())
+    }
+}

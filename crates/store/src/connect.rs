@@ -1,0 +1,113 @@
+//! Connecting, and bringing the schema up to date.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+
+use crate::error::Error;
+
+static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!("../../migrations");
+
+/// How to connect.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// `postgres://…`, as libpq takes it.
+    pub url: String,
+    /// Shown in `pg_stat_activity`.
+    pub application_name: String,
+    /// Most connections at once.
+    pub max_connections: u32,
+    /// How long a call waits for a free connection or for the server.
+    pub acquire_timeout: Duration,
+}
+
+impl Options {
+    /// The defaults of a role.
+    pub fn new(url: impl Into<String>, application_name: impl Into<String>) -> Self {
+        Self { url: url.into(), application_name: application_name.into(), max_connections: 8, acquire_timeout: Duration::from_secs(5) }
+    }
+}
+
+/// A handle on the database. Clones share the connections.
+#[derive(Debug, Clone)]
+pub struct Store {
+    pub(crate) pool: PgPool,
+}
+
+/// How the schema stands to this binary.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MigrationState {
+    /// It fits.
+    Current,
+    /// These migrations are missing, by number.
+    Behind(Vec<i64>),
+    /// It was made by a newer binary, which is fine as long as its migrations only added things: these are not known here.
+    Ahead(Vec<i64>),
+}
+
+impl Store {
+    /// Opens the pool. Connections are made when they are needed: a server that is away is met by the first call.
+    pub fn open(options: &Options) -> Result<Self, Error> {
+        let connect = PgConnectOptions::from_str(&options.url)
+            .map_err(Error::of("open"))?
+            .application_name(&options.application_name)
+            // A client that is stopped in mid-transaction must not hold locks for ever, and no statement of ours takes a minute.
+            .options([("idle_in_transaction_session_timeout", "30s"), ("statement_timeout", "120s")]);
+        let pool = PgPoolOptions::new()
+            .max_connections(options.max_connections)
+            .acquire_timeout(options.acquire_timeout)
+            .idle_timeout(Duration::from_secs(300))
+            .test_before_acquire(false)
+            .connect_lazy_with(connect);
+        Ok(Self { pool })
+    }
+
+    /// For tests that have a pool.
+    pub fn from_pool(pool: PgPool) -> Self {
+        Self { pool }
+    }
+
+    /// Closes all connections.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+
+    /// Brings the schema up to date, under an advisory lock, so that any number of roles may do it at once.
+    pub async fn migrate(&self) -> Result<(), Error> {
+        let mut connection = self.pool.acquire().await.map_err(Error::of("migrate"))?;
+        sqlx::query("set statement_timeout = 0").execute(&mut *connection).await.map_err(Error::of("migrate"))?;
+        MIGRATOR.run(&mut *connection).await.map_err(Error::Migrate)?;
+        connection.close().await.map_err(Error::of("migrate"))
+    }
+
+    /// Compares the schema with this binary.
+    pub async fn migration_state(&self) -> Result<MigrationState, Error> {
+        let exists: bool = sqlx::query_scalar("select to_regclass('_sqlx_migrations') is not null")
+            .fetch_one(&self.pool)
+            .await
+            .map_err(Error::of("migration_state"))?;
+        let applied: Vec<i64> = if exists {
+            sqlx::query_scalar("select version from _sqlx_migrations where success order by version")
+                .fetch_all(&self.pool)
+                .await
+                .map_err(Error::of("migration_state"))?
+        } else {
+            Vec::new()
+        };
+        let known: Vec<i64> = MIGRATOR.iter().map(|m| m.version).collect();
+        let missing: Vec<i64> = known.iter().filter(|v| !applied.contains(v)).copied().collect();
+        if !missing.is_empty() {
+            return Ok(MigrationState::Behind(missing));
+        }
+        let newer: Vec<i64> = applied.into_iter().filter(|v| !known.contains(v)).collect();
+        Ok(if newer.is_empty() { MigrationState::Current } else { MigrationState::Ahead(newer) })
+    }
+
+    /// Whether the server answers, and how long that took.
+    pub async fn ping(&self) -> Result<Duration, Error> {
+        let begin = std::time::Instant::now();
+        sqlx::query("select 1").execute(&self.pool).await.map_err(Error::of("ping"))?;
+        Ok(begin.elapsed())
+    }
+}

@@ -1,0 +1,85 @@
+//! What can go wrong with Postgres, and whether to try again.
+
+use std::time::Duration;
+
+/// Whether the same call may succeed later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retry {
+    /// Yes, after about so long.
+    After(Duration),
+    /// Not without a change.
+    Never,
+}
+
+/// An error of the store.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The server cannot be reached, or does not take connections now.
+    #[error("cannot reach postgres")]
+    Unreachable(#[source] sqlx::Error),
+    /// The server ended the transaction in favour of another; the same call will go through.
+    #[error("postgres ended the transaction in favour of another")]
+    Conflict(#[source] sqlx::Error),
+    /// The server lacks room or connections.
+    #[error("postgres has no room")]
+    Exhausted(#[source] sqlx::Error),
+    /// The statement is refused.
+    #[error("postgres refused {operation}")]
+    Refused {
+        /// The method that failed.
+        operation: &'static str,
+        /// The cause.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// The schema does not fit this binary.
+    #[error("the database schema does not fit: {0}")]
+    Schema(String),
+    /// A row that no version of this program can have written.
+    #[error("{table} row {key} cannot be read: {reason}")]
+    BadRow {
+        /// The table.
+        table: &'static str,
+        /// Its key.
+        key: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Migrations failed.
+    #[error("cannot migrate the database")]
+    Migrate(#[source] sqlx::migrate::MigrateError),
+}
+
+impl Error {
+    /// Sorts a driver's error; `operation` is the method that met it.
+    pub(crate) fn of(operation: &'static str) -> impl FnOnce(sqlx::Error) -> Self {
+        move |source| {
+            let code = source.as_database_error().and_then(|e| e.code()).map(|c| c.into_owned());
+            match code.as_deref() {
+                // Deadlock, serialization failure, lock timeout.
+                Some("40P01" | "40001" | "55P03") => Self::Conflict(source),
+                // Too many connections, disk full, out of memory.
+                Some(c) if c.starts_with("53") => Self::Exhausted(source),
+                // Shutting down, starting up, read-only after a failover, connection lost.
+                Some(c) if c.starts_with("57P") || c.starts_with("08") || c == "25006" => Self::Unreachable(source),
+                Some(_) => Self::Refused { operation, source },
+                None => match source {
+                    sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) => {
+                        Self::Unreachable(source)
+                    }
+                    other => Self::Refused { operation, source: other },
+                },
+            }
+        }
+    }
+
+    /// Whether the same call may succeed later. A lost server is waited for, never a reason to exit.
+    pub fn retry(&self) -> Retry {
+        match self {
+            Self::Unreachable(_) => Retry::After(Duration::from_millis(250)),
+            Self::Conflict(_) => Retry::After(Duration::from_millis(10)),
+            Self::Exhausted(_) => Retry::After(Duration::from_secs(1)),
+            Self::Refused { .. } | Self::Schema(_) | Self::BadRow { .. } | Self::Migrate(_) => Retry::Never,
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! The audit log: who asked for what.
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use sqlx::{FromRow, Postgres, QueryBuilder};
+
+use super::{Column, Kind, ListQuery, Page, column};
+use crate::{Error, Store};
+
+/// What the audit log can be filtered and ordered by.
+pub const AUDIT_COLUMNS: &[Column] = &[
+    column("event_log_id", "g.id", Kind::Number),
+    column("id", "g.id", Kind::Number),
+    column("when", "g.at", Kind::Time),
+    column("dttm", "g.at", Kind::Time),
+    column("event", "g.event", Kind::Text),
+    column("owner", "g.who", Kind::Text),
+    column("dag_id", "g.dag_id", Kind::Text),
+    column("run_id", "g.run_id", Kind::Text),
+    column("task_id", "g.task_id", Kind::Text),
+    column("map_index", "g.map_index", Kind::Number),
+    column("try_number", "g.try_number", Kind::Number),
+    column("logical_date", "g.logical_date", Kind::Time),
+];
+
+/// One entry.
+#[derive(Debug, Clone, FromRow)]
+pub struct AuditRow {
+    /// Its key.
+    pub id: i64,
+    /// When.
+    pub at: DateTime<Utc>,
+    /// Who.
+    pub who: String,
+    /// What, in Airflow's words.
+    pub event: String,
+    /// The DAG.
+    pub dag_id: Option<String>,
+    /// The run.
+    pub run_id: Option<String>,
+    /// The task.
+    pub task_id: Option<String>,
+    /// Its map index.
+    pub map_index: Option<i32>,
+    /// Which try.
+    pub try_number: Option<i32>,
+    /// The run's logical date.
+    pub logical_date: Option<DateTime<Utc>>,
+    /// The request's own words.
+    pub extra: Option<Value>,
+}
+
+/// An entry to write.
+#[derive(Debug, Clone, Default)]
+pub struct Audit<'a> {
+    /// Who.
+    pub who: &'a str,
+    /// What, in Airflow's words (`trigger_dag_run`, `patch_dag`, …).
+    pub event: &'a str,
+    /// The DAG.
+    pub dag_id: Option<&'a str>,
+    /// The run.
+    pub run_id: Option<&'a str>,
+    /// The task.
+    pub task_id: Option<&'a str>,
+    /// Its map index.
+    pub map_index: Option<i32>,
+    /// The run's logical date.
+    pub logical_date: Option<DateTime<Utc>>,
+    /// The request's own words.
+    pub extra: Option<Value>,
+}
+
+impl Store {
+    /// Writes an entry.
+    pub async fn audit_write(&self, entry: &Audit<'_>) -> Result<(), Error> {
+        sqlx::query(
+            "insert into audit_log (who, event, dag_id, run_id, task_id, map_index, logical_date, extra) values ($1, $2, $3, $4, $5, $6, $7, $8)",
+        )
+        .bind(entry.who)
+        .bind(entry.event)
+        .bind(entry.dag_id)
+        .bind(entry.run_id)
+        .bind(entry.task_id)
+        .bind(entry.map_index)
+        .bind(entry.logical_date)
+        .bind(&entry.extra)
+        .execute(&self.pool)
+        .await
+        .map_err(Error::of("audit_write"))?;
+        Ok(())
+    }
+
+    /// Entries, oldest first unless the query orders them.
+    pub async fn audit_list(&self, query: &ListQuery) -> Result<Page<AuditRow>, Error> {
+        let start = |select: &str| {
+            let mut sql = QueryBuilder::<Postgres>::new(select);
+            sql.push(" from audit_log g where true");
+            query.push_filters(&mut sql);
+            sql
+        };
+        let mut sql =
+            start("select g.id, g.at, g.who, g.event, g.dag_id, g.run_id, g.task_id, g.map_index, g.try_number, g.logical_date, g.extra");
+        query.push_tail(&mut sql, "g.id", "g.id");
+        let rows = sql.build_query_as().fetch_all(&self.pool).await.map_err(Error::of("audit_list"))?;
+        let total = start("select count(*)").build_query_scalar().fetch_one(&self.pool).await.map_err(Error::of("audit_list"))?;
+        Ok(Page { rows, total })
+    }
+
+    /// One entry.
+    pub async fn audit_get(&self, id: i64) -> Result<Option<AuditRow>, Error> {
+        sqlx::query_as("select id, at, who, event, dag_id, run_id, task_id, map_index, try_number, logical_date, extra from audit_log where id = $1")
+            .bind(id)
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(Error::of("audit_get"))
+    }
+}

@@ -1,0 +1,237 @@
+//! Task instances and their attempts.
+//!
+//! The row of an instance stays `queued` while its attempt runs, so that a claim touches one small table: `live_attempt` tells the two
+//! apart, here.
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use sqlx::{FromRow, Postgres, QueryBuilder};
+use updraft_model::RunKey;
+use uuid::Uuid;
+
+use super::{Column, Kind, ListQuery, Page, column};
+use crate::{Error, Store};
+
+const STATE: &str = "(case when t.state = 'queued' and l.state = 'running' then 'running' else t.state end)";
+
+/// What a list of instances can be filtered and ordered by. Task ids live in the DAG version: see [`InstanceScope`].
+pub const INSTANCE_COLUMNS: &[Column] = &[
+    column("id", "t.run_id", Kind::Number),
+    column("dag_id", "r.dag_id", Kind::Text),
+    column("run_id", "r.run_id", Kind::Text),
+    column("dag_run_id", "r.run_id", Kind::Text),
+    column("state", STATE, Kind::Text),
+    column("map_index", "t.map_index", Kind::Number),
+    column("logical_date", "r.logical_date", Kind::Time),
+    column("run_after", "r.run_after", Kind::Time),
+    column("start_date", "coalesce(t.started_at, l.started_at)", Kind::Time),
+    column("end_date", "t.ended_at", Kind::Time),
+    column("queued_at", "coalesce(l.queued_at, a.queued_at)", Kind::Time),
+    column("queued_when", "coalesce(l.queued_at, a.queued_at)", Kind::Time),
+    column("updated_at", "coalesce(t.ended_at, l.started_at, l.queued_at)", Kind::Time),
+    column("duration", "(extract(epoch from coalesce(t.ended_at, now()) - coalesce(t.started_at, l.started_at))::float8)", Kind::Number),
+    column("try_number", "(t.attempt - r.attempt_base)", Kind::Number),
+    column("pool", "coalesce(l.pool, a.pool)", Kind::Text),
+    column("queue", "coalesce(l.queue, a.queue)", Kind::Text),
+    column("hostname", "coalesce(l.host, a.host)", Kind::Text),
+    column("version_number", "v.number", Kind::Number),
+    column("data_interval_start", "r.data_interval_start", Kind::Time),
+    column("data_interval_end", "r.data_interval_end", Kind::Time),
+];
+
+/// An instance with its run and its newest attempt.
+#[derive(Debug, Clone, FromRow)]
+pub struct InstanceRow {
+    /// The run's key.
+    pub run_key: i64,
+    /// The DAG.
+    pub dag_id: String,
+    /// The run's name.
+    pub run_id: String,
+    /// The run's version.
+    pub version_id: i64,
+    /// As the API names it.
+    pub version_uuid: Uuid,
+    /// 1 for the first.
+    pub version_number: i32,
+    /// The commit.
+    pub git_commit: Option<String>,
+    /// When the version was first seen.
+    pub version_created_at: DateTime<Utc>,
+    /// Where the file comes from.
+    pub bundle: Option<String>,
+    /// The run's logical date.
+    pub logical_date: Option<DateTime<Utc>>,
+    /// The run's time.
+    pub run_after: DateTime<Utc>,
+    /// Attempts of an earlier run of this name.
+    pub attempt_base: i32,
+    /// Position of the task in the version.
+    pub idx: i32,
+    /// -1 when it is not mapped.
+    pub map_index: i32,
+    /// The state, `running` included.
+    pub state: String,
+    /// The newest attempt.
+    pub attempt: i32,
+    /// Failures of the user's code since the last clear.
+    pub user_failures: i32,
+    /// Failures of the infrastructure since the last clear.
+    pub infra_failures: i32,
+    /// What a person asked for while an attempt is live.
+    pub intent: Option<String>,
+    /// Who.
+    pub intent_by: Option<String>,
+    /// When it is tried again.
+    pub not_before: Option<DateTime<Utc>>,
+    /// When its newest attempt started.
+    pub started_at: Option<DateTime<Utc>>,
+    /// When it ended.
+    pub ended_at: Option<DateTime<Utc>>,
+    /// Why it is in its state, in a word.
+    pub reason: Option<String>,
+    /// In a sentence.
+    pub message: Option<String>,
+    /// By a person.
+    pub note: Option<String>,
+    /// Where the newest attempt ran.
+    pub host: Option<String>,
+    /// Its queue.
+    pub queue: Option<String>,
+    /// Its pool.
+    pub pool: Option<String>,
+    /// How many slots.
+    pub slots: Option<i32>,
+    /// Its priority, while it waits or lives.
+    pub prio: Option<i32>,
+    /// When it was queued.
+    pub queued_at: Option<DateTime<Utc>>,
+    /// Since when it is ready for a slot.
+    pub ready_since: Option<DateTime<Utc>>,
+}
+
+/// One attempt, live or over.
+#[derive(Debug, Clone, FromRow)]
+pub struct AttemptRow {
+    /// Its number.
+    pub attempt: i32,
+    /// `queued`, `running`, or how it ended.
+    pub state: String,
+    /// Who paid for its failure.
+    pub budget: Option<String>,
+    /// In a word.
+    pub reason: Option<String>,
+    /// In a sentence.
+    pub message: Option<String>,
+    /// What proves its end; absent while it lives.
+    pub evidence: Option<Value>,
+    /// Where it ran.
+    pub host: Option<String>,
+    /// Its queue.
+    pub queue: String,
+    /// Its pool.
+    pub pool: String,
+    /// How many slots.
+    pub slots: i32,
+    /// When it was queued.
+    pub queued_at: Option<DateTime<Utc>>,
+    /// When it started.
+    pub started_at: Option<DateTime<Utc>>,
+    /// When it ended.
+    pub ended_at: Option<DateTime<Utc>>,
+    /// JSON of `model::LaunchSpec`.
+    pub launch: Option<String>,
+}
+
+/// Which instances a list is about.
+#[derive(Debug, Clone, Default)]
+pub struct InstanceScope {
+    /// One run.
+    pub run: Option<RunKey>,
+    /// Runs of one DAG.
+    pub dag_id: Option<String>,
+    /// Only these tasks: pairs of a version's key and a position in it.
+    pub tasks: Option<Vec<(i64, i32)>>,
+}
+
+const SELECT: &str = "select t.run_id as run_key, r.dag_id, r.run_id, r.version_id, v.uuid as version_uuid, v.number as version_number, v.git_commit, \
+    v.created_at as version_created_at, d.bundle, r.logical_date, r.run_after, r.attempt_base, t.idx, t.map_index, \
+    case when t.state = 'queued' and l.state = 'running' then 'running' else t.state end as state, \
+    t.attempt, t.user_failures, t.infra_failures, t.intent, t.intent_by, t.not_before, coalesce(t.started_at, l.started_at) as started_at, t.ended_at, \
+    t.reason, t.message, t.note, coalesce(l.host, a.host) as host, coalesce(l.queue, a.queue) as queue, coalesce(l.pool, a.pool, y.pool) as pool, \
+    coalesce(l.slots, a.slots, y.slots) as slots, coalesce(l.prio, y.prio) as prio, coalesce(l.queued_at, a.queued_at) as queued_at, y.since as ready_since";
+const FROM: &str = " from task_instance t join run r on r.id = t.run_id join dag_version v on v.id = r.version_id \
+    left join dag d on d.dag_id = r.dag_id \
+    left join live_attempt l on l.run_id = t.run_id and l.idx = t.idx and l.map_index = t.map_index \
+    left join attempt a on a.run_id = t.run_id and a.idx = t.idx and a.map_index = t.map_index and a.attempt = t.attempt \
+    left join ready y on y.run_id = t.run_id and y.idx = t.idx and y.map_index = t.map_index where true";
+
+impl InstanceScope {
+    fn push(&self, sql: &mut QueryBuilder<Postgres>) {
+        if let Some(run) = self.run {
+            sql.push(" and t.run_id = ").push_bind(run.0);
+        }
+        if let Some(dag_id) = &self.dag_id {
+            sql.push(" and r.dag_id = ").push_bind(dag_id.clone());
+        }
+        if let Some(tasks) = &self.tasks {
+            let (versions, positions): (Vec<i64>, Vec<i32>) = tasks.iter().copied().unzip();
+            sql.push(" and (r.version_id, t.idx) in (select * from unnest(").push_bind(versions).push("::bigint[], ").push_bind(positions).push("::int[]))");
+        }
+    }
+}
+
+impl Store {
+    /// Instances, in the order of runs and of the file unless the query orders them.
+    pub async fn instance_list(&self, scope: &InstanceScope, query: &ListQuery) -> Result<Page<InstanceRow>, Error> {
+        let start = |select: &str| {
+            let mut sql = QueryBuilder::<Postgres>::new(select);
+            sql.push(FROM);
+            scope.push(&mut sql);
+            query.push_filters(&mut sql);
+            sql
+        };
+        let mut sql = start(SELECT);
+        query.push_tail(&mut sql, "t.run_id, t.idx, t.map_index", "t.run_id, t.idx, t.map_index");
+        let rows = sql.build_query_as().fetch_all(&self.pool).await.map_err(Error::of("instance_list"))?;
+        let total = start("select count(*)").build_query_scalar().fetch_one(&self.pool).await.map_err(Error::of("instance_list"))?;
+        Ok(Page { rows, total })
+    }
+
+    /// One instance.
+    pub async fn instance_get(&self, run: RunKey, idx: i32, map_index: i32) -> Result<Option<InstanceRow>, Error> {
+        let mut sql = QueryBuilder::new(SELECT);
+        sql.push(FROM).push(" and t.run_id = ").push_bind(run.0).push(" and t.idx = ").push_bind(idx).push(" and t.map_index = ").push_bind(map_index);
+        sql.build_query_as().fetch_optional(&self.pool).await.map_err(Error::of("instance_get"))
+    }
+
+    /// Position, map index and state of every instance of a run: what clear and mark choose from.
+    pub async fn instance_states(&self, run: RunKey) -> Result<Vec<(i32, i32, String)>, Error> {
+        sqlx::query_as(
+            "select t.idx, t.map_index, case when t.state = 'queued' and l.state = 'running' then 'running' else t.state end \
+             from task_instance t left join live_attempt l on l.run_id = t.run_id and l.idx = t.idx and l.map_index = t.map_index \
+             where t.run_id = $1 order by t.idx, t.map_index",
+        )
+        .bind(run.0)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(Error::of("instance_states"))
+    }
+
+    /// Attempts of an instance, oldest first, the live one last.
+    pub async fn attempt_list(&self, run: RunKey, idx: i32, map_index: i32) -> Result<Vec<AttemptRow>, Error> {
+        sqlx::query_as(
+            "select attempt, state, budget, reason, message, evidence, host, queue, pool, slots, queued_at, started_at, ended_at, launch \
+             from attempt where run_id = $1 and idx = $2 and map_index = $3 \
+             union all \
+             select attempt, state, null, null, null, null, host, queue, pool, slots, queued_at, started_at, null, launch \
+             from live_attempt where run_id = $1 and idx = $2 and map_index = $3 order by attempt",
+        )
+        .bind(run.0)
+        .bind(idx)
+        .bind(map_index)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(Error::of("attempt_list"))
+    }
+}

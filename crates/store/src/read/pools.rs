@@ -1,0 +1,104 @@
+//! Pools: what they hold, and changing them.
+
+use sqlx::{FromRow, QueryBuilder};
+
+use super::{Column, Kind, ListQuery, Page, column};
+use crate::{Error, Store};
+
+/// What a list of pools can be filtered and ordered by.
+pub const POOL_COLUMNS: &[Column] = &[
+    column("name", "p.name", Kind::Text),
+    column("pool_name", "p.name", Kind::Text),
+    column("slots", "p.slots", Kind::Number),
+    column("id", "p.name", Kind::Text),
+];
+
+/// A pool and what is in it, in slots.
+#[derive(Debug, Clone, FromRow)]
+pub struct PoolRow {
+    /// Its name.
+    pub name: String,
+    /// How many slots; -1: without limit.
+    pub slots: i32,
+    /// For people.
+    pub description: Option<String>,
+    /// Airflow's switch.
+    pub include_deferred: bool,
+    /// Held by attempts that run.
+    pub running: i64,
+    /// Held by attempts that no worker has taken yet.
+    pub queued: i64,
+    /// Wanted by instances that are ready.
+    pub scheduled: i64,
+}
+
+/// A pool to write.
+#[derive(Debug, Clone)]
+pub struct PoolWrite<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// How many slots; -1: without limit.
+    pub slots: i32,
+    /// For people.
+    pub description: Option<&'a str>,
+    /// Airflow's switch.
+    pub include_deferred: bool,
+}
+
+const SELECT: &str = "select p.name, p.slots, p.description, p.include_deferred, \
+    coalesce((select sum(l.slots) from live_attempt l where l.pool = p.name and l.state = 'running'), 0)::int8 as running, \
+    coalesce((select sum(l.slots) from live_attempt l where l.pool = p.name and l.state = 'queued'), 0)::int8 as queued, \
+    coalesce((select sum(y.slots) from ready y where y.pool = p.name), 0)::int8 as scheduled from pool p where true";
+
+impl Store {
+    /// Pools, by name.
+    pub async fn pool_list(&self, query: &ListQuery) -> Result<Page<PoolRow>, Error> {
+        let mut sql = QueryBuilder::new(SELECT);
+        query.push_filters(&mut sql);
+        query.push_tail(&mut sql, "p.name", "p.name");
+        let rows = sql.build_query_as().fetch_all(&self.pool).await.map_err(Error::of("pool_list"))?;
+        let mut sql = QueryBuilder::new("select count(*) from pool p where true");
+        query.push_filters(&mut sql);
+        let total = sql.build_query_scalar().fetch_one(&self.pool).await.map_err(Error::of("pool_list"))?;
+        Ok(Page { rows, total })
+    }
+
+    /// One pool.
+    pub async fn pool_get(&self, name: &str) -> Result<Option<PoolRow>, Error> {
+        let mut sql = QueryBuilder::new(SELECT);
+        sql.push(" and p.name = ").push_bind(name);
+        sql.build_query_as().fetch_optional(&self.pool).await.map_err(Error::of("pool_get"))
+    }
+
+    /// Makes a pool; false: there is one of that name.
+    pub async fn pool_create(&self, pool: &PoolWrite<'_>) -> Result<bool, Error> {
+        let done = sqlx::query("insert into pool (name, slots, description, include_deferred) values ($1, $2, $3, $4) on conflict do nothing")
+            .bind(pool.name)
+            .bind(pool.slots)
+            .bind(pool.description)
+            .bind(pool.include_deferred)
+            .execute(&self.pool)
+            .await
+            .map_err(Error::of("pool_create"))?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    /// Changes a pool; false: there is none of that name. A smaller pool stops nothing that runs.
+    pub async fn pool_update(&self, pool: &PoolWrite<'_>) -> Result<bool, Error> {
+        let done = sqlx::query("update pool set slots = $2, description = $3, include_deferred = $4 where name = $1")
+            .bind(pool.name)
+            .bind(pool.slots)
+            .bind(pool.description)
+            .bind(pool.include_deferred)
+            .execute(&self.pool)
+            .await
+            .map_err(Error::of("pool_update"))?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    /// Deletes a pool; false: there is none. Tasks that name it wait until it is made again, and `why` says so.
+    pub async fn pool_delete(&self, name: &str) -> Result<bool, Error> {
+        let done = sqlx::query("delete from pool where name = $1").bind(name).execute(&self.pool).await.map_err(Error::of("pool_delete"))?;
+        Ok(done.rows_affected() == 1)
+    }
+}

@@ -1,0 +1,312 @@
+//! Runs.
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use sqlx::{FromRow, Postgres, QueryBuilder};
+use updraft_model::RunKey;
+use uuid::Uuid;
+
+use super::{Column, Kind, ListQuery, Page, column};
+use crate::{Error, Store};
+
+/// What a list of runs can be filtered and ordered by.
+pub const RUN_COLUMNS: &[Column] = &[
+    column("id", "r.id", Kind::Number),
+    column("dag_id", "r.dag_id", Kind::Text),
+    column("run_id", "r.run_id", Kind::Text),
+    column("dag_run_id", "r.run_id", Kind::Text),
+    column("state", "r.state", Kind::Text),
+    column("run_type", "r.run_type", Kind::Text),
+    column("logical_date", "r.logical_date", Kind::Time),
+    column("run_after", "r.run_after", Kind::Time),
+    column("queued_at", "r.queued_at", Kind::Time),
+    column("start_date", "r.start_date", Kind::Time),
+    column("end_date", "r.end_date", Kind::Time),
+    column("duration", "(extract(epoch from coalesce(r.end_date, now()) - r.start_date)::float8)", Kind::Number),
+    column("data_interval_start", "r.data_interval_start", Kind::Time),
+    column("data_interval_end", "r.data_interval_end", Kind::Time),
+    column("triggering_user_name", "r.triggering_user_name", Kind::Text),
+    column("dag_version", "v.number", Kind::Number),
+    column("bundle_version", "v.git_commit", Kind::Text),
+    // A run has no time of its own for it: its last planned end is the nearest that there is.
+    column("updated_at", "coalesce(r.end_date, r.start_date, r.queued_at)", Kind::Time),
+    column("conf", "r.conf", Kind::Text),
+];
+
+/// A run with its version.
+#[derive(Debug, Clone, FromRow)]
+pub struct RunRow {
+    /// Its key.
+    pub id: i64,
+    /// Its DAG.
+    pub dag_id: String,
+    /// Its name.
+    pub run_id: String,
+    /// Its version.
+    pub version_id: i64,
+    /// `manual`, `scheduled`, …
+    pub run_type: String,
+    /// `queued`, `running`, `success`, `failed`.
+    pub state: String,
+    /// Which interval.
+    pub logical_date: Option<DateTime<Utc>>,
+    /// The interval.
+    pub data_interval_start: Option<DateTime<Utc>>,
+    /// The interval.
+    pub data_interval_end: Option<DateTime<Utc>>,
+    /// Not before.
+    pub run_after: DateTime<Utc>,
+    /// When it was made, or reopened.
+    pub queued_at: DateTime<Utc>,
+    /// When it started.
+    pub start_date: Option<DateTime<Utc>>,
+    /// When it ended.
+    pub end_date: Option<DateTime<Utc>>,
+    /// What it was triggered with.
+    pub conf: Value,
+    /// By a person.
+    pub note: Option<String>,
+    /// `rest_api`, `timetable`, …
+    pub triggered_by: String,
+    /// Who.
+    pub triggering_user_name: Option<String>,
+    /// Why it ended, where a word says more than the state.
+    pub reason: Option<String>,
+    /// When the planner last ended something.
+    pub last_scheduling_decision: Option<DateTime<Utc>>,
+    /// Attempts of an earlier run of this name.
+    pub attempt_base: i32,
+    /// How many tasks it has.
+    pub task_count: i32,
+    /// The version, as the API names it.
+    pub version_uuid: Uuid,
+    /// 1 for the first.
+    pub version_number: i32,
+    /// The commit that it is pinned to.
+    pub git_commit: Option<String>,
+    /// When the version was first seen.
+    pub version_created_at: DateTime<Utc>,
+    /// Where its file comes from; absent when the DAG is gone.
+    pub bundle: Option<String>,
+}
+
+impl RunRow {
+    /// The short key of rows and hints.
+    pub const fn key(&self) -> RunKey {
+        RunKey(self.id)
+    }
+
+    /// Whether it is over.
+    pub fn is_over(&self) -> bool {
+        matches!(self.state.as_str(), "success" | "failed")
+    }
+}
+
+/// How a run is doing, in few numbers.
+#[derive(Debug, Clone, FromRow)]
+pub struct RunStrip {
+    /// Its DAG.
+    pub dag_id: String,
+    /// Its name.
+    pub run_id: String,
+    /// Its state.
+    pub state: String,
+    /// `manual`, `scheduled`, …
+    pub run_type: String,
+    /// Not before.
+    pub run_after: DateTime<Utc>,
+    /// When it started.
+    pub start_date: Option<DateTime<Utc>>,
+    /// When it ended.
+    pub end_date: Option<DateTime<Utc>>,
+}
+
+const RUN_SELECT: &str = "select r.id, r.dag_id, r.run_id, r.version_id, r.run_type, r.state, r.logical_date, r.data_interval_start, \
+    r.data_interval_end, r.run_after, r.queued_at, r.start_date, r.end_date, r.conf, r.note, r.triggered_by, r.triggering_user_name, r.reason, \
+    r.last_scheduling_decision, r.attempt_base, r.task_count, v.uuid as version_uuid, v.number as version_number, v.git_commit, \
+    v.created_at as version_created_at, d.bundle";
+const RUN_FROM: &str = " from run r join dag_version v on v.id = r.version_id left join dag d on d.dag_id = r.dag_id where true";
+
+/// What became of a run that was to be deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RunDeleted {
+    /// It is gone.
+    Done,
+    /// It is not over.
+    Active,
+    /// There is none.
+    Missing,
+}
+
+impl Store {
+    /// Runs of a DAG, or of all, oldest first unless the query orders them.
+    pub async fn run_list(&self, dag_id: Option<&str>, query: &ListQuery) -> Result<Page<RunRow>, Error> {
+        let start = |select: &str| {
+            let mut sql = QueryBuilder::<Postgres>::new(select);
+            sql.push(RUN_FROM);
+            if let Some(dag_id) = dag_id {
+                sql.push(" and r.dag_id = ").push_bind(dag_id.to_owned());
+            }
+            query.push_filters(&mut sql);
+            sql
+        };
+        let mut sql = start(RUN_SELECT);
+        query.push_tail(&mut sql, "r.id", "r.id");
+        let rows = sql.build_query_as().fetch_all(&self.pool).await.map_err(Error::of("run_list"))?;
+        let total = start("select count(*)").build_query_scalar().fetch_one(&self.pool).await.map_err(Error::of("run_list"))?;
+        Ok(Page { rows, total })
+    }
+
+    /// One run, by its name.
+    pub async fn run_get(&self, dag_id: &str, run_id: &str) -> Result<Option<RunRow>, Error> {
+        let mut sql = QueryBuilder::new(RUN_SELECT);
+        sql.push(RUN_FROM).push(" and r.dag_id = ").push_bind(dag_id).push(" and r.run_id = ").push_bind(run_id);
+        sql.build_query_as().fetch_optional(&self.pool).await.map_err(Error::of("run_get"))
+    }
+
+    /// The newest run of a DAG.
+    pub async fn run_latest(&self, dag_id: &str) -> Result<Option<RunRow>, Error> {
+        let mut sql = QueryBuilder::new(RUN_SELECT);
+        sql.push(RUN_FROM).push(" and r.dag_id = ").push_bind(dag_id).push(" order by r.run_after desc, r.id desc limit 1");
+        sql.build_query_as().fetch_optional(&self.pool).await.map_err(Error::of("run_latest"))
+    }
+
+    /// The latest `each` runs of these DAGs, newest first within a DAG.
+    pub async fn run_strips(&self, dag_ids: &[String], each: i64) -> Result<Vec<RunStrip>, Error> {
+        sqlx::query_as(
+            "select s.* from unnest($1::text[]) as w (dag_id), \
+             lateral (select r.dag_id, r.run_id, r.state, r.run_type, r.run_after, r.start_date, r.end_date from run r \
+                      where r.dag_id = w.dag_id order by r.run_after desc limit $2) s",
+        )
+        .bind(dag_ids)
+        .bind(each)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(Error::of("run_strips"))
+    }
+
+    /// How many instances of a run are in which state, the live attempt's word included.
+    pub async fn run_task_counts(&self, run: RunKey) -> Result<Vec<(String, i64)>, Error> {
+        sqlx::query_as(
+            "select case when t.state = 'queued' and l.state = 'running' then 'running' else t.state end as s, count(*) \
+             from task_instance t left join live_attempt l on l.run_id = t.run_id and l.idx = t.idx and l.map_index = t.map_index \
+             where t.run_id = $1 group by 1 order by 1",
+        )
+        .bind(run.0)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(Error::of("run_task_counts"))
+    }
+
+    /// How many runs of a DAG are running.
+    pub async fn run_active_count(&self, dag_id: &str) -> Result<i64, Error> {
+        sqlx::query_scalar("select count(*) from run where dag_id = $1 and state = 'running'")
+            .bind(dag_id)
+            .fetch_one(&self.pool)
+            .await
+            .map_err(Error::of("run_active_count"))
+    }
+
+    /// Changes a run's note.
+    pub async fn run_note(&self, run: RunKey, note: Option<&str>) -> Result<(), Error> {
+        sqlx::query("update run set note = $2 where id = $1").bind(run.0).bind(note).execute(&self.pool).await.map_err(Error::of("run_note"))?;
+        Ok(())
+    }
+
+    /// Changes an instance's note.
+    pub async fn instance_note(&self, run: RunKey, idx: i32, map_index: i32, note: Option<&str>) -> Result<(), Error> {
+        sqlx::query("update task_instance set note = $4 where run_id = $1 and idx = $2 and map_index = $3")
+            .bind(run.0)
+            .bind(idx)
+            .bind(map_index)
+            .bind(note)
+            .execute(&self.pool)
+            .await
+            .map_err(Error::of("instance_note"))?;
+        Ok(())
+    }
+
+    /// Ends a run by a person's word, whatever its tasks say; they are marked before. Live attempts that were asked to stop end after it.
+    pub async fn run_end_by_hand(&self, run: RunKey, state: &str, by: &str) -> Result<(), Error> {
+        let op = "run_end_by_hand";
+        let mut tx = self.pool.begin().await.map_err(Error::of(op))?;
+        // The lock order of every writer: dag, run_seq. The dag row is taken because an end makes room for the next run.
+        sqlx::query("select 1 from dag where dag_id = (select dag_id from run where id = $1) for no key update")
+            .bind(run.0)
+            .execute(&mut *tx)
+            .await
+            .map_err(Error::of(op))?;
+        sqlx::query("select 1 from run_seq where run_id = $1 for no key update").bind(run.0).execute(&mut *tx).await.map_err(Error::of(op))?;
+        sqlx::query(
+            "update run set state = $2, reason = 'marked by ' || $3, start_date = coalesce(start_date, now()), end_date = now(), \
+             last_scheduling_decision = now() where id = $1",
+        )
+        .bind(run.0)
+        .bind(state)
+        .bind(by)
+        .execute(&mut *tx)
+        .await
+        .map_err(Error::of(op))?;
+        sqlx::query("update run_seq set epoch = epoch + 1 where run_id = $1").bind(run.0).execute(&mut *tx).await.map_err(Error::of(op))?;
+        sqlx::query("select events_append(array[$1], array[-1], array[-1], array[0], array[null::text], array['run ' || $2 || ' by ' || $3], false)")
+            .bind(run.0)
+            .bind(state)
+            .bind(by)
+            .execute(&mut *tx)
+            .await
+            .map_err(Error::of(op))?;
+        sqlx::query(
+            "update dag set runs_capped = false where runs_capped and dag_id = (select dag_id from run where id = $1) \
+             and (select count(*) from run r where r.dag_id = dag.dag_id and r.state in ('queued', 'running')) < max_active_runs",
+        )
+        .bind(run.0)
+        .execute(&mut *tx)
+        .await
+        .map_err(Error::of(op))?;
+        tx.commit().await.map_err(Error::of(op))
+    }
+
+    /// Deletes a run that is over and everything of it but its attempt numbers, which are never used again.
+    pub async fn run_delete(&self, run: RunKey) -> Result<RunDeleted, Error> {
+        let op = "run_delete";
+        let mut tx = self.pool.begin().await.map_err(Error::of(op))?;
+        sqlx::query("select 1 from run_seq where run_id = $1 for update").bind(run.0).execute(&mut *tx).await.map_err(Error::of(op))?;
+        let state: Option<String> =
+            sqlx::query_scalar("select state from run where id = $1 for update").bind(run.0).fetch_optional(&mut *tx).await.map_err(Error::of(op))?;
+        let live: bool = sqlx::query_scalar("select exists (select 1 from live_attempt where run_id = $1)")
+            .bind(run.0)
+            .fetch_one(&mut *tx)
+            .await
+            .map_err(Error::of(op))?;
+        match state.as_deref() {
+            None => return Ok(RunDeleted::Missing),
+            Some("success" | "failed") if !live => {}
+            Some(_) => return Ok(RunDeleted::Active),
+        }
+        sqlx::query(
+            "insert into attempt_tombstone (dag_id, run_id, max_attempt) \
+             select r.dag_id, r.run_id, greatest(r.attempt_base, coalesce((select max(attempt) from task_instance t where t.run_id = r.id), 0)) \
+             from run r where r.id = $1 \
+             on conflict (dag_id, run_id) do update set max_attempt = greatest(attempt_tombstone.max_attempt, excluded.max_attempt)",
+        )
+        .bind(run.0)
+        .execute(&mut *tx)
+        .await
+        .map_err(Error::of(op))?;
+        for statement in [
+            "delete from ready where run_id = $1",
+            "delete from pool_run where run_id = $1",
+            "delete from due where run_id = $1",
+            "delete from xcom where run_id = $1",
+            "delete from log_chunk where run_id = $1",
+            "delete from attempt where run_id = $1",
+            "delete from event where run_id = $1",
+            "delete from task_instance where run_id = $1",
+            "delete from run where id = $1",
+        ] {
+            sqlx::query(statement).bind(run.0).execute(&mut *tx).await.map_err(Error::of(op))?;
+        }
+        tx.commit().await.map_err(Error::of(op))?;
+        Ok(RunDeleted::Done)
+    }
+}

@@ -1,0 +1,166 @@
+//! Runs: creating, starting, and what people ask of their instances.
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use updraft_model::RunKey;
+use updraft_model::state::Intent;
+use uuid::Uuid;
+
+use crate::connect::Store;
+use crate::error::Error;
+
+/// A run to create.
+#[derive(Debug, Clone)]
+pub struct NewRun<'a> {
+    /// The DAG.
+    pub dag_id: &'a str,
+    /// Its name, unique in the DAG.
+    pub run_id: &'a str,
+    /// `scheduled`, `manual`, …
+    pub run_type: &'a str,
+    /// Which interval or fire time it stands for; unique in the DAG.
+    pub logical_date: Option<DateTime<Utc>>,
+    /// Start and end of its data interval.
+    pub data_interval: Option<(DateTime<Utc>, DateTime<Utc>)>,
+    /// Not before this.
+    pub run_after: DateTime<Utc>,
+    /// What the trigger gave.
+    pub conf: Value,
+    /// For people.
+    pub note: Option<String>,
+    /// `timetable`, `rest_api`, `cli`, …
+    pub triggered_by: &'a str,
+    /// The person, if there was one.
+    pub triggering_user: Option<&'a str>,
+    /// The DAG version that it is pinned to.
+    pub version_id: i64,
+}
+
+/// What became of a request on one instance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IntentEffect {
+    /// The task.
+    pub idx: i32,
+    /// The mapped instance.
+    pub map_index: i32,
+    /// Its state before.
+    pub was: String,
+    /// `done`, `asked` (its worker will carry it out), `nothing` (already over).
+    pub effect: String,
+    /// The worker to tell.
+    pub told: Option<Uuid>,
+}
+
+impl Store {
+    /// Creates a run with all its instances, queued. `None`: a run of that name or logical date exists.
+    pub async fn run_create(&self, run: &NewRun<'_>) -> Result<Option<RunKey>, Error> {
+        let id = sqlx::query_scalar!(
+            r#"select run_create($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) as id"#,
+            run.dag_id,
+            run.run_id,
+            run.run_type,
+            run.logical_date,
+            run.data_interval.map(|i| i.0),
+            run.data_interval.map(|i| i.1),
+            run.run_after,
+            run.conf,
+            run.note,
+            run.triggered_by,
+            run.triggering_user,
+            run.version_id,
+        )
+        .fetch_one(&self.pool)
+        .await
+        .map_err(Error::of("run_create"))?;
+        Ok(id.map(RunKey))
+    }
+
+    /// Starts queued runs of a DAG, oldest first, while `max_active_runs` allows and the DAG is not paused (I9).
+    pub async fn runs_start(&self, dag_id: &str) -> Result<Vec<(RunKey, String)>, Error> {
+        let rows = sqlx::query!(r#"select r_run as "run!", r_run_id as "run_id!" from runs_start($1)"#, dag_id)
+            .fetch_all(&self.pool)
+            .await
+            .map_err(Error::of("runs_start"))?;
+        Ok(rows.into_iter().map(|row| (RunKey(row.run), row.run_id)).collect())
+    }
+
+    /// The DAGs that have a queued run which could start, or whose next slot waits for a run to end although none is in the way any more.
+    /// The safety net for a start that was lost in a crash.
+    pub async fn dags_to_start(&self) -> Result<Vec<String>, Error> {
+        sqlx::query_scalar!(
+            r#"select d.dag_id from dag d
+               where (not d.is_paused and exists (select 1 from run r where r.dag_id = d.dag_id and r.state = 'queued' and r.run_after <= now())
+                      and (select count(*) from run r where r.dag_id = d.dag_id and r.state = 'running') < d.max_active_runs)
+                  or (d.runs_capped and (select count(*) from run r where r.dag_id = d.dag_id and r.state in ('queued', 'running')) < d.max_active_runs)"#
+        )
+        .fetch_all(&self.pool)
+        .await
+        .map_err(Error::of("dags_to_start"))
+    }
+
+    /// Clears, cancels or marks instances, given as (idx, map_index). Decided per instance under its lock against an end that comes at
+    /// the same time.
+    pub async fn intent_request(&self, run: RunKey, keys: &[(i32, i32)], intent: Intent, by: &str) -> Result<Vec<IntentEffect>, Error> {
+        let idx: Vec<i32> = keys.iter().map(|k| k.0).collect();
+        let map: Vec<i32> = keys.iter().map(|k| k.1).collect();
+        let rows = sqlx::query!(
+            r#"select r_idx as "idx!", r_map as "map!", r_was as "was!", r_effect as "effect!", r_told as told
+               from intent_request($1, $2, $3, $4, $5)"#,
+            run.0,
+            &idx,
+            &map,
+            intent.as_str(),
+            by,
+        )
+        .fetch_all(&self.pool)
+        .await
+        .map_err(Error::of("intent_request"))?;
+        Ok(rows.into_iter().map(|r| IntentEffect { idx: r.idx, map_index: r.map, was: r.was, effect: r.effect, told: r.told }).collect())
+    }
+
+    /// Puts a run that is over back in the queue, after some of its instances were cleared.
+    pub async fn run_reopen(&self, run: RunKey) -> Result<(), Error> {
+        sqlx::query!("select run_reopen($1)", run.0).execute(&self.pool).await.map_err(Error::of("run_reopen"))?;
+        Ok(())
+    }
+
+    /// Takes up to `limit` of what is due, and marks its runs for planning. Returns the runs.
+    pub async fn due_take(&self, limit: i32) -> Result<Vec<RunKey>, Error> {
+        let rows = sqlx::query_scalar!(r#"select r_run as "run!" from due_take($1)"#, limit)
+            .fetch_all(&self.pool)
+            .await
+            .map_err(Error::of("due_take"))?;
+        Ok(rows.into_iter().map(RunKey).collect())
+    }
+
+    /// When the next thing is due: a retry, the timeout of a run, the next slot of a DAG, the start of a run that waits for its time.
+    /// In milliseconds from now, by the database's clock; negative when it is overdue.
+    pub async fn due_next(&self) -> Result<Option<i64>, Error> {
+        sqlx::query_scalar!(
+            r#"select (extract(epoch from least(
+                    (select min(at) from due),
+                    (select min(next_run_after) from dag where not is_paused and not is_stale and not runs_capped)) - now()) * 1000)::bigint as ms"#
+        )
+        .fetch_one(&self.pool)
+        .await
+        .map_err(Error::of("due_next"))
+    }
+
+    /// Notes that a run starts, or times out, at a moment.
+    pub async fn due_add(&self, kind: &str, run: RunKey, at: DateTime<Utc>) -> Result<(), Error> {
+        sqlx::query!("insert into due (kind, run_id, at) values ($1, $2, $3)", kind, run.0, at)
+            .execute(&self.pool)
+            .await
+            .map_err(Error::of("due_add"))?;
+        Ok(())
+    }
+
+    /// Makes tomorrow's partitions of events and logs.
+    pub async fn partitions_ensure(&self) -> Result<(), Error> {
+        sqlx::query!("select count(partitions_ensure(current_date + i)) from generate_series(0, 7) i")
+            .fetch_one(&self.pool)
+            .await
+            .map_err(Error::of("partitions_ensure"))?;
+        Ok(())
+    }
+}

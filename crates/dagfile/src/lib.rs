@@ -10,8 +10,12 @@ pub mod check;
 mod dates;
 pub mod diagnostic;
 pub mod duration;
+mod ignore;
+pub mod loader;
 pub mod python;
 pub mod sandbox;
+pub mod scan;
 pub mod yaml;
 
 pub use diagnostic::{Diagnostic, Kind, Warning};
+pub use ignore::IgnoreSyntax;

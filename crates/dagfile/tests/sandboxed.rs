@@ -12,9 +12,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
-use updraft_dagfile::Kind;
+use updraft_dagfile::loader::Loader;
 use updraft_dagfile::python::{Options, Outcome, Processor, Snapshot};
-use updraft_dagfile::sandbox;
+use updraft_dagfile::{IgnoreSyntax, Kind, sandbox};
 
 type Test = (&'static str, fn());
 
@@ -35,6 +35,8 @@ const TESTS: &[Test] = &[
     ("a_killed_child_is_started_again", a_killed_child_is_started_again),
     ("an_idle_child_is_ended", an_idle_child_is_ended),
     ("root_is_left_where_the_files_allow_it", root_is_left_where_the_files_allow_it),
+    ("the_examples_are_read_without_a_mistake", the_examples_are_read_without_a_mistake),
+    ("a_changed_helper_is_a_reason_to_parse", a_changed_helper_is_a_reason_to_parse),
     ("variables_come_from_the_snapshot", variables_come_from_the_snapshot),
 ];
 
@@ -333,4 +335,54 @@ fn variables_come_from_the_snapshot() {
     let outcome = room.parse_with("vars.py", text, &snapshot);
     assert!(outcome.errors.is_empty(), "{}", outcome.errors[0]);
     assert_eq!(outcome.dags[0].dag_id.as_str(), "dag_eu");
+}
+
+fn the_examples_are_read_without_a_mistake() {
+    let room = room();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../dags").canonicalize().unwrap();
+    let mut loader = Loader::new(Some(room.processor.clone()), IgnoreSyntax::Glob);
+    let changes = room.runtime.block_on(loader.refresh(&root, &Snapshot::default())).unwrap();
+    let mut shapes = Vec::new();
+    for file in &changes.files {
+        assert!(file.errors.is_empty(), "{}", file.errors[0]);
+        for dag in &file.dags {
+            let edges: usize = dag.tasks.iter().map(|task| task.upstream.len()).sum();
+            shapes.push(format!("{} {} {edges}", dag.dag_id, dag.tasks.len()));
+        }
+    }
+    for shape in ["diamond 4 4", "diamond_yaml 4 4", "failing 5 4", "retries_and_pool 5 4", "tutorial_bash 5 6"] {
+        assert!(shapes.iter().any(|have| have == shape), "{shape} is not among {shapes:?}");
+    }
+    let again = room.runtime.block_on(loader.refresh(&root, &Snapshot::default())).unwrap();
+    assert_eq!(again.files.len(), 0, "an unchanged folder costs nothing");
+}
+
+fn a_changed_helper_is_a_reason_to_parse() {
+    let room = room();
+    let root = room.folder.path().to_owned();
+    let put = |name: &str, text: &str| fs::write(root.join(name), text).unwrap();
+    put("helper.py", "NAME = 'one'\n");
+    put("list.txt", "a b\n");
+    put("uses.py", "import os\nfrom airflow import DAG\nfrom airflow.models import Variable\nfrom helper import NAME\nnames = open(os.path.join(os.path.dirname(__file__), 'list.txt')).read().split()\nfor n in names:\n    globals()[n] = DAG(NAME + n + Variable.get('x', 'q'), schedule=None)\n");
+    put("other.py", GOOD);
+    let mut loader = Loader::new(Some(room.processor.clone()), IgnoreSyntax::Glob);
+    let mut snapshot = Snapshot::default();
+    let mut refresh = |snapshot: &Snapshot| {
+        let changes = room.runtime.block_on(loader.refresh(&root, snapshot)).unwrap();
+        let named = |file: &updraft_dagfile::loader::FileResult| {
+            assert!(file.errors.is_empty(), "{}", file.errors[0]);
+            format!("{}:{}", file.path, file.dags.iter().map(|dag| dag.dag_id.to_string()).collect::<Vec<_>>().join(","))
+        };
+        changes.files.iter().map(named).collect::<Vec<_>>()
+    };
+    assert_eq!(refresh(&snapshot), ["helper.py:", "other.py:good", "uses.py:oneaq,onebq"]);
+    assert!(refresh(&snapshot).is_empty());
+    put("helper.py", "NAME = 'two'\n");
+    assert_eq!(refresh(&snapshot), ["helper.py:", "uses.py:twoaq,twobq"]);
+    put("list.txt", "c\n");
+    assert_eq!(refresh(&snapshot), ["uses.py:twocq"]);
+    snapshot.variables.insert("unrelated".to_owned(), "1".to_owned());
+    assert!(refresh(&snapshot).is_empty(), "an answer that nobody asked for changes nothing");
+    snapshot.variables.insert("x".to_owned(), "z".to_owned());
+    assert_eq!(refresh(&snapshot), ["uses.py:twocz"]);
 }

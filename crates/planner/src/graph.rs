@@ -1,6 +1,7 @@
 //! A DAG version as the planner needs it: arrows by index, priorities worked out.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use updraft_model::dag::WeightRule;
 use updraft_model::{DagSpec, TaskKind, TriggerRule};
@@ -35,7 +36,7 @@ pub(crate) struct TaskNode {
 /// A DAG version, shared by all its runs.
 #[derive(Debug, Clone)]
 pub struct DagGraph {
-    spec: DagSpec,
+    spec: Arc<DagSpec>,
     nodes: Vec<TaskNode>,
     up: Edges,
     down: Edges,
@@ -92,11 +93,11 @@ impl DagGraph {
             })
             .collect();
         let waits_for_past = spec.tasks.iter().any(updraft_model::TaskSpec::waits_for_past);
-        Self { up: Edges::new(&up), down: Edges::new(&down), nodes, waits_for_past, spec }
+        Self { up: Edges::new(&up), down: Edges::new(&down), nodes, waits_for_past, spec: Arc::new(spec) }
     }
 
     /// The spec that it was built from.
-    pub fn spec(&self) -> &DagSpec {
+    pub fn spec(&self) -> &Arc<DagSpec> {
         &self.spec
     }
     /// How many tasks it has.

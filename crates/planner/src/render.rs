@@ -1,1 +1,386 @@
-//! (being written)
+//! From a task to what a runner starts: templates rendered, nothing left to decide.
+//!
+//! The scheduler calls [`render`] at admission, with the XComs loaded only for a task that [`uses_xcom`]. Templates are Jinja with Airflow's
+//! context, strictly: a name that does not exist is an error that says which. No template reads a clock, draws a random number
+//! (`macros.uuid` and `macros.random` are derived from the attempt) or runs for long (it has fuel). A text without `{{`, `{%` or `{#`
+//! never meets the engine.
+//!
+//! Rendered, as Airflow does: of a bash task the command, the environment and the folder; of a pod the fields of [`POD_TEMPLATES`].
+
+mod context;
+mod moment;
+mod python;
+mod quantity;
+mod rewrite;
+
+#[cfg(test)]
+mod tests;
+
+use std::borrow::Cow;
+use std::cell::OnceCell;
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
+
+use chrono::{DateTime, Utc};
+use minijinja::{Environment, ErrorKind, UndefinedBehavior, Value};
+use serde_json::{Map, Value as Json};
+use updraft_model::dag::{EnvVar, PodTask};
+use updraft_model::{DagSpec, LaunchSpec, Semantics, TaskKind, TaskSpec};
+
+pub use quantity::{InvalidQuantity, bytes_of};
+
+/// Arguments of a pod, beside the fields of [`PodTask`], that are templates.
+pub const POD_TEMPLATES: &[&str] = &[
+    "kubernetes_conn_id", "env_from", "configmaps", "volumes", "volume_mounts", "config_file", "cluster_context", "base_container_name",
+    "node_selector", "hostname", "pod_template_file", "pod_template_dict", "trigger_kwargs",
+];
+
+/// Instructions that one template may take: some tens of milliseconds.
+const FUEL: u64 = 2_000_000;
+
+/// Why a task cannot start.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the message says what each part is")]
+pub enum Error {
+    /// A template fails.
+    #[error("task {task}, {field}, line {line}: {message}{}{help}", if .help.is_empty() { "" } else { "; " })]
+    Template { task: String, field: String, line: usize, message: String, help: &'static str },
+    /// A command that Airflow would take for the name of a file.
+    #[error("task {task}, bash_command: {command:?} ends in {extension}, so it names a template file, which is not supported yet; to run it as a command, put a space after it")]
+    TemplateFile { task: String, command: String, extension: &'static str },
+    /// A memory limit that is none.
+    #[error("task {task}, container_resources.limits.memory: {why}")]
+    Memory { task: String, why: InvalidQuantity },
+    /// Nothing to start.
+    #[error("task {task} is an empty task: it ends without being started")]
+    Empty { task: String },
+}
+
+/// What is the same for every task of a run.
+#[derive(Debug, Clone)]
+pub struct RunFacts {
+    /// The DAG, in the version of the run.
+    pub dag: Arc<DagSpec>,
+    /// Which Airflow it was written for: how a time is printed.
+    pub semantics: Semantics,
+    /// The run id as users know it.
+    pub run_id: String,
+    /// `scheduled`, `manual`, `backfill` …
+    pub run_type: String,
+    /// Absent on some manual runs; templates then see `run_after`.
+    pub logical_date: Option<DateTime<Utc>>,
+    /// Start of the time that it covers.
+    pub data_interval_start: Option<DateTime<Utc>>,
+    /// End of the time that it covers.
+    pub data_interval_end: Option<DateTime<Utc>>,
+    /// When it could start.
+    pub run_after: DateTime<Utc>,
+    /// When it started.
+    pub start_date: Option<DateTime<Utc>>,
+    /// What it was triggered with: an object, or null.
+    pub conf: Json,
+    /// Who triggered it.
+    pub triggering_user: Option<String>,
+    /// Of the last run before it that ended well.
+    pub prev_data_interval_start_success: Option<DateTime<Utc>>,
+    /// Of the last run before it that ended well.
+    pub prev_data_interval_end_success: Option<DateTime<Utc>>,
+    /// Of the last run before it that ended well.
+    pub prev_start_date_success: Option<DateTime<Utc>>,
+    /// Of the last run before it that ended well.
+    pub prev_end_date_success: Option<DateTime<Utc>>,
+    /// Variables by key.
+    pub variables: BTreeMap<String, String>,
+    /// Connections by id: objects with `conn_type`, `host`, `login`, `password`, `port`, `schema`, `extra`. Secrets may be placeholders.
+    pub connections: BTreeMap<String, Json>,
+}
+
+impl RunFacts {
+    /// The facts of a run that was made at `run_after`, everything optional left out.
+    pub fn new(dag: Arc<DagSpec>, semantics: Semantics, run_id: impl Into<String>, run_after: DateTime<Utc>) -> Self {
+        Self {
+            dag,
+            semantics,
+            run_id: run_id.into(),
+            run_type: "manual".to_owned(),
+            logical_date: None,
+            data_interval_start: None,
+            data_interval_end: None,
+            run_after,
+            start_date: None,
+            conf: Json::Null,
+            triggering_user: None,
+            prev_data_interval_start_success: None,
+            prev_data_interval_end_success: None,
+            prev_start_date_success: None,
+            prev_end_date_success: None,
+            variables: BTreeMap::new(),
+            connections: BTreeMap::new(),
+        }
+    }
+
+    /// The date that templates see: always there.
+    pub fn logical_date(&self) -> DateTime<Utc> {
+        self.logical_date.unwrap_or(self.run_after)
+    }
+}
+
+/// What a task is rendered with. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct RenderContext {
+    /// The run.
+    pub run: Arc<RunFacts>,
+    /// Which try this is, 1 for the first.
+    pub try_number: i32,
+    /// How many there may be beyond the first.
+    pub max_tries: i32,
+    /// Which of the instances of a mapped task; -1: not mapped.
+    pub map_index: i32,
+    /// Values that tasks of the run have left, by task id and key. May be empty unless the task [`uses_xcom`].
+    pub xcoms: Arc<BTreeMap<(String, String), Json>>,
+}
+
+impl RenderContext {
+    /// The first try of a task that is not mapped and reads no XComs.
+    pub fn new(run: Arc<RunFacts>) -> Self {
+        Self { run, try_number: 1, max_tries: 0, map_index: -1, xcoms: Arc::default() }
+    }
+}
+
+/// Renders a task. An empty task is an error: nothing of it is ever started.
+pub fn render(ctx: &RenderContext, task: &TaskSpec) -> Result<LaunchSpec, Error> {
+    let renderer = Renderer { ctx, task, scope: OnceCell::new() };
+    let mut spec = LaunchSpec {
+        dag_id: ctx.run.dag.dag_id.to_string(),
+        run_id: ctx.run.run_id.clone(),
+        task_id: task.task_id.to_string(),
+        try_number: ctx.try_number,
+        timeout_ms: task.execution_timeout_ms,
+        ..LaunchSpec::default()
+    };
+    match &task.run {
+        TaskKind::Empty => return Err(Error::Empty { task: task.task_id.to_string() }),
+        TaskKind::Bash { bash_command, env, append_env, cwd, skip_on_exit_code } => {
+            if let Some(extension) = [".sh", ".bash"].into_iter().find(|extension| bash_command.ends_with(extension)) {
+                return Err(Error::TemplateFile { task: spec.task_id, command: bash_command.clone(), extension });
+            }
+            spec.argv = vec!["bash".to_owned(), "-c".to_owned(), renderer.text("bash_command", bash_command)?];
+            spec.entrypoint_length = spec.argv.len();
+            for (name, value) in env.iter().flatten() {
+                spec.env.insert(name.clone(), renderer.text(&format!("env.{name}"), value)?);
+            }
+            spec.clear_env = env.is_some() && !append_env;
+            spec.cwd = cwd.as_ref().map(|cwd| renderer.text("cwd", cwd)).transpose()?;
+            spec.skip_on_exit_code.clone_from(skip_on_exit_code);
+        }
+        TaskKind::Pod(pod) => renderer.pod(pod, &mut spec)?,
+    }
+    // As in Airflow, the context wins over what the task says.
+    context_variables(ctx, task, &mut spec.env);
+    Ok(spec)
+}
+
+/// Whether the task may read an XCom while it is rendered.
+pub fn uses_xcom(task: &TaskSpec) -> bool {
+    let text = |text: &str| is_template(text) && text.contains("xcom");
+    fn any(json: &Json, found: &dyn Fn(&str) -> bool) -> bool {
+        match json {
+            Json::String(text) => found(text),
+            Json::Array(items) => items.iter().any(|item| any(item, found)),
+            Json::Object(items) => items.values().any(|item| any(item, found)),
+            _ => false,
+        }
+    }
+    match &task.run {
+        TaskKind::Empty => false,
+        TaskKind::Bash { bash_command, env, cwd, .. } => {
+            text(bash_command) || env.iter().flatten().any(|(_, value)| text(value)) || cwd.as_deref().is_some_and(text)
+        }
+        TaskKind::Pod(pod) => {
+            [&pod.image, &pod.name, &pod.namespace].into_iter().flatten().chain(&pod.cmds).chain(&pod.arguments).any(|t| text(t))
+                || pod.labels.values().chain(pod.annotations.values()).any(|t| text(t))
+                || pod.env_vars.iter().any(|var| {
+                    var.value.as_deref().is_some_and(text) || var.value_from.as_ref().is_some_and(|json| any(json, &text))
+                })
+                || pod.container_resources.iter().any(|json| any(json, &text))
+                || pod.rest.iter().any(|(name, json)| POD_TEMPLATES.contains(&name.as_str()) && any(json, &text))
+        }
+    }
+}
+
+fn context_variables(ctx: &RenderContext, task: &TaskSpec, env: &mut BTreeMap<String, String>) {
+    let run = &ctx.run;
+    let date = moment::Moment::utc(run.logical_date(), 'T').iso('T');
+    let try_number = ctx.try_number.to_string();
+    for (airflow, updraft, value) in [
+        ("AIRFLOW_CTX_DAG_ID", "UPDRAFT_DAG_ID", run.dag.dag_id.as_str()),
+        ("AIRFLOW_CTX_TASK_ID", "UPDRAFT_TASK_ID", task.task_id.as_str()),
+        ("AIRFLOW_CTX_DAG_RUN_ID", "UPDRAFT_RUN_ID", &run.run_id),
+        ("AIRFLOW_CTX_TRY_NUMBER", "UPDRAFT_TRY_NUMBER", &try_number),
+        ("AIRFLOW_CTX_LOGICAL_DATE", "UPDRAFT_LOGICAL_DATE", &date),
+        ("AIRFLOW_CTX_EXECUTION_DATE", "UPDRAFT_EXECUTION_DATE", &date),
+        ("AIRFLOW_CTX_DAG_OWNER", "UPDRAFT_DAG_OWNER", &task.owner),
+    ] {
+        env.insert(airflow.to_owned(), value.to_owned());
+        env.insert(updraft.to_owned(), value.to_owned());
+    }
+}
+
+struct Renderer<'a> {
+    ctx: &'a RenderContext,
+    task: &'a TaskSpec,
+    /// Made for the first template.
+    scope: OnceCell<Value>,
+}
+
+impl Renderer<'_> {
+    fn text(&self, field: &str, source: &str) -> Result<String, Error> {
+        if !is_template(source) {
+            // Jinja takes one line break off the end.
+            return Ok(source.strip_suffix('\n').map_or(source, |s| s.strip_suffix('\r').unwrap_or(s)).to_owned());
+        }
+        let scope = self.scope.get_or_init(|| context::Scope::value(self.ctx, self.task)).clone();
+        let rewritten = rewrite::sums(source);
+        engine().render_str(&rewritten, scope).map_err(|error| self.failed(field, &error))
+    }
+
+    fn failed(&self, field: &str, error: &minijinja::Error) -> Error {
+        let mut message = match (error.kind(), error.detail()) {
+            (ErrorKind::UndefinedError, Some(detail)) => detail.to_owned(),
+            (kind, Some(detail)) if matches!(kind, ErrorKind::InvalidOperation) => detail.to_owned(),
+            (kind, Some(detail)) => format!("{kind}: {detail}"),
+            (kind, None) => kind.to_string(),
+        };
+        let mut source = std::error::Error::source(error);
+        while let Some(cause) = source {
+            message = format!("{message}: {cause}");
+            source = cause.source();
+        }
+        // The functions that sums were turned into are no words of the user's.
+        let message = message.replace("__add__", "+").replace("__sub__", "-");
+        let help = match error.kind() {
+            ErrorKind::UndefinedError if message.contains("var.") => "create the variable, or write var.value.get('name', 'default')",
+            ErrorKind::UndefinedError if message.contains("conn.") => "create the connection",
+            ErrorKind::UndefinedError if message.contains("params.") || message.contains("conf") => {
+                "give it a default in params, trigger the run with it, or write | default('…')"
+            }
+            ErrorKind::UndefinedError => "check the name, or write | default('…')",
+            ErrorKind::SyntaxError => "bash's own ${#x} and {% must stand in {% raw %} … {% endraw %}",
+            ErrorKind::OutOfFuel => "the template runs for too long: do the work in the task",
+            _ => "",
+        };
+        Error::Template { task: self.task.task_id.to_string(), field: field.to_owned(), line: error.line().unwrap_or(1), message, help }
+    }
+
+    fn list(&self, field: &str, items: &[String]) -> Result<Vec<String>, Error> {
+        items.iter().enumerate().map(|(i, item)| self.text(&format!("{field}[{i}]"), item)).collect()
+    }
+
+    fn map(&self, field: &str, items: &BTreeMap<String, String>) -> Result<Json, Error> {
+        let items = items.iter().map(|(name, value)| Ok((name.clone(), Json::String(self.text(&format!("{field}.{name}"), value)?))));
+        Ok(Json::Object(items.collect::<Result<Map<_, _>, Error>>()?))
+    }
+
+    fn json(&self, field: &str, json: &Json) -> Result<Json, Error> {
+        Ok(match json {
+            Json::String(text) => Json::String(self.text(field, text)?),
+            Json::Array(items) => {
+                Json::Array(items.iter().enumerate().map(|(i, item)| self.json(&format!("{field}[{i}]"), item)).collect::<Result<_, _>>()?)
+            }
+            Json::Object(items) => {
+                let items = items.iter().map(|(name, item)| Ok((name.clone(), self.json(&format!("{field}.{name}"), item)?)));
+                Json::Object(items.collect::<Result<_, Error>>()?)
+            }
+            plain => plain.clone(),
+        })
+    }
+
+    fn pod(&self, pod: &PodTask, spec: &mut LaunchSpec) -> Result<(), Error> {
+        spec.argv = self.list("cmds", &pod.cmds)?;
+        spec.entrypoint_length = spec.argv.len();
+        spec.argv.extend(self.list("arguments", &pod.arguments)?);
+        spec.image = pod.image.as_ref().map(|image| self.text("image", image)).transpose()?;
+        spec.xcom = pod.do_xcom_push;
+        spec.skip_on_exit_code.clone_from(&pod.skip_on_exit_code);
+        let mut rest = Map::new();
+        let mut from = Vec::new();
+        for EnvVar { name, value, value_from } in &pod.env_vars {
+            match value_from {
+                Some(source) => from.push(serde_json::json!({"name": name, "valueFrom": self.json(&format!("env_vars.{name}"), source)?})),
+                None => {
+                    let value = value.as_deref().unwrap_or_default();
+                    spec.env.insert(name.clone(), self.text(&format!("env_vars.{name}"), value)?);
+                }
+            }
+        }
+        if !from.is_empty() {
+            rest.insert("env_vars".to_owned(), Json::Array(from));
+        }
+        for (name, value) in [("name", &pod.name), ("namespace", &pod.namespace)] {
+            if let Some(value) = value {
+                rest.insert(name.to_owned(), Json::String(self.text(name, value)?));
+            }
+        }
+        for (name, value) in [("labels", &pod.labels), ("annotations", &pod.annotations)] {
+            if !value.is_empty() {
+                rest.insert(name.to_owned(), self.map(name, value)?);
+            }
+        }
+        if let Some(resources) = &pod.container_resources {
+            let resources = self.json("container_resources", resources)?;
+            spec.memory_limit = match resources.pointer("/limits/memory") {
+                Some(memory) if !memory.is_null() => {
+                    let text = memory.as_str().map_or_else(|| Cow::Owned(memory.to_string()), Cow::Borrowed);
+                    Some(bytes_of(&text).map_err(|why| Error::Memory { task: spec.task_id.clone(), why })?)
+                }
+                _ => None,
+            };
+            rest.insert("container_resources".to_owned(), resources);
+        }
+        rest.insert("on_finish_action".to_owned(), serde_json::to_value(pod.on_finish_action).unwrap_or_default());
+        for (name, value) in &pod.rest {
+            let value = if POD_TEMPLATES.contains(&name.as_str()) { self.json(name, value)? } else { value.clone() };
+            rest.insert(name.clone(), value);
+        }
+        spec.pod = Some(Json::Object(rest));
+        Ok(())
+    }
+}
+
+/// Whether Jinja has anything to do.
+fn is_template(text: &str) -> bool {
+    text.as_bytes().windows(2).any(|pair| pair[0] == b'{' && matches!(pair[1], b'{' | b'%' | b'#'))
+}
+
+/// The one engine: it holds no template, so every caller shares it.
+fn engine() -> &'static Environment<'static> {
+    static ENGINE: OnceLock<Environment<'static>> = OnceLock::new();
+    ENGINE.get_or_init(|| {
+        let mut env = Environment::new();
+        env.set_undefined_behavior(UndefinedBehavior::Strict);
+        env.set_fuel(Some(FUEL));
+        env.set_debug(true);
+        env.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
+        env.set_formatter(python::format);
+        env.set_unknown_method_callback(python::method);
+        env.add_function("__add__", |a: Value, b: Value| moment::sum(&a, &b, true));
+        env.add_function("__sub__", |a: Value, b: Value| moment::sum(&a, &b, false));
+        env.add_filter("string", |value: Value| python::str_of(&value));
+        let filters: [(&str, &str); 4] =
+            [("ds", "%Y-%m-%d"), ("ds_nodash", "%Y%m%d"), ("ts_nodash", "%Y%m%dT%H%M%S"), ("ts_nodash_with_tz", "%Y%m%dT%H%M%S%z")];
+        for (name, format) in filters {
+            env.add_filter(name, move |value: Value| time_filter(&value, |time| time.strftime(format)));
+        }
+        env.add_filter("ts", |value: Value| time_filter(&value, |time| Ok(time.iso('T'))));
+        env
+    })
+}
+
+fn time_filter(value: &Value, show: impl Fn(&moment::Moment) -> Result<String, minijinja::Error>) -> Result<Value, minijinja::Error> {
+    match value.downcast_object_ref::<moment::Moment>() {
+        Some(time) => show(time).map(Value::from),
+        // Airflow hands an absent date through.
+        None if value.is_none() => Ok(Value::from(())),
+        None => Err(moment::invalid(format!("this filter is for times, not for a {}", value.kind()))),
+    }
+}

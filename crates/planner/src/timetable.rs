@@ -173,11 +173,7 @@ impl Timetable {
     /// The first `count` fire times at or after `from`. Fewer where croniter's horizon of 50 years without a fire is reached, none for
     /// a schedule that has no times of its own. A delta counts from `from`.
     pub fn fires(&self, from_inclusive: DateTime<Utc>, count: usize) -> Result<Vec<DateTime<Utc>>, Error> {
-        let all: &dyn Beat = match &self.kind {
-            Kind::Never | Kind::Once | Kind::Continuous => return Ok(Vec::new()),
-            Kind::Cron { expressions, .. } => &Union(expressions),
-            Kind::Delta { every, .. } => &Steps(*every),
-        };
+        let Some(all) = self.beat() else { return Ok(Vec::new()) };
         let first = all.align_next(from_inclusive);
         Ok(std::iter::successors(first, |at| all.next(*at)).take(count).collect())
     }
@@ -192,6 +188,24 @@ impl Timetable {
             }
             Kind::Delta { every, intervals: true } => (run_after - *every, run_after),
             _ => (run_after, run_after),
+        }
+    }
+
+    /// The fire time after `at`, for `next_ds`; none for a schedule without times of its own.
+    pub(crate) fn following(&self, at: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        self.beat()?.next(at)
+    }
+
+    /// The fire time before `at`, for `prev_ds`.
+    pub(crate) fn preceding(&self, at: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        self.beat()?.previous(at)
+    }
+
+    fn beat(&self) -> Option<Box<dyn Beat + '_>> {
+        match &self.kind {
+            Kind::Never | Kind::Once | Kind::Continuous => None,
+            Kind::Cron { expressions, .. } => Some(Box::new(Union(expressions))),
+            Kind::Delta { every, .. } => Some(Box::new(Steps(*every))),
         }
     }
 

@@ -123,6 +123,13 @@ impl RunView {
         }
     }
 
+    /// Follows an admission of the caller's own: the instance is queued, and nothing need be looked at for it.
+    pub fn admitted(&mut self, task: u32) {
+        if (task as usize) < self.states.len() {
+            self.set(task, TaskState::Queued);
+        }
+    }
+
     /// Follows one event: the time that an instance waited for has come.
     pub fn due(&mut self, task: u32) {
         if let Some(at) = self.retries.get_mut(&task) {

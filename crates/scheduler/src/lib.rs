@@ -1,1 +1,163 @@
-//! (skeleton)
+//! The scheduler: executes what the planner decides.
+//!
+//! ```text
+//! plan loop    wake or due time → load what changed → plan → commit → admit → hint
+//! run creator  DAGs whose next slot has come → a run each, oldest first
+//! dag sync     files → versions, cursors, import errors
+//! sweeper      every few seconds: runs with the durable mark that nobody planned, DAGs that nobody started
+//! ```
+//!
+//! It keeps the states of the runs that it has seen, and reads only what came since. Nothing of that matters: any number of schedulers may
+//! run, and one that starts anew loads what it needs. There is no leader. A hint is never believed, only looked up.
+
+mod admission;
+mod cache;
+mod cycle;
+mod dag_sync;
+mod run_creator;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+use updraft_broker::Broker;
+use updraft_model::{RunKey, Semantics};
+use updraft_planner::Defaults;
+use updraft_store::{SchedulerBeat, Store};
+use uuid::Uuid;
+
+pub use dag_sync::{DagSource, Error as DagSyncError, semantics_of, timetable_of, window_of};
+
+/// How a scheduler behaves.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The installation's answers to what DAGs leave open.
+    pub defaults: Defaults,
+    /// Which Airflow's meaning files have that do not say.
+    pub semantics: Semantics,
+    /// Whether a new DAG starts out paused.
+    pub paused_at_creation: bool,
+    /// How often the sweeper looks for what was lost.
+    pub sweep_every: Duration,
+    /// Where DAG files come from.
+    pub sources: Vec<DagSource>,
+    /// Shown beside its heartbeat.
+    pub host: String,
+}
+
+pub(crate) struct Scheduler {
+    pub(crate) id: Uuid,
+    pub(crate) store: Store,
+    pub(crate) broker: Broker,
+    pub(crate) config: Config,
+    pub(crate) cache: cache::Cache,
+    /// Pools to admit from at the next turn.
+    pub(crate) backlog: std::collections::BTreeSet<String>,
+    /// Pools in which something was left waiting: an end frees slots for it.
+    pub(crate) waiting: std::collections::BTreeSet<String>,
+    pub(crate) dags_status: watch::Receiver<Value>,
+}
+
+/// Runs a scheduler until `shutdown`. A lost server is waited for, never a reason to exit.
+pub async fn run(store: Store, broker: Broker, config: Config, shutdown: CancellationToken) {
+    let (status, dags_status) = watch::channel(Value::Object(serde_json::Map::new()));
+    let sync = tokio::spawn(dag_sync::dag_sync(store.clone(), broker.clone(), config.clone(), Arc::new(status), shutdown.clone()));
+    let mut scheduler = Scheduler {
+        id: Uuid::now_v7(),
+        store,
+        broker,
+        config,
+        cache: cache::Cache::default(),
+        backlog: std::collections::BTreeSet::new(),
+        waiting: std::collections::BTreeSet::new(),
+        dags_status,
+    };
+    info!(scheduler.id = %scheduler.id, "scheduler {} starts", scheduler.id);
+    tokio::select! {
+        () = shutdown.cancelled() => {}
+        () = scheduler.work() => {}
+    }
+    let _ = tokio::time::timeout(Duration::from_secs(1), scheduler.store.scheduler_leave(scheduler.id)).await;
+    let _ = sync.await;
+}
+
+impl Scheduler {
+    async fn work(&mut self) {
+        let mut wakes = self.broker.wakes();
+        let mut sweep_at = Instant::now();
+        let mut due_at = Instant::now();
+        loop {
+            let (mut runs, look_around): (Vec<RunKey>, bool) = tokio::select! {
+                biased;
+                woken = wakes.take() => woken,
+                () = tokio::time::sleep_until(due_at.min(sweep_at)) => (Vec::new(), true),
+            };
+            let sweeping = Instant::now() >= sweep_at;
+            let worked = async {
+                if sweeping {
+                    self.sweep(&mut runs).await?;
+                }
+                let mut asks_due = look_around;
+                if look_around {
+                    runs.extend(self.store.due_take(500).await?);
+                    runs.extend(self.create_runs().await?);
+                }
+                asks_due |= self.cycle(runs).await?;
+                if asks_due {
+                    due_at = self.next_due().await?;
+                }
+                Ok::<(), updraft_store::Error>(())
+            };
+            if let Err(error) = worked.await {
+                // Whatever was half done is derived again from the durable marks.
+                self.cache.clear();
+                patience(&error, "plan").await;
+                sweep_at = Instant::now();
+                continue;
+            }
+            if sweeping {
+                sweep_at = Instant::now() + self.config.sweep_every;
+            }
+        }
+    }
+
+    /// Looks for whatever a lost hint or a dead scheduler left lying: one statement each, on small indexes.
+    async fn sweep(&mut self, runs: &mut Vec<RunKey>) -> Result<(), updraft_store::Error> {
+        let dags_status = self.dags_status.borrow().clone();
+        self.store
+            .scheduler_beat(&SchedulerBeat {
+                id: self.id,
+                host: &self.config.host,
+                pid: i32::try_from(std::process::id()).unwrap_or(0),
+                dags_status: &dags_status,
+            })
+            .await?;
+        runs.extend(self.store.runs_dirty(500).await?);
+        for dag_id in self.store.dags_to_start().await? {
+            runs.extend(self.store.runs_start(&dag_id).await?.into_iter().map(|(run, _)| run));
+        }
+        self.backlog.extend(self.store.pools_unpark().await?);
+        self.store.partitions_ensure().await
+    }
+
+    async fn next_due(&self) -> Result<Instant, updraft_store::Error> {
+        // A little late rather than a little early: what is not due yet by the database's clock would be looked at twice.
+        let wait = self.store.due_next().await?.map_or(Duration::from_secs(3600), |ms| Duration::from_millis(u64::try_from(ms).unwrap_or(0) + 1));
+        Ok(Instant::now() + wait.min(Duration::from_secs(3600)))
+    }
+}
+
+/// Says what went wrong and waits as long as the error asks for.
+pub(crate) async fn patience(error: &updraft_store::Error, doing: &str) {
+    let wait = match error.retry() {
+        updraft_store::Retry::After(wait) => wait,
+        updraft_store::Retry::Never => Duration::from_secs(2),
+    };
+    let cause = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
+    warn!(error = %error, cause, "cannot {doing}, trying again in {wait:?}");
+    tokio::time::sleep(wait).await;
+}

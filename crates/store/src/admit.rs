@@ -163,9 +163,14 @@ impl Store {
         Ok(done.unwrap_or(false))
     }
 
-    /// The pools in which something waits and is not held up by a limit of its own.
-    pub async fn pools_waiting(&self) -> Result<Vec<String>, Error> {
-        sqlx::query_scalar!("select distinct pool from pool_run where not parked").fetch_all(&self.pool).await.map_err(Error::of("pools_waiting"))
+    /// The pools in which something waits. Unparks whatever is parked: the safety net for a limit that was lifted just while it was met.
+    pub async fn pools_unpark(&self) -> Result<Vec<String>, Error> {
+        sqlx::query_scalar!(
+            r#"with u as (update pool_run set parked = false where parked) select distinct pool from pool_run"#
+        )
+        .fetch_all(&self.pool)
+        .await
+        .map_err(Error::of("pools_unpark"))
     }
 
     /// The XCom values of a run: (idx, key, value).

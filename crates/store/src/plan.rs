@@ -250,10 +250,10 @@ impl Store {
         Ok(rows.into_iter().map(RunKey).collect())
     }
 
-    /// The run of the same DAG right before this one by logical date, with the states of its instances, for `depends_on_past`.
-    pub async fn run_before(&self, run: RunKey) -> Result<Option<(RunKey, Vec<InstanceRow>)>, Error> {
-        let before = sqlx::query_scalar!(
-            r#"select b.id from run r join run b on b.dag_id = r.dag_id
+    /// The run of the same DAG right before this one by logical date, with its version and the states of its instances, for `depends_on_past`.
+    pub async fn run_before(&self, run: RunKey) -> Result<Option<(RunKey, i64, Vec<InstanceRow>)>, Error> {
+        let before = sqlx::query!(
+            r#"select b.id, b.version_id from run r join run b on b.dag_id = r.dag_id
                where r.id = $1 and coalesce(b.logical_date, b.run_after) < coalesce(r.logical_date, r.run_after)
                order by coalesce(b.logical_date, b.run_after) desc limit 1"#,
             run.0
@@ -261,16 +261,16 @@ impl Store {
         .fetch_optional(&self.pool)
         .await
         .map_err(Error::of("run_before"))?;
-        let Some(id) = before else { return Ok(None) };
+        let Some(before) = before else { return Ok(None) };
         let instances = sqlx::query_as!(
             InstanceRow,
             "select idx, map_index, state, attempt, not_before from task_instance where run_id = $1 order by idx, map_index",
-            id
+            before.id
         )
         .fetch_all(&self.pool)
         .await
         .map_err(Error::of("run_before"))?;
-        Ok(Some((RunKey(id), instances)))
+        Ok(Some((RunKey(before.id), before.version_id, instances)))
     }
 
     /// The active run right after this one by logical date: what waits for this one as its past.

@@ -1,5 +1,194 @@
-//! (skeleton)
+//! The worker: takes attempts, starts them, watches them to their end, writes what happened.
+//!
+//! It holds nothing that matters. Attempts are claimed into *lease groups*, rows that say who watches; the commands themselves belong to
+//! the runner and outlive the worker. When a worker dies, another one takes its groups over by one compare-and-set each and goes on
+//! watching: nothing is restarted (I10).
+//!
+//! ```text
+//! claimer    permits → hints or pull → claim (commit) → one driver per attempt
+//! driver     launch → wait → finish
+//! finisher   batches ends: one transaction for what is there now, then a wake for the scheduler
+//! log_shipper  copies new bytes of live logs to the store, and the rest at the end, then lets the runner forget the attempt
+//! heartbeat  moves the beat of my groups, hears of intents, looks for groups whose beat stands still
+//! ```
 
+mod adopt;
+mod claim;
+mod drive;
+mod finish;
+mod log_ship;
 pub mod process;
 pub mod runner;
 pub mod supervise;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{info, warn};
+use updraft_broker::Broker;
+use updraft_model::AttemptKey;
+use updraft_store::{GroupRow, Store, WorkerRow};
+use uuid::Uuid;
+
+use crate::runner::Runner;
+
+/// How a worker behaves.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The queues that it takes from.
+    pub queues: Vec<String>,
+    /// Most attempts that it watches at once.
+    pub concurrency: usize,
+    /// How often it moves the beat of its groups.
+    pub heartbeat: Duration,
+    /// How long a beat must stand still, on this worker's clock and while its own heartbeats go through, before it adopts the group. At
+    /// least three heartbeats.
+    pub lease_ttl: Duration,
+    /// How often it looks for attempts without a hint.
+    pub pull_every: Duration,
+    /// Whether no other worker of this host can be alive: then every group of the host is adopted at once. Only `standalone` knows that,
+    /// because it holds the lock of its data folder.
+    pub only_worker_of_host: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            queues: vec!["default".to_owned()],
+            concurrency: 64,
+            heartbeat: Duration::from_secs(3),
+            lease_ttl: Duration::from_secs(10),
+            pull_every: Duration::from_secs(10),
+            only_worker_of_host: false,
+        }
+    }
+}
+
+/// Why a worker cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The lease would be judged before its owner had a fair chance to renew it.
+    #[error("lease_ttl ({ttl:?}) must be at least three heartbeats ({heartbeat:?} each)")]
+    LeaseTooShort {
+        /// The setting.
+        ttl: Duration,
+        /// The setting.
+        heartbeat: Duration,
+    },
+    /// Nothing could ever be claimed.
+    #[error("concurrency must be at least 1")]
+    NoConcurrency,
+}
+
+/// Everything that the parts of one worker share.
+pub(crate) struct Shared<R> {
+    pub(crate) id: Uuid,
+    pub(crate) store: Store,
+    pub(crate) broker: Broker,
+    pub(crate) runner: R,
+    pub(crate) config: Config,
+    pub(crate) permits: Arc<Semaphore>,
+    pub(crate) ends: mpsc::UnboundedSender<finish::End>,
+    pub(crate) logs: mpsc::UnboundedSender<log_ship::Rest>,
+    /// The attempts that are driven here, and how far their logs are stored.
+    pub(crate) driven: Mutex<BTreeMap<AttemptKey, u64>>,
+    pub(crate) drivers: TaskTracker,
+    pub(crate) shutdown: CancellationToken,
+}
+
+impl<R> Shared<R> {
+    pub(crate) fn driven(&self) -> std::sync::MutexGuard<'_, BTreeMap<AttemptKey, u64>> {
+        self.driven.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Runs a worker until `shutdown`. Then it stops claiming, hands its groups over and returns; whatever it watched goes on without it.
+pub async fn run<R: Runner>(store: Store, broker: Broker, runner: R, config: Config, shutdown: CancellationToken) -> Result<(), Error> {
+    if config.lease_ttl < config.heartbeat * 3 {
+        return Err(Error::LeaseTooShort { ttl: config.lease_ttl, heartbeat: config.heartbeat });
+    }
+    if config.concurrency == 0 {
+        return Err(Error::NoConcurrency);
+    }
+    let (ends, end_queue) = mpsc::unbounded_channel();
+    let (logs, log_queue) = mpsc::unbounded_channel();
+    let shared = Arc::new(Shared {
+        id: Uuid::now_v7(),
+        permits: Arc::new(Semaphore::new(config.concurrency)),
+        store,
+        broker,
+        runner,
+        config,
+        ends,
+        logs,
+        driven: Mutex::default(),
+        drivers: TaskTracker::new(),
+        shutdown: shutdown.clone(),
+    });
+    let row = WorkerRow {
+        id: shared.id,
+        host: shared.runner.host().to_owned(),
+        pid: i32::try_from(std::process::id()).unwrap_or(0),
+        runner: shared.runner.kind().to_owned(),
+        queues: shared.config.queues.clone(),
+        concurrency: i32::try_from(shared.config.concurrency).unwrap_or(i32::MAX),
+    };
+    let group = tokio::select! {
+        () = shutdown.cancelled() => return Ok(()),
+        group = register(&shared, &row) => group,
+    };
+    info!(worker.id = %shared.id, host = row.host, "worker {} takes from {}", shared.id, row.queues.join(", "));
+
+    let parts = TaskTracker::new();
+    parts.spawn(finish::finisher(Arc::clone(&shared), end_queue));
+    parts.spawn(log_ship::log_shipper(Arc::clone(&shared), log_queue));
+    if shared.config.only_worker_of_host {
+        adopt::adopt_host(&shared).await;
+    }
+    parts.spawn(adopt::heartbeat(Arc::clone(&shared), row));
+    parts.spawn(adopt::notices(Arc::clone(&shared)));
+    claim::claimer(&shared, group).await;
+
+    // Shutdown: nothing is claimed any more. Whatever is live is handed over.
+    parts.close();
+    if tokio::time::timeout(Duration::from_millis(1500), async {
+        if let Err(error) = shared.store.groups_hand_over(shared.id).await {
+            warn!(error = %error, "could not hand over: others will adopt after the lease");
+        }
+        let _ = shared.store.worker_leave(shared.id).await;
+    })
+    .await
+    .is_err()
+    {
+        warn!("could not hand over in time: others will adopt after the lease");
+    }
+    Ok(())
+}
+
+async fn register<R: Runner>(shared: &Shared<R>, row: &WorkerRow) -> GroupRow {
+    loop {
+        let made = async {
+            shared.store.worker_register(row).await?;
+            shared.store.group_create(shared.id, shared.runner.host()).await
+        };
+        match made.await {
+            Ok(group) => return group,
+            Err(error) => patience(&error, "register").await,
+        }
+    }
+}
+
+/// Says what went wrong and waits as long as the error asks for. A lost server is waited for, never a reason to exit.
+pub(crate) async fn patience(error: &updraft_store::Error, doing: &str) {
+    let wait = match error.retry() {
+        updraft_store::Retry::After(wait) => wait,
+        updraft_store::Retry::Never => Duration::from_secs(2),
+    };
+    let cause = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
+    warn!(error = %error, cause, "cannot {doing}, trying again in {wait:?}");
+    tokio::time::sleep(wait).await;
+}

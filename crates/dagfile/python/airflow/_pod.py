@@ -1,5 +1,8 @@
 """KubernetesPodOperator: a container of its own."""
 
+from datetime import timedelta
+from enum import Enum
+
 from airflow import _session
 from airflow._kubernetes import Secret, old_resources, to_json
 from airflow._operator import BaseOperator
@@ -122,7 +125,7 @@ class KubernetesPodOperator(BaseOperator):
             "container_resources": to_json(resources, "container_resources" + where) if resources else None,
             "on_finish_action": action,
             "do_xcom_push": bool(self.do_xcom_push),
-            "skip_on_exit_code": exit_codes(self.skip_on_exit_code, where),
+            "skip_on_exit_code": exit_codes(self.skip_on_exit_code, where) or None,
             "rest": {key: rest[key] for key in sorted(rest)},
         }
         return run
@@ -142,11 +145,11 @@ def _rest(key, value, where):
         if isinstance(value, str):
             return [{"name": name.strip()} for name in value.split(",") if name.strip()]
         return [{"name": item} if isinstance(item, str) else to_json(item, what) for item in value]
-    if hasattr(value, "total_seconds"):
+    if isinstance(value, timedelta):
         return int(value.total_seconds())
     if isinstance(value, (set, frozenset)):
         return plain(value, what)
-    return to_json(getattr(value, "value", value), what)
+    return to_json(value.value if isinstance(value, Enum) else value, what)
 
 
 def _variable(item, what):

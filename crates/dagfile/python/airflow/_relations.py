@@ -12,7 +12,7 @@ def flatten(items):
         for item in items:
             found.extend(flatten(item))
         return found
-    if hasattr(items, "__iter__") and not hasattr(items, "set_upstream"):
+    if hasattr(items, "__iter__") and not isinstance(items, (Node, str, bytes, dict)):
         return flatten(list(items))
     return [items]
 

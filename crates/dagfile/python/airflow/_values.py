@@ -1,5 +1,7 @@
 """What authors give as arguments, as the plain values of the spec."""
 
+from datetime import date, time, timedelta
+
 from airflow._param import DagParam
 from airflow._problem import InvalidArgument
 from airflow._relations import XComArg
@@ -77,9 +79,9 @@ def plain(value, what):
         return [plain(inner, what) for inner in value]
     if isinstance(value, (set, frozenset)):
         return sorted((plain(inner, what) for inner in value), key=repr)
-    if hasattr(value, "isoformat"):
+    if isinstance(value, (date, time)):
         return value.isoformat()
-    if hasattr(value, "total_seconds"):
+    if isinstance(value, timedelta):
         return value.total_seconds()
     if hasattr(value, "__fspath__"):
         return str(value.__fspath__())
@@ -92,7 +94,7 @@ def for_people(value):
         return {str(key): for_people(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):
         return [for_people(inner) for inner in value]
-    if hasattr(value, "total_seconds"):
+    if isinstance(value, timedelta):
         return str(value)
     try:
         return plain(value, "")

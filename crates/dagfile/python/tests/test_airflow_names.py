@@ -58,7 +58,8 @@ class ImportPaths(FileCase):
                  "with airflow.models.DAG('d') as made:\n    bash_operator.BashOperator(task_id='a', bash_command='true')\n")
 
     def test_lazily_from_the_package(self):
-        self.dag("import airflow\nwith airflow.DAG('d'):\n    airflow.operators.bash.BashOperator(task_id='a', bash_command='x')\n")
+        self.dag("import airflow\nimport airflow.operators.bash\n"
+                 "with airflow.models.DAG('d'):\n    airflow.operators.bash.BashOperator(task_id='a', bash_command='x')\n")
 
     def test_the_same_class_everywhere(self):
         self.dag("from airflow import DAG\nfrom airflow.sdk import DAG as other\nfrom airflow.models.dag import DAG as third\n"

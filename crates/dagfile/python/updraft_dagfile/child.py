@@ -25,6 +25,8 @@ def run(request, source):
     memory = request["memory_bytes"]
     _limit(memory, timeout)
     session = _begin(request)
+    # Freed first when memory is out: raising the limit needs some.
+    reserve = [bytearray(4 * 2**20)]
     errors = []
     dags = []
     module = types.ModuleType(session.module_name)
@@ -32,12 +34,13 @@ def run(request, source):
     try:
         signal.signal(signal.SIGALRM, _on_alarm)
         signal.setitimer(signal.ITIMER_REAL, timeout)
-        try:
-            _execute(module, source, session)
-            dags, errors = _collect(module, session)
-        finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
+        _execute(module, source, session)
+        dags, errors = _collect(module, session)
+        signal.setitimer(signal.ITIMER_REAL, 0)
     except BaseException as exception:
+        # No memory may be asked for before this line: a second MemoryError inside the first sends CPython round in circles.
+        reserve.clear()
+        signal.setitimer(signal.ITIMER_REAL, 0)
         if isinstance(exception, MemoryError):
             resource.setrlimit(resource.RLIMIT_AS, (memory + _RESERVE, memory + _RESERVE))
             module.__dict__.clear()

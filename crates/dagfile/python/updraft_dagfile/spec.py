@@ -27,7 +27,7 @@ def dag_spec(dag, session):
     given_end = dag.end_date if dag.end_date is not None else dag.default_args.get("end_date")
     start = _moment(given_start, "start_date of " + where)
     end = _moment(given_end, "end_date of " + where)
-    starts = [_moment(task.start_date, "start_date of task %s" % task.task_id) for task in tasks]
+    starts = [_start_of(task) for task in tasks]
     if start is None and starts and all(starts):
         start = min(starts)
         given_start = next(task.start_date for task, at in zip(tasks, starts) if at == start)
@@ -63,6 +63,14 @@ def dag_spec(dag, session):
                 problem.line = task._updraft_line
             raise
     return _without_nothing(spec)
+
+
+def _start_of(task):
+    try:
+        return _moment(task.start_date, "start_date of task %s" % task.task_id)
+    except InvalidArgument as problem:
+        problem.line = task._updraft_line
+        raise
 
 
 def _task_spec(task, dag, session, dag_start, dag_end):

@@ -212,6 +212,8 @@ impl Shared {
         if !slot.roots.contains(root) {
             // The sandbox's rules cannot be widened: a new root needs a new child.
             slot.running = None;
+            // Old worktrees go; several living folders may take turns.
+            slot.roots.retain(|old| old.is_dir());
             slot.roots.insert(root.to_owned());
         }
         loop {

@@ -71,11 +71,22 @@ impl Moment {
 
     /// Python's `datetime(year, month, day, …)`.
     pub(super) fn from_parts(args: &[Value]) -> Result<Self, Error> {
-        type Parts = (i32, u32, u32, Option<u32>, Option<u32>, Option<u32>, Option<u32>, Kwargs);
-        let (y, mo, d, h, mi, s, us, kwargs): Parts = from_args(args)?;
-        let part = |given: Option<u32>, name| given.map_or_else(|| kwargs.get::<Option<u32>>(name).map(|v| v.unwrap_or(0)), Ok);
-        let (h, mi, s, us) = (part(h, "hour")?, part(mi, "minute")?, part(s, "second")?, part(us, "microsecond")?);
-        kwargs.assert_all_used()?;
+        const NAMES: [&str; 7] = ["year", "month", "day", "hour", "minute", "second", "microsecond"];
+        let (positional, named) = match args.split_last() {
+            Some((last, rest)) if last.is_kwargs() => (rest, Some(last)),
+            _ => (args, None),
+        };
+        let mut parts = [0u32; 7];
+        for (i, (part, name)) in parts.iter_mut().zip(NAMES).enumerate() {
+            let given = positional.get(i).cloned().or_else(|| named.and_then(|named| named.get_attr(name).ok()).filter(|v| !v.is_undefined()));
+            *part = match given {
+                Some(value) => u32::try_from(value).map_err(|_| invalid(format!("datetime: {name} is no number")))?,
+                None if i < 3 => return Err(invalid(format!("datetime needs a {name}"))),
+                None => 0,
+            };
+        }
+        let [y, mo, d, h, mi, s, us] = parts;
+        let y = i32::try_from(y).map_err(|_| invalid("datetime: the year is out of range"))?;
         let wall = NaiveDate::from_ymd_opt(y, mo, d).and_then(|day| day.and_hms_micro_opt(h, mi, s, us));
         wall.map(Self::naive).ok_or_else(|| invalid(format!("there is no {y}-{mo}-{d} {h}:{mi}:{s}")))
     }

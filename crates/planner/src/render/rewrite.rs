@@ -118,7 +118,8 @@ fn tokens(source: &str, start: usize, close: &str) -> Option<(Vec<Token>, usize)
                 while bytes.get(at).is_some_and(|c| c.is_ascii_alphanumeric() || *c == b'_' || !c.is_ascii()) {
                     at += 1;
                 }
-                ends_value = !SEPARATORS.contains(&&source[begin..at]);
+                let attribute = tokens.last().is_some_and(|before| before.text(source) == ".");
+                ends_value = attribute || !SEPARATORS.contains(&&source[begin..at]);
             }
             _ => {
                 at += 1;

@@ -1,0 +1,231 @@
+//! DAGs, their tasks, versions, sources, tags, statistics and import errors.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+use updraft_store::read::audit::Audit;
+use updraft_store::read::dags::{DAG_COLUMNS, DagNarrow, DagRow, IMPORT_ERROR_COLUMNS, ImportErrorRow, VERSION_COLUMNS};
+use updraft_store::read::{Filter, Test};
+
+use crate::ApiState;
+use crate::error::Error;
+use crate::request::{Body, Caller, Fields, Params, pattern};
+use crate::shapes;
+
+/// A DAG, or Airflow's 404.
+pub(crate) async fn find(state: &ApiState, dag_id: &str) -> Result<DagRow, Error> {
+    state.store().dag_get(dag_id).await?.ok_or_else(|| Error::NotFound(format!("Dag with dag_id: '{dag_id}' not found")))
+}
+
+async fn shape(state: &ApiState, row: &DagRow) -> Result<Value, Error> {
+    let head = state.head(row.version_id).await?;
+    Ok(Value::Object(shapes::dag(row, &head, &state.inner.defaults)))
+}
+
+pub(crate) async fn list(State(state): State<ApiState>, params: Params) -> Result<Json<Value>, Error> {
+    let page = matching(&state, &params).await?;
+    let mut dags = Vec::with_capacity(page.rows.len());
+    for row in &page.rows {
+        dags.push(shape(&state, row).await?);
+    }
+    Ok(Json(json!({"dags": dags, "total_entries": page.total})))
+}
+
+async fn matching(state: &ApiState, params: &Params) -> Result<updraft_store::read::Page<DagRow>, Error> {
+    let mut query = params.list(DAG_COLUMNS)?;
+    if params.flag("exclude_stale")?.unwrap_or(true)
+        && let Some(column) = DAG_COLUMNS.iter().find(|c| c.name == "is_stale")
+    {
+        query.filters.push(Filter { column, test: Test::Is(false) });
+    }
+    let narrow =
+        DagNarrow { tags: params.all("tags"), tags_all: params.one("tags_match_mode") == Some("all"), owners: params.all("owners") };
+    Ok(state.store().dag_list(&query, &narrow).await?)
+}
+
+pub(crate) async fn show(State(state): State<ApiState>, Path(dag_id): Path<String>) -> Result<Json<Value>, Error> {
+    let row = find(&state, &dag_id).await?;
+    Ok(Json(shape(&state, &row).await?))
+}
+
+pub(crate) async fn details(State(state): State<ApiState>, Path(dag_id): Path<String>) -> Result<Json<Value>, Error> {
+    let row = find(&state, &dag_id).await?;
+    let head = state.head(row.version_id).await?;
+    let catchup = head.spec.catchup.unwrap_or_else(|| head.spec.semantics.unwrap_or(state.inner.semantics).catchup());
+    let active = state.store().run_active_count(&dag_id).await?;
+    Ok(Json(Value::Object(shapes::dag_details(&row, &head, &state.inner.defaults, catchup, active))))
+}
+
+fn paused_of(params: &Params, body: Value) -> Result<Option<bool>, Error> {
+    let mut fields = Fields::of(body, &["is_paused"])?;
+    let mask = params.all("update_mask");
+    if let Some(other) = mask.iter().flat_map(|m| m.split(',')).find(|m| *m != "is_paused") {
+        return Err(Error::BadRequest(format!("Only `is_paused` field can be updated through the REST API, not `{other}`")));
+    }
+    let given = fields.has("is_paused");
+    if mask.is_empty() {
+        fields.require("is_paused");
+    }
+    let paused = fields.flag("is_paused", false);
+    fields.done()?;
+    Ok(given.then_some(paused))
+}
+
+async fn pause(state: &ApiState, caller: &Caller, dag_id: &str, paused: bool) -> Result<(), Error> {
+    state.store().dag_pause(dag_id, paused).await?;
+    let extra = Some(json!({"is_paused": paused}));
+    state.store().audit_write(&Audit { who: &caller.user, event: "patch_dag", dag_id: Some(dag_id), extra, ..Audit::default() }).await?;
+    state.nudge(dag_id, &[]).await
+}
+
+pub(crate) async fn patch(
+    State(state): State<ApiState>,
+    Path(dag_id): Path<String>,
+    params: Params,
+    caller: Caller,
+    Body(body): Body,
+) -> Result<Json<Value>, Error> {
+    find(&state, &dag_id).await?;
+    if let Some(paused) = paused_of(&params, body)? {
+        pause(&state, &caller, &dag_id, paused).await?;
+    }
+    let row = find(&state, &dag_id).await?;
+    Ok(Json(shape(&state, &row).await?))
+}
+
+/// Pauses or unpauses every DAG that the filters choose.
+pub(crate) async fn patch_many(State(state): State<ApiState>, params: Params, caller: Caller, Body(body): Body) -> Result<Json<Value>, Error> {
+    let paused = paused_of(&params, body)?;
+    let page = matching(&state, &params).await?;
+    let mut dags = Vec::with_capacity(page.rows.len());
+    for row in &page.rows {
+        if let Some(paused) = paused {
+            pause(&state, &caller, &row.dag_id, paused).await?;
+        }
+        dags.push(shape(&state, &find(&state, &row.dag_id).await?).await?);
+    }
+    Ok(Json(json!({"dags": dags, "total_entries": page.total})))
+}
+
+pub(crate) async fn tasks(State(state): State<ApiState>, Path(dag_id): Path<String>, params: Params) -> Result<Json<Value>, Error> {
+    let row = find(&state, &dag_id).await?;
+    let version = state.version(row.version_id).await?;
+    let mut order: Vec<u32> = (0u32..).take(version.graph.len()).collect();
+    let by = params.one("order_by").unwrap_or("task_id");
+    let (name, descending) = by.strip_prefix('-').map_or((by, false), |name| (name, true));
+    match name {
+        "task_id" | "task_display_name" => order.sort_by_key(|at| version.spec().tasks[*at as usize].task_id.as_str().to_owned()),
+        // The order of the file, which Airflow does not keep.
+        "idx" => {}
+        other => return Err(Error::BadRequest(format!("'{other}' is not a valid field to order tasks by: use task_id or idx"))),
+    }
+    if descending {
+        order.reverse();
+    }
+    let tasks: Vec<Value> = order.into_iter().map(|at| shapes::task(&version, at)).collect();
+    Ok(Json(json!({"total_entries": tasks.len(), "tasks": tasks})))
+}
+
+pub(crate) async fn task(State(state): State<ApiState>, Path((dag_id, task_id)): Path<(String, String)>) -> Result<Json<Value>, Error> {
+    let row = find(&state, &dag_id).await?;
+    let version = state.version(row.version_id).await?;
+    let at = version.position(&task_id).ok_or_else(|| Error::NotFound(format!("Task with id {task_id} was not found")))?;
+    Ok(Json(shapes::task(&version, at)))
+}
+
+pub(crate) async fn versions(State(state): State<ApiState>, Path(dag_id): Path<String>, params: Params) -> Result<Json<Value>, Error> {
+    let one = (dag_id != "~").then_some(dag_id.as_str());
+    if let Some(dag_id) = one {
+        find(&state, dag_id).await?;
+    }
+    let page = state.store().version_list(one, &params.list(VERSION_COLUMNS)?).await?;
+    let mut rows = Vec::with_capacity(page.rows.len());
+    for row in &page.rows {
+        let head = state.head(row.id).await?;
+        rows.push(shapes::version_row(row, head.spec.display_name.as_deref()));
+    }
+    Ok(Json(json!({"dag_versions": rows, "total_entries": page.total})))
+}
+
+pub(crate) async fn version(State(state): State<ApiState>, Path((dag_id, number)): Path<(String, String)>) -> Result<Json<Value>, Error> {
+    let missing = || Error::NotFound(format!("The DagVersion with dag_id: `{dag_id}` and version_number: `{number}` was not found"));
+    number.parse::<i32>().map_err(|_| missing())?;
+    let params = Params(vec![("version_number".to_owned(), number.clone())]);
+    let page = state.store().version_list(Some(&dag_id), &params.list(VERSION_COLUMNS)?).await?;
+    let row = page.rows.first().ok_or_else(missing)?;
+    let head = state.head(row.id).await?;
+    Ok(Json(shapes::version_row(row, head.spec.display_name.as_deref())))
+}
+
+pub(crate) async fn source(
+    State(state): State<ApiState>,
+    Path(dag_id): Path<String>,
+    params: Params,
+    headers: HeaderMap,
+) -> Result<Response, Error> {
+    let number = params.int("version_number")?.map(|n| i32::try_from(n).unwrap_or(-1));
+    let Some(row) = state.store().dag_source(&dag_id, number).await? else {
+        let which = number.map_or_else(|| "latest".to_owned(), |n| n.to_string());
+        return Err(Error::NotFound(format!("The source code of the DAG {dag_id}, version_number {which} was not found")));
+    };
+    let accept = headers.get(header::ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or("*/*");
+    if accept.contains("text/plain") {
+        return Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], row.source).into_response());
+    }
+    if !(accept.contains("*/*") || accept.contains("application/*") || accept.contains("application/json")) {
+        return Err(Error::NotAcceptable("Only application/json or text/plain is supported".to_owned()));
+    }
+    let dag = state.store().dag_get(&dag_id).await?;
+    let name = match dag {
+        Some(dag) => state.head(dag.version_id).await?.spec.display_name.clone(),
+        None => None,
+    };
+    let body = json!({"content": row.source, "dag_id": dag_id, "version_number": row.number, "dag_display_name": name.as_deref().unwrap_or(&dag_id)});
+    Ok(Json(body).into_response())
+}
+
+pub(crate) async fn stats(State(state): State<ApiState>, params: Params) -> Result<Json<Value>, Error> {
+    let mut wanted = params.all("dag_ids");
+    wanted.extend(params.all("dag_id"));
+    let rows = state.store().dag_stats(&wanted).await?;
+    let mut dags: Vec<Value> = Vec::new();
+    for group in rows.chunk_by(|a, b| a.dag_id == b.dag_id) {
+        let count = |wanted: &str| group.iter().find(|r| r.state.as_deref() == Some(wanted)).map_or(0, |r| r.count);
+        let stats: Vec<Value> = ["queued", "running", "success", "failed"].iter().map(|s| json!({"state": s, "count": count(s)})).collect();
+        let dag_id = &group[0].dag_id;
+        let name = match state.store().dag_get(dag_id).await? {
+            Some(dag) => state.head(dag.version_id).await?.spec.display_name.clone(),
+            None => None,
+        };
+        dags.push(json!({"dag_id": dag_id, "dag_display_name": name.as_deref().unwrap_or(dag_id), "stats": stats}));
+    }
+    Ok(Json(json!({"total_entries": dags.len(), "dags": dags})))
+}
+
+pub(crate) async fn tags(State(state): State<ApiState>, params: Params) -> Result<Json<Value>, Error> {
+    let like = params.one("tag_name_pattern").map(pattern);
+    let page = state.store().dag_tags(like.as_deref(), params.limit()?, params.offset()?).await?;
+    Ok(Json(json!({"tags": page.rows, "total_entries": page.total})))
+}
+
+fn import_error_shape(row: &ImportErrorRow) -> Value {
+    json!({
+        "import_error_id": row.id, "timestamp": shapes::time(row.at), "filename": row.relative_fileloc, "bundle_name": row.bundle,
+        "stack_trace": row.message,
+    })
+}
+
+pub(crate) async fn import_errors(State(state): State<ApiState>, params: Params) -> Result<Json<Value>, Error> {
+    let page = state.store().import_error_list(&params.list(IMPORT_ERROR_COLUMNS)?).await?;
+    Ok(Json(json!({"import_errors": page.rows.iter().map(import_error_shape).collect::<Vec<_>>(), "total_entries": page.total})))
+}
+
+pub(crate) async fn import_error(State(state): State<ApiState>, Path(id): Path<String>) -> Result<Json<Value>, Error> {
+    let row = match id.parse() {
+        Ok(number) => state.store().import_error_get(number).await?,
+        Err(_) => None,
+    };
+    row.map(|row| Json(import_error_shape(&row))).ok_or_else(|| Error::NotFound(format!("The ImportError with import_error_id: `{id}` was not found")))
+}

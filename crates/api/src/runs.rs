@@ -1,0 +1,241 @@
+//! Runs: list, show, mark, note, delete, wait for the end.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::body::{Body as HttpBody, Bytes};
+use axum::extract::{Path, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+use updraft_model::RunKey;
+use updraft_model::state::Intent;
+use updraft_store::read::audit::Audit;
+use updraft_store::read::runs::{RUN_COLUMNS, RunDeleted, RunRow};
+
+use crate::ApiState;
+use crate::error::Error;
+use crate::request::{Body, Caller, Fields, Params};
+use crate::shapes;
+
+/// A run by its name, or Airflow's 404. `latest` is ours: the newest run of the DAG, unless one has that very name.
+pub(crate) async fn find(state: &ApiState, dag_id: &str, run_id: &str) -> Result<RunRow, Error> {
+    if let Some(row) = state.store().run_get(dag_id, run_id).await? {
+        return Ok(row);
+    }
+    if run_id == "latest"
+        && let Some(row) = state.store().run_latest(dag_id).await?
+    {
+        return Ok(row);
+    }
+    Err(Error::NotFound(format!("The DagRun with dag_id: `{dag_id}` and run_id: `{run_id}` was not found")))
+}
+
+pub(crate) async fn shape(state: &ApiState, row: &RunRow) -> Result<Value, Error> {
+    let head = state.head(row.version_id).await?;
+    Ok(shapes::run(row, head.spec.display_name.as_deref()))
+}
+
+async fn page(state: &ApiState, dag_id: &str, params: &Params) -> Result<Json<Value>, Error> {
+    let one = (dag_id != "~").then_some(dag_id);
+    if let Some(dag_id) = one {
+        super::dags::find(state, dag_id).await?;
+    }
+    let query = params.list(RUN_COLUMNS)?;
+    let page = state.store().run_list(one, &query).await?;
+    let mut rows = Vec::with_capacity(page.rows.len());
+    for row in &page.rows {
+        rows.push(shape(state, row).await?);
+    }
+    let (next, previous) = params.cursors(&query, page.total);
+    Ok(Json(json!({
+        "dag_runs": rows, "total_entries": page.total, "total_entries_limit": null, "next_cursor": next, "previous_cursor": previous,
+    })))
+}
+
+pub(crate) async fn list(State(state): State<ApiState>, Path(dag_id): Path<String>, params: Params) -> Result<Json<Value>, Error> {
+    page(&state, &dag_id, &params).await
+}
+
+pub(crate) async fn list_by_body(State(state): State<ApiState>, Path(dag_id): Path<String>, Body(body): Body) -> Result<Json<Value>, Error> {
+    page(&state, &dag_id, &Params::from_body(&body)?).await
+}
+
+pub(crate) async fn show(State(state): State<ApiState>, Path((dag_id, run_id)): Path<(String, String)>) -> Result<Json<Value>, Error> {
+    let row = find(&state, &dag_id, &run_id).await?;
+    Ok(Json(shape(&state, &row).await?))
+}
+
+pub(crate) async fn patch(
+    State(state): State<ApiState>,
+    Path((dag_id, run_id)): Path<(String, String)>,
+    params: Params,
+    caller: Caller,
+    Body(body): Body,
+) -> Result<Json<Value>, Error> {
+    let row = find(&state, &dag_id, &run_id).await?;
+    let mut fields = Fields::of(body.clone(), &["state", "note"])?;
+    let mask: Vec<String> = params.all("update_mask").iter().flat_map(|m| m.split(',').map(str::to_owned).collect::<Vec<_>>()).collect();
+    let wanted = |name: &str| mask.is_empty() || mask.iter().any(|m| m == name);
+    let new_state = fields.text("state");
+    if let Some(new_state) = &new_state
+        && !matches!(new_state.as_str(), "queued" | "success" | "failed")
+    {
+        fields.refuse("state", "Input should be 'queued', 'success' or 'failed'");
+    }
+    let note_given = fields.has("note");
+    let note = fields.text("note");
+    if note.as_ref().is_some_and(|n| n.chars().count() > 1000) {
+        fields.refuse("note", "String should have at most 1000 characters");
+    }
+    fields.done()?;
+    if let Some(new_state) = new_state.filter(|_| wanted("state")) {
+        mark(&state, &row, &new_state, &caller.user).await?;
+    }
+    if note_given && wanted("note") {
+        state.store().run_note(row.key(), note.as_deref()).await?;
+    }
+    state
+        .store()
+        .audit_write(&Audit {
+            who: &caller.user,
+            event: "patch_dag_run",
+            dag_id: Some(&dag_id),
+            run_id: Some(&row.run_id),
+            logical_date: row.logical_date,
+            extra: Some(body),
+            ..Audit::default()
+        })
+        .await?;
+    let row = find(&state, &dag_id, &row.run_id).await?;
+    Ok(Json(shape(&state, &row).await?))
+}
+
+/// Marks a run, as Airflow does: `success` marks every task; `failed` ends what runs and skips what has not begun; `queued` lets it go on
+/// with what is not done.
+async fn mark(state: &ApiState, row: &RunRow, new_state: &str, by: &str) -> Result<(), Error> {
+    let run = row.key();
+    match new_state {
+        "queued" => {
+            if row.is_over() {
+                state.store().run_reopen(run).await?;
+            }
+        }
+        "success" => {
+            request(state, run, Intent::MarkSuccess, by, |s| s != "success").await?;
+            state.store().run_end_by_hand(run, "success", by).await?;
+        }
+        _ => {
+            // What runs or waits for a worker fails; what has not begun is skipped.
+            request(state, run, Intent::MarkFailed, by, |s| matches!(s, "running" | "queued")).await?;
+            request(state, run, Intent::Skip, by, |s| matches!(s, "none" | "scheduled" | "up_for_retry")).await?;
+            state.store().run_end_by_hand(run, "failed", by).await?;
+        }
+    }
+    state.nudge(&row.dag_id, &[run]).await
+}
+
+async fn request(state: &ApiState, run: RunKey, intent: Intent, by: &str, wants: impl Fn(&str) -> bool) -> Result<(), Error> {
+    let keys: Vec<(i32, i32)> =
+        state.store().instance_states(run).await?.into_iter().filter(|(_, _, s)| wants(s)).map(|(idx, map, _)| (idx, map)).collect();
+    ask(state, run, &keys, intent, by).await.map(|_| ())
+}
+
+/// Writes an intent and tells the workers that must act on it.
+pub(crate) async fn ask(
+    state: &ApiState,
+    run: RunKey,
+    keys: &[(i32, i32)],
+    intent: Intent,
+    by: &str,
+) -> Result<Vec<updraft_store::IntentEffect>, Error> {
+    if keys.is_empty() {
+        return Ok(Vec::new());
+    }
+    let effects = state.store().intent_request(run, keys, intent, by).await?;
+    let mut told: Vec<_> = effects.iter().filter_map(|e| e.told).collect();
+    told.sort_unstable();
+    told.dedup();
+    for worker in told {
+        state.inner.broker.notify_worker(worker);
+    }
+    Ok(effects)
+}
+
+pub(crate) async fn delete(
+    State(state): State<ApiState>,
+    Path((dag_id, run_id)): Path<(String, String)>,
+    caller: Caller,
+) -> Result<StatusCode, Error> {
+    let row = find(&state, &dag_id, &run_id).await?;
+    match state.store().run_delete(row.key()).await? {
+        RunDeleted::Active => {
+            return Err(Error::Conflict(format!(
+                "The DagRun with dag_id: `{dag_id}` and run_id: `{}` is {} and cannot be deleted: mark it failed first, and wait for its tasks to stop",
+                row.run_id, row.state
+            )));
+        }
+        RunDeleted::Missing => return Err(Error::NotFound(format!("The DagRun with dag_id: `{dag_id}` and run_id: `{run_id}` was not found"))),
+        RunDeleted::Done => {}
+    }
+    let entry = Audit {
+        who: &caller.user,
+        event: "delete_dag_run",
+        dag_id: Some(&dag_id),
+        run_id: Some(&row.run_id),
+        logical_date: row.logical_date,
+        ..Audit::default()
+    };
+    state.store().audit_write(&entry).await?;
+    state.nudge(&dag_id, &[]).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// One JSON object a line until the run is over. `interval` is in seconds; `result` names tasks whose return values come with the end.
+pub(crate) async fn wait(
+    State(state): State<ApiState>,
+    Path((dag_id, run_id)): Path<(String, String)>,
+    params: Params,
+) -> Result<Response, Error> {
+    let row = find(&state, &dag_id, &run_id).await?;
+    let interval = match params.one("interval") {
+        None => 1.0,
+        Some(text) => text.parse::<f64>().ok().filter(|s| *s > 0.0 && *s <= 3600.0).ok_or_else(|| {
+            Error::invalid("greater_than", json!(["query", "interval"]), "Input should be greater than 0", json!(text))
+        })?,
+    };
+    let results = params.all("result");
+    let first = Some((state, row, results));
+    let lines = futures::stream::unfold((first, false), move |(next, later)| async move {
+        let (state, row, results) = next?;
+        if later {
+            tokio::time::sleep(Duration::from_secs_f64(interval)).await;
+        }
+        match find(&state, &row.dag_id, &row.run_id).await {
+            Ok(row) => {
+                let over = row.is_over();
+                let line = end_line(&state, &row, if over { &results } else { &[] }).await;
+                let again = (!over).then_some((state, row, results));
+                Some((Ok::<_, std::convert::Infallible>(Bytes::from(format!("{line}\n"))), (again, true)))
+            }
+            Err(error) => Some((Ok(Bytes::from(format!("{}\n", json!({"error": error.to_string()})))), (None, true))),
+        }
+    });
+    Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], HttpBody::from_stream(lines)).into_response())
+}
+
+async fn end_line(state: &ApiState, row: &RunRow, results: &[String]) -> Value {
+    let mut line = json!({"state": row.state});
+    if !results.is_empty() {
+        let mut found = serde_json::Map::new();
+        if let (Ok(version), Ok(values)) = (state.version(row.version_id).await, state.store().xcoms_of(row.key()).await) {
+            for task_id in results {
+                let at = version.position(task_id).and_then(|at| i32::try_from(at).ok());
+                let value = values.iter().find(|(idx, key, _)| Some(*idx) == at && key == "return_value").map(|(_, _, v)| v.clone());
+                found.insert(task_id.clone(), value.unwrap_or(Value::Null));
+            }
+        }
+        line["results"] = Value::Object(found);
+    }
+    line
+}

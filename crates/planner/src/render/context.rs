@@ -1,0 +1,438 @@
+//! What a template can name: Airflow's context, made on demand, so that a template pays for what it uses.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use minijinja::value::{Enumerator, Kwargs, Object, ObjectRepr, Serde, Value, ValueKind, from_args};
+use minijinja::{Error, ErrorKind, State};
+use serde_json::Value as Json;
+use sha2::{Digest, Sha256};
+use updraft_model::{Semantics, TaskSpec};
+
+use super::RenderContext;
+use super::moment::{Delta, Moment, invalid};
+use super::python::str_of;
+use crate::timetable::Timetable;
+
+/// One task instance, as its templates see it.
+#[derive(Debug)]
+pub(super) struct Scope {
+    pub(super) ctx: RenderContext,
+    pub(super) task: TaskSpec,
+    /// How often chance was asked for.
+    draws: AtomicU32,
+}
+
+impl Scope {
+    pub(super) fn value(ctx: &RenderContext, task: &TaskSpec) -> Value {
+        let scope = Self { ctx: ctx.clone(), task: task.clone(), draws: AtomicU32::new(0) };
+        Value::from_object(Part { scope: Arc::new(scope), what: What::Context })
+    }
+
+    fn moment(&self, at: DateTime<Utc>) -> Value {
+        let old = self.ctx.run.semantics == Semantics::Airflow2;
+        Value::from_object(Moment::utc(at, if old { 'T' } else { ' ' }))
+    }
+
+    fn moment_or_none(&self, at: Option<DateTime<Utc>>) -> Value {
+        at.map_or(Value::from(()), |at| self.moment(at))
+    }
+
+    /// DAG params, then the task's, then whatever the run was given.
+    fn params(&self) -> Value {
+        let mut params: BTreeMap<&str, &Json> = BTreeMap::new();
+        params.extend(self.ctx.run.dag.params.iter().map(|(name, param)| (name.as_str(), &param.value)));
+        params.extend(self.task.params.iter().map(|(name, param)| (name.as_str(), &param.value)));
+        params.extend(self.ctx.run.conf.as_object().into_iter().flatten().map(|(name, value)| (name.as_str(), value)));
+        serialized(params)
+    }
+
+    /// The fire times before and after the logical date; the date itself for a DAG without a rhythm, as in Airflow 2 for manual runs.
+    fn neighbour(&self, next: bool) -> DateTime<Utc> {
+        let run = &self.ctx.run;
+        let at = run.logical_date();
+        let table = Timetable::new(&run.dag.schedule, &run.dag.timezone, run.semantics).ok();
+        table.and_then(|table| if next { table.following(at) } else { table.preceding(at) }).unwrap_or(at)
+    }
+
+    /// 32 bytes that differ from call to call and are the same each time that this attempt is rendered.
+    fn draw(&self) -> [u8; 32] {
+        let run = &self.ctx.run;
+        let n = self.draws.fetch_add(1, Ordering::Relaxed);
+        let key =
+            format!("{}\0{}\0{}\0{}\0{}\0{n}", run.dag.dag_id, run.run_id, self.task.task_id, self.ctx.map_index, self.ctx.try_number);
+        Sha256::digest(key).into()
+    }
+
+    fn xcom_pull(&self, args: &[Value]) -> Result<Value, Error> {
+        let (tasks, _dag, key, kwargs): (Option<Value>, Option<Value>, Option<String>, Kwargs) = from_args(args)?;
+        let tasks = tasks.map_or_else(|| kwargs.get::<Option<Value>>("task_ids"), |t| Ok(Some(t)))?;
+        let key = key.map_or_else(|| kwargs.get::<Option<String>>("key"), |k| Ok(Some(k)))?;
+        let default = kwargs.get::<Option<Value>>("default")?.unwrap_or_else(|| Value::from(()));
+        for name in ["dag_id", "run_id"] {
+            let other = kwargs.get::<Option<String>>(name)?;
+            let own = if name == "dag_id" { self.ctx.run.dag.dag_id.as_str() } else { &self.ctx.run.run_id };
+            if other.is_some_and(|other| other != own) {
+                return Err(invalid(format!("xcom_pull({name}=…) of another run is not supported")));
+            }
+        }
+        let _ = (kwargs.get::<Option<Value>>("map_indexes")?, kwargs.get::<Option<Value>>("include_prior_dates")?);
+        kwargs.assert_all_used()?;
+        let key = key.unwrap_or_else(|| "return_value".to_owned());
+        let pull = |task: &str| self.ctx.xcoms.get(&(task.to_owned(), key.clone())).map(serialized);
+        Ok(match tasks {
+            Some(list) if matches!(list.kind(), ValueKind::Seq | ValueKind::Iterable) => {
+                list.try_iter()?.filter_map(|task| pull(&str_of(&task))).collect::<Vec<_>>().into()
+            }
+            Some(task) if !task.is_none() => pull(&str_of(&task)).unwrap_or(default),
+            // Without task ids any task of the run counts; the last by name, since there is no order of time here.
+            _ => self.ctx.xcoms.iter().rfind(|((_, k), _)| *k == key).map_or(default, |(_, v)| serialized(v)),
+        })
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum What {
+    Context,
+    DagRun,
+    Dag,
+    Task,
+    TaskInstance,
+    Var,
+    VarValue,
+    VarJson,
+    Connections,
+    Connection(String),
+    Macros,
+    Module(&'static str),
+}
+
+/// One object of the context.
+#[derive(Debug, Clone)]
+struct Part {
+    scope: Arc<Scope>,
+    what: What,
+}
+
+impl Part {
+    fn other(&self, what: What) -> Value {
+        Value::from_object(Self { scope: Arc::clone(&self.scope), what })
+    }
+
+    fn context(&self, name: &str) -> Option<Value> {
+        let scope = &self.scope;
+        let run = &scope.ctx.run;
+        let date = run.logical_date();
+        let nodash = |text: String| Value::from(text.replace('-', ""));
+        let ds = |at: DateTime<Utc>| at.format("%Y-%m-%d").to_string();
+        let iso = |at: DateTime<Utc>| Moment::utc(at, 'T').iso('T');
+        let day = TimeDelta::days(1);
+        Some(match name {
+            "ds" => ds(date).into(),
+            "ds_nodash" => nodash(ds(date)),
+            "ts" => iso(date).into(),
+            "ts_nodash" => date.format("%Y%m%dT%H%M%S").to_string().into(),
+            "ts_nodash_with_tz" => iso(date).replace(['-', ':'], "").into(),
+            "logical_date" | "execution_date" => scope.moment(date),
+            "data_interval_start" => scope.moment(run.data_interval_start.unwrap_or(date)),
+            "data_interval_end" => scope.moment(run.data_interval_end.unwrap_or(date)),
+            "run_after" => scope.moment(run.run_after),
+            "prev_data_interval_start_success" => scope.moment_or_none(run.prev_data_interval_start_success),
+            "prev_data_interval_end_success" => scope.moment_or_none(run.prev_data_interval_end_success),
+            "prev_start_date_success" => scope.moment_or_none(run.prev_start_date_success),
+            "prev_end_date_success" => scope.moment_or_none(run.prev_end_date_success),
+            "prev_execution_date_success" => scope.moment_or_none(run.prev_data_interval_start_success),
+            "next_execution_date" => scope.moment(scope.neighbour(true)),
+            "prev_execution_date" => scope.moment(scope.neighbour(false)),
+            "next_ds" => ds(scope.neighbour(true)).into(),
+            "next_ds_nodash" => nodash(ds(scope.neighbour(true))),
+            "prev_ds" => ds(scope.neighbour(false)).into(),
+            "prev_ds_nodash" => nodash(ds(scope.neighbour(false))),
+            "yesterday_ds" => ds(date - day).into(),
+            "yesterday_ds_nodash" => nodash(ds(date - day)),
+            "tomorrow_ds" => ds(date + day).into(),
+            "tomorrow_ds_nodash" => nodash(ds(date + day)),
+            "run_id" => run.run_id.as_str().into(),
+            "try_number" => scope.ctx.try_number.into(),
+            "map_index" => scope.ctx.map_index.into(),
+            "task_instance_key_str" => {
+                format!("{}__{}__{}", run.dag.dag_id, scope.task.task_id, date.format("%Y%m%d")).into()
+            }
+            "params" => scope.params(),
+            "dag" => self.other(What::Dag),
+            "dag_run" => self.other(What::DagRun),
+            "task" => self.other(What::Task),
+            "ti" | "task_instance" => self.other(What::TaskInstance),
+            "var" => self.other(What::Var),
+            "conn" => self.other(What::Connections),
+            "macros" => self.other(What::Macros),
+            "test_mode" => false.into(),
+            "map_index_template" | "expanded_ti_count" | "exception" | "reason" | "partition_key" | "templates_dict" => Value::from(()),
+            "inlets" | "outlets" => Vec::<Value>::new().into(),
+            "inlet_events" | "outlet_events" | "triggering_asset_events" | "triggering_dataset_events" => serialized(BTreeMap::<String, ()>::new()),
+            _ => return None,
+        })
+    }
+
+    fn dag_run(&self, name: &str) -> Option<Value> {
+        let run = &self.scope.ctx.run;
+        Some(match name {
+            "run_id" => run.run_id.as_str().into(),
+            "dag_id" => run.dag.dag_id.as_str().into(),
+            "run_type" => run.run_type.as_str().into(),
+            "external_trigger" => (run.run_type == "manual").into(),
+            "conf" => if run.conf.is_null() { serialized(BTreeMap::<String, ()>::new()) } else { serialized(&run.conf) },
+            "start_date" => self.scope.moment_or_none(run.start_date),
+            "end_date" => Value::from(()),
+            "state" => "running".into(),
+            "triggering_user_name" => run.triggering_user.as_deref().map_or(Value::from(()), Value::from),
+            "logical_date" | "execution_date" | "data_interval_start" | "data_interval_end" | "run_after" => self.context(name)?,
+            _ => return None,
+        })
+    }
+
+    fn dag(&self, name: &str) -> Option<Value> {
+        let dag = &self.scope.ctx.run.dag;
+        let text = |text: &Option<String>| text.as_deref().map_or(Value::from(()), Value::from);
+        Some(match name {
+            "dag_id" => dag.dag_id.as_str().into(),
+            "dag_display_name" => dag.display_name.as_deref().unwrap_or(dag.dag_id.as_str()).into(),
+            "description" => text(&dag.description),
+            "doc_md" => text(&dag.doc_md),
+            "tags" => serialized(&dag.tags),
+            "timezone" => dag.timezone.as_str().into(),
+            "start_date" => self.scope.moment_or_none(dag.start_date),
+            "end_date" => self.scope.moment_or_none(dag.end_date),
+            "default_args" => serialized(&dag.default_args),
+            "params" => serialized(dag.params.iter().map(|(name, p)| (name, &p.value)).collect::<BTreeMap<_, _>>()),
+            "task_ids" => dag.tasks.iter().map(|t| Value::from(t.task_id.as_str())).collect::<Vec<_>>().into(),
+            "max_active_runs" => serialized(dag.max_active_runs),
+            "owner" => {
+                let owners: std::collections::BTreeSet<&str> = dag.tasks.iter().map(|t| t.owner.as_str()).collect();
+                owners.into_iter().collect::<Vec<_>>().join(", ").into()
+            }
+            _ => return None,
+        })
+    }
+
+    fn task(&self, name: &str) -> Option<Value> {
+        let task = &self.scope.task;
+        Some(match name {
+            "task_id" => task.task_id.as_str().into(),
+            "dag_id" => self.scope.ctx.run.dag.dag_id.as_str().into(),
+            "task_display_name" => task.display_name.as_deref().unwrap_or(task.task_id.as_str()).into(),
+            "owner" => task.owner.as_str().into(),
+            "retries" => task.retries.into(),
+            "pool" => task.pool.as_str().into(),
+            "queue" => task.queue.as_str().into(),
+            "priority_weight" => task.priority_weight.into(),
+            "task_type" | "operator_name" => task.operator.as_str().into(),
+            "trigger_rule" => task.trigger_rule.as_str().into(),
+            "upstream_task_ids" => task.upstream.iter().map(|t| Value::from(t.as_str())).collect::<Vec<_>>().into(),
+            "start_date" => self.scope.moment_or_none(task.start_date.or(self.scope.ctx.run.dag.start_date)),
+            "end_date" => self.scope.moment_or_none(task.end_date.or(self.scope.ctx.run.dag.end_date)),
+            "retry_delay" => Value::from_object(Delta(TimeDelta::milliseconds(i64::try_from(task.retry_delay_ms).ok()?))),
+            "params" => self.scope.params(),
+            "dag" => self.other(What::Dag),
+            _ => return None,
+        })
+    }
+
+    fn task_instance(&self, name: &str) -> Option<Value> {
+        let scope = &self.scope;
+        Some(match name {
+            "try_number" => scope.ctx.try_number.into(),
+            "max_tries" => scope.ctx.max_tries.into(),
+            "map_index" => scope.ctx.map_index.into(),
+            "run_id" => scope.ctx.run.run_id.as_str().into(),
+            "state" => "running".into(),
+            "hostname" => "".into(),
+            "operator" => scope.task.operator.as_str().into(),
+            "start_date" | "end_date" | "duration" => Value::from(()),
+            "key" => self.context("task_instance_key_str")?,
+            "execution_date" | "logical_date" => self.context(name)?,
+            "task" => self.other(What::Task),
+            "dag_run" => self.other(What::DagRun),
+            "task_id" | "dag_id" | "pool" | "queue" | "priority_weight" => self.task(name)?,
+            _ => return None,
+        })
+    }
+
+    fn variable(&self, name: &str) -> Option<Value> {
+        let text = self.scope.ctx.run.variables.get(name)?;
+        match self.what {
+            // A variable that is no JSON is as undefined as one that is not there; the error of `call_method` says more.
+            What::VarJson => serde_json::from_str::<Json>(text).ok().map(serialized),
+            _ => Some(text.as_str().into()),
+        }
+    }
+
+    fn connection(&self, id: &str, name: &str) -> Option<Value> {
+        let connection = self.scope.ctx.run.connections.get(id)?.as_object()?;
+        Some(match (name, connection.get(name)) {
+            ("conn_id", None) => id.into(),
+            ("extra_dejson", None) => match connection.get("extra") {
+                Some(Json::String(text)) => serialized(serde_json::from_str::<Json>(text).ok()?),
+                Some(extra) => serialized(extra),
+                None => serialized(BTreeMap::<String, ()>::new()),
+            },
+            (_, Some(value)) => serialized(value),
+            ("host" | "login" | "password" | "schema" | "port" | "extra" | "conn_type" | "description", None) => Value::from(()),
+            _ => return None,
+        })
+    }
+
+    fn macro_call(&self, name: &str, args: &[Value]) -> Result<Value, Error> {
+        Ok(match name {
+            "ds_add" => {
+                let (ds, days): (&str, i64) = from_args(args)?;
+                let delta = TimeDelta::try_days(days).ok_or_else(|| invalid("the date is out of range"))?;
+                Moment::strptime(ds, "%Y-%m-%d")?.plus(delta)?.strftime("%Y-%m-%d")?.into()
+            }
+            "ds_format" => {
+                let (ds, from, to): (&str, &str, &str) = from_args(args)?;
+                Moment::strptime(ds, from)?.strftime(to)?.into()
+            }
+            "datetime" => Value::from_object(Moment::from_parts(args)?),
+            "timedelta" => Value::from_object(Delta::from_parts(args)?),
+            "random" => {
+                from_args::<()>(args)?;
+                let [a, b, c, d, e, f, ..] = self.scope.draw();
+                let bits = u64::from_be_bytes([0, 0, a, b, c, d, e, f]);
+                #[expect(clippy::cast_precision_loss, reason = "48 bits fit a double")]
+                Value::from(bits as f64 / (1u64 << 48) as f64)
+            }
+            _ => return Err(invalid(format!("macros.{name} is not supported; there are ds_add, ds_format, datetime, timedelta, json, uuid and random"))),
+        })
+    }
+
+    fn module_call(&self, module: &str, name: &str, args: &[Value]) -> Result<Value, Error> {
+        Ok(match (module, name) {
+            ("datetime", "datetime") => Value::from_object(Moment::from_parts(args)?),
+            ("datetime", "timedelta") => Value::from_object(Delta::from_parts(args)?),
+            ("datetime", "strptime") => from_args::<(&str, &str)>(args).and_then(|(text, format)| Moment::strptime(text, format)).map(Value::from_object)?,
+            ("datetime", "fromisoformat") => from_args::<(&str,)>(args).and_then(|(text,)| Moment::parse(text)).map(Value::from_object)?,
+            ("datetime", "now" | "utcnow" | "today") => {
+                return Err(invalid("a template that reads the clock renders differently each time: use logical_date, or dag_run.start_date"));
+            }
+            ("uuid", "uuid4" | "uuid1") => {
+                let bytes = self.scope.draw();
+                let mut half = [0; 16];
+                half.copy_from_slice(&bytes[..16]);
+                uuid::Builder::from_random_bytes(half).into_uuid().to_string().into()
+            }
+            ("json", "dumps") => {
+                let (value, kwargs): (Value, Kwargs) = from_args(args)?;
+                let json = serde_json::to_value(&value).map_err(|why| invalid(why.to_string()))?;
+                match kwargs.get::<Option<usize>>("indent")? {
+                    Some(_) => serde_json::to_string_pretty(&json),
+                    None => Ok(python_json(&json)),
+                }
+                .map_err(|why| invalid(why.to_string()))?
+                .into()
+            }
+            ("json", "loads") => {
+                let (text,): (&str,) = from_args(args)?;
+                serialized(serde_json::from_str::<Json>(text).map_err(|why| invalid(format!("json.loads: {why}")))?)
+            }
+            _ => return Err(invalid(format!("macros.{module}.{name} is not supported: compute it in the task"))),
+        })
+    }
+}
+
+fn serialized(value: impl serde::Serialize) -> Value {
+    Serde(value).into()
+}
+
+/// `json.dumps` puts a space after commas and colons.
+fn python_json(json: &Json) -> String {
+    match json {
+        Json::Array(items) => format!("[{}]", items.iter().map(python_json).collect::<Vec<_>>().join(", ")),
+        Json::Object(items) => {
+            let pairs = items.iter().map(|(key, value)| format!("{}: {}", Json::String(key.clone()), python_json(value)));
+            format!("{{{}}}", pairs.collect::<Vec<_>>().join(", "))
+        }
+        plain => plain.to_string(),
+    }
+}
+
+impl Object for Part {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        if self.what == What::Context { ObjectRepr::Map } else { ObjectRepr::Plain }
+    }
+
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        let name = key.as_str()?;
+        match &self.what {
+            What::Context => self.context(name),
+            What::DagRun => self.dag_run(name),
+            What::Dag => self.dag(name),
+            What::Task => self.task(name),
+            What::TaskInstance => self.task_instance(name),
+            What::Var => match name {
+                "value" => Some(self.other(What::VarValue)),
+                "json" => Some(self.other(What::VarJson)),
+                _ => None,
+            },
+            What::VarValue | What::VarJson => self.variable(name),
+            What::Connections => self.scope.ctx.run.connections.contains_key(name).then(|| self.other(What::Connection(name.to_owned()))),
+            What::Connection(id) => self.connection(id, name),
+            What::Macros => {
+                const MODULES: &[&str] = &["datetime", "json", "uuid", "time", "yaml", "dateutil"];
+                MODULES.iter().find(|module| **module == name).map(|module| self.other(What::Module(module)))
+            }
+            What::Module("datetime") if name == "datetime" => Some(self.other(What::Module("datetime"))),
+            What::Module(_) => None,
+        }
+    }
+
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        Enumerator::NonEnumerable
+    }
+
+    fn call(self: &Arc<Self>, _: &mut State<'_, '_>, args: &[Value]) -> Result<Value, Error> {
+        match self.what {
+            What::Module("datetime") => Moment::from_parts(args).map(Value::from_object),
+            _ => Err(invalid("this is no function")),
+        }
+    }
+
+    fn call_method(self: &Arc<Self>, state: &mut State<'_, '_>, method: &str, args: &[Value]) -> Result<Value, Error> {
+        match &self.what {
+            What::TaskInstance if method == "xcom_pull" => self.scope.xcom_pull(args),
+            What::TaskInstance if method == "xcom_push" => Err(invalid("a template cannot push an XCom: the task does, when it runs")),
+            What::TaskInstance if method == "get_dagrun" => Ok(self.other(What::DagRun)),
+            What::VarValue | What::VarJson | What::Connections if method == "get" => {
+                let (name, default, kwargs): (Value, Option<Value>, Kwargs) = from_args(args)?;
+                let default = match default {
+                    Some(default) => default,
+                    None if kwargs.has("default_var") => kwargs.get("default_var")?,
+                    None => kwargs.get::<Option<Value>>("default")?.unwrap_or_else(|| Value::from(())),
+                };
+                Ok(self.get_value(&name).unwrap_or(default))
+            }
+            What::Connection(id) if method == "get_uri" => Err(invalid(format!("conn.{id}.get_uri() is not supported: put it together from its fields"))),
+            What::Macros => self.macro_call(method, args),
+            What::Module(module) => self.module_call(module, method, args),
+            _ => match self.get_value(&Value::from(method)) {
+                Some(value) => value.call(state, args),
+                None => Err(Error::from(ErrorKind::UnknownMethod)),
+            },
+        }
+    }
+
+    fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let run = &self.scope.ctx.run;
+        match &self.what {
+            What::Dag => write!(f, "<DAG: {}>", run.dag.dag_id),
+            What::DagRun => write!(f, "<DagRun {} @ {}: {}>", run.dag.dag_id, Moment::utc(run.logical_date(), ' ').iso(' '), run.run_id),
+            What::Task => write!(f, "<Task({}): {}>", self.scope.task.operator, self.scope.task.task_id),
+            What::TaskInstance => write!(f, "<TaskInstance: {}.{} {} [running]>", run.dag.dag_id, self.scope.task.task_id, run.run_id),
+            What::Connection(id) => f.write_str(id),
+            other => write!(f, "<{other:?}>"),
+        }
+    }
+}

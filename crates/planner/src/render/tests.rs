@@ -1,0 +1,127 @@
+//! Tables of templates and what Airflow makes of them.
+
+use serde_json::json;
+use updraft_model::dag::Param;
+use updraft_model::Schedule;
+
+use super::*;
+
+fn at(text: &str) -> DateTime<Utc> {
+    text.parse().unwrap()
+}
+
+fn param(value: Json) -> Param {
+    Param { value, schema: BTreeMap::new(), description: None }
+}
+
+fn dag() -> DagSpec {
+    let mut dag: DagSpec = serde_json::from_value(json!({"dag_id": "sales", "schedule": {"kind": "none"}, "tasks": []})).unwrap();
+    dag.schedule = Schedule::Cron { expressions: vec!["@daily".to_owned()], data_intervals: None };
+    dag.start_date = Some(at("2026-01-01T00:00:00Z"));
+    dag.tags = vec!["etl".to_owned()];
+    dag.params =
+        [("region", json!("eu")), ("n", json!(3)), ("flag", json!(true)), ("none", Json::Null), ("list", json!(["a", 1]))]
+            .map(|(name, value)| (name.to_owned(), param(value)))
+            .into();
+    dag
+}
+
+fn context() -> RenderContext {
+    let mut run = RunFacts::new(Arc::new(dag()), Semantics::Airflow3, "scheduled__2026-03-01", at("2026-03-01T00:00:00Z"));
+    run.run_type = "scheduled".to_owned();
+    run.logical_date = Some(at("2026-03-01T00:00:00Z"));
+    run.start_date = Some(at("2026-03-01T00:00:07.5Z"));
+    run.conf = json!({"who": "me", "n": 4, "deep": {"x": [1, 2]}});
+    run.variables = [("greeting", "hej"), ("cfg", "{\"a\": {\"b\": 7}}")].map(|(k, v)| (k.to_owned(), v.to_owned())).into();
+    run.connections = [("pg".to_owned(), json!({"conn_type": "postgres", "host": "db", "port": 5432, "extra": "{\"ssl\": true}"}))].into();
+    let mut ctx = RenderContext::new(Arc::new(run));
+    ctx.try_number = 2;
+    ctx.xcoms = Arc::new(
+        [
+            (("extract".to_owned(), "return_value".to_owned()), json!({"rows": 12})),
+            (("extract".to_owned(), "path".to_owned()), json!("s3://b/k")),
+            (("other".to_owned(), "return_value".to_owned()), json!(5)),
+        ]
+        .into(),
+    );
+    ctx
+}
+
+fn bash(command: &str) -> TaskSpec {
+    serde_json::from_value(json!({"task_id": "t", "run": {"kind": "bash", "bash_command": command}})).unwrap()
+}
+
+fn show(ctx: &RenderContext, template: &str) -> Result<String, Error> {
+    render(ctx, &bash(template)).map(|spec| spec.argv[2].clone())
+}
+
+#[test]
+fn expressions() {
+    let ctx = context();
+    let mut wrong = Vec::new();
+    for (template, expect) in [
+        ("echo ${HOME} {x}", "echo ${HOME} {x}"),
+        ("echo\n", "echo"),
+        ("{{ ds }} {{ ds_nodash }} {{ ts }} {{ ts_nodash }} {{ ts_nodash_with_tz }}", "2026-03-01 20260301 2026-03-01T00:00:00+00:00 20260301T000000 20260301T000000+0000"),
+        ("{{ logical_date }}|{{ execution_date.isoformat() }}", "2026-03-01 00:00:00+00:00|2026-03-01T00:00:00+00:00"),
+        ("{{ yesterday_ds }} {{ tomorrow_ds_nodash }} {{ next_ds }} {{ prev_ds_nodash }} {{ next_execution_date.day }}", "2026-02-28 20260302 2026-03-02 20260228 2"),
+        ("{{ data_interval_start | ds }} {{ data_interval_end | ts }} {{ run_id }} {{ prev_start_date_success }}", "2026-03-01 2026-03-01T00:00:00+00:00 scheduled__2026-03-01 None"),
+        ("{{ macros.ds_add(ds, -1) }} {{ macros.ds_add('2024-02-28', 1) }} {{ macros.ds_format(ds, '%Y-%m-%d', '%d/%m/%y') }}", "2026-02-28 2024-02-29 01/03/26"),
+        ("{{ (execution_date - macros.timedelta(days=1)).strftime('%Y/%m/%d') }}", "2026/02/28"),
+        ("{{ logical_date + macros.timedelta(hours=1, minutes=30) }}", "2026-03-01 01:30:00+00:00"),
+        ("{{ (logical_date - macros.datetime(2026, 2, 27)).days if false else 1 - 2 }}", "-1"),
+        ("{{ (data_interval_end - logical_date.subtract(days=2)).total_seconds() | int }}", "172800"),
+        ("{{ logical_date.add(months=-1).to_date_string() }} {{ logical_date.subtract(days=1).format('YYYYMMDD') }}", "2026-02-01 20260228"),
+        ("{{ logical_date.in_timezone('Europe/Stockholm') }} {{ logical_date.end_of('month') }}", "2026-03-01 01:00:00+01:00 2026-03-31 23:59:59.999999+00:00"),
+        ("{{ logical_date.replace(day=15).date() }} {{ logical_date.year }}-{{ '%02d' | format(logical_date.month) }} {{ logical_date.int_timestamp }}", "2026-03-15 2026-03 1772323200"),
+        ("{{ logical_date.timestamp() | int }} {{ logical_date.weekday() }} {{ logical_date > macros.datetime(2026, 1, 1) }}", "1772323200 6 True"),
+        ("{{ dag_run.start_date }} {{ macros.datetime.strptime('20260102', '%Y%m%d').strftime('%d %b') }}", "2026-03-01 00:00:07.500000+00:00 02 Jan"),
+        ("{{ params.region }} {{ params['n'] + 1 }} {{ params.flag }} {{ params.none }} {{ params.list }}", "eu 5 True None ['a', 1]"),
+        ("{{ dag_run.conf['who'] }} {{ dag_run.conf.get('nope', 'x') }} {{ dag_run.conf['deep'] }} {{ dag_run.run_type }}", "me x {'x': [1, 2]} scheduled"),
+        ("{{ dag.dag_id }}.{{ task.task_id }} {{ ti.try_number }} {{ task_instance.dag_id }} {{ task_instance_key_str }} {{ dag }} {{ dag.tags }}", "sales.t 2 sales sales__t__20260301 <DAG: sales> ['etl']"),
+        ("{{ ti.xcom_pull(task_ids='extract')['rows'] }} {{ ti.xcom_pull('extract', key='path') }} {{ ti.xcom_pull(task_ids=['extract', 'other']) }}", "12 s3://b/k [{'rows': 12}, 5]"),
+        ("{{ ti.xcom_pull(task_ids='none') }} {{ task_instance.xcom_pull(task_ids='none', default='d') }}", "None d"),
+        ("{{ var.value.greeting }} {{ var.json.cfg.a.b }} {{ var.value.get('no', 'fallback') }} {{ var.json.get('no', default_var=1) }}", "hej 7 fallback 1"),
+        ("{{ conn.pg.host }}:{{ conn.pg.port }} {{ conn.pg.extra_dejson.ssl }} {{ conn.get('pg').conn_type }} {{ conn.pg.login }}", "db:5432 True postgres None"),
+        ("{{ macros.json.dumps(dag_run.conf.deep) }} {{ params.list | tojson }}", "{\"x\": [1, 2]} [\"a\", 1]"),
+        ("{{ ds.replace('-', '/') }} {{ ds.split('-')[0] }} {{ 'A b'.lower().upper().title() }} {{ '-'.join(['a', 'b']) }} {{ ds[:4] }}", "2026/03/01 2026 A B a-b 2026"),
+        ("{{ '{}-{x}'.format(ds_nodash, x=1) }} {{ ' x '.strip() }} {{ '7'.zfill(3) }} {{ ds.startswith('2026') }}", "20260301-1 x 007 True"),
+        ("{% for i in range(5) %}\n    echo {{ ds }}\n    echo {{ macros.ds_add(ds, 7)}}\n{% endfor %}", "\n    echo 2026-03-01\n    echo 2026-03-08\n\n    echo 2026-03-01\n    echo 2026-03-08\n\n    echo 2026-03-01\n    echo 2026-03-08\n\n    echo 2026-03-01\n    echo 2026-03-08\n\n    echo 2026-03-01\n    echo 2026-03-08\n"),
+        ("{% for i in range(params.n - 1) %}{{ macros.ds_add(ds, -i) }} {{ params.region }}{% if not loop.last %},{% endif %}{% endfor %}", "2026-03-01 eu,2026-02-28 eu,2026-02-27 eu"),
+        ("{% raw %}{{ ds }}{% endraw %}{# gone #} {{ 'a' + 'b' }} {{ [1] + [2] }} {{ 1.5 + 1 }} {{ x | default('d') }}", "{{ ds }} ab [1, 2] 2.5 d"),
+        ("{{ macros.timedelta(days=1, hours=2) }} {{ test_mode }} {{ inlets }} {{ partition_key }}", "1 day, 2:00:00 False [] None"),
+    ] {
+        match show(&ctx, template) {
+            Ok(found) if found == expect => {}
+            other => wrong.push(format!("{template}\n  expected {expect:?}\n  found    {other:?}")),
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn errors_name_the_task_the_field_the_line_and_the_name() {
+    let ctx = context();
+    let mut wrong = Vec::new();
+    for (template, parts) in [
+        ("\n{{ foo }}", &["task t, bash_command, line 2", "'foo' is undefined", "default("] as &[&str]),
+        ("{{ params.nope }}", &["'params.nope' is undefined", "params"]),
+        ("{{ var.value.nope }}", &["'var.value.nope' is undefined", "create the variable"]),
+        ("{{ conn.nope.host }}", &["'conn.nope' is undefined", "create the connection"]),
+        ("{{ foo - 1 }}", &["'foo' is undefined"]),
+        ("{{ ds.nope() }}", &["nope"]),
+        ("a\nb {{ ds", &["line 2", "syntax error"]),
+        ("echo ${#list[@]}", &["raw"]),
+        ("{{ macros.datetime.now() }}", &["reads the clock"]),
+        ("{{ macros.yaml.safe_load('a') }}", &["macros.yaml.safe_load is not supported"]),
+        ("{{ logical_date - 1 }}", &["makes no sense"]),
+        ("{% for a in range(100000) %}{% for b in range(100000) %}{% endfor %}{% endfor %}", &["runs for too long"]),
+    ] {
+        let text = show(&ctx, template).map_err(|error| error.to_string());
+        match text {
+            Err(text) if parts.iter().all(|part| text.contains(part)) => {}
+            other => wrong.push(format!("{template:?}\n  wanted {parts:?}\n  found {other:?}")),
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}

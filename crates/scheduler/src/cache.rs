@@ -1,0 +1,148 @@
+//! The states of the runs that were seen lately, and the DAG versions that they share.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use chrono::TimeDelta;
+use tracing::error;
+use updraft_model::{DagSpec, RunKey, RunState, Semantics, TaskState};
+use updraft_planner::{DagGraph, InstanceState, Past, RunView, render};
+use updraft_store::{Error, InstanceRow, RunFacts, RunHead, Store};
+
+use crate::dag_sync::semantics_of;
+
+/// Most bytes of run states that are kept, by their own estimate.
+const MOST_BYTES: usize = 64 * 1024 * 1024;
+/// Most DAG versions that are kept.
+const MOST_GRAPHS: usize = 256;
+
+/// A run as it was last seen.
+pub(crate) struct Cached {
+    pub(crate) view: RunView,
+    pub(crate) seq: i64,
+    pub(crate) epoch: i64,
+    pub(crate) facts: Arc<RunFacts>,
+    /// What is the same for every template of the run.
+    pub(crate) for_templates: Arc<render::RunFacts>,
+    used: u64,
+}
+
+/// The cache of one scheduler.
+#[derive(Default)]
+pub(crate) struct Cache {
+    runs: BTreeMap<RunKey, Cached>,
+    graphs: BTreeMap<i64, Arc<DagGraph>>,
+    bytes: usize,
+    clock: u64,
+}
+
+fn state(row: &InstanceRow, run: RunKey) -> Result<TaskState, Error> {
+    row.state.parse().map_err(|e| Error::BadRow { table: "task_instance", key: format!("{run}/{}/{}", row.idx, row.map_index), reason: format!("{e}") })
+}
+
+impl Cache {
+    pub(crate) fn clear(&mut self) {
+        self.runs.clear();
+        self.bytes = 0;
+    }
+
+    pub(crate) fn get(&mut self, run: RunKey) -> Option<&mut Cached> {
+        self.clock += 1;
+        let clock = self.clock;
+        let cached = self.runs.get_mut(&run)?;
+        cached.used = clock;
+        Some(cached)
+    }
+
+    pub(crate) fn forget(&mut self, run: RunKey) {
+        if let Some(cached) = self.runs.remove(&run) {
+            self.bytes = self.bytes.saturating_sub(cached.view.weight());
+        }
+    }
+
+    /// The graph of a version.
+    pub(crate) async fn graph(&mut self, store: &Store, version_id: i64) -> Result<Option<Arc<DagGraph>>, Error> {
+        if let Some(graph) = self.graphs.get(&version_id) {
+            return Ok(Some(Arc::clone(graph)));
+        }
+        let Some(json) = store.dag_version_spec(version_id).await? else { return Ok(None) };
+        let spec: DagSpec = match serde_json::from_str(&json) {
+            Ok(spec) => spec,
+            Err(cause) => {
+                // Only this DAG's runs stand still; everything else goes on (B12).
+                error!(error = %cause, version.id = version_id, "the stored form of DAG version {version_id} cannot be read");
+                return Ok(None);
+            }
+        };
+        if self.graphs.len() >= MOST_GRAPHS {
+            self.graphs.pop_first();
+        }
+        let graph = Arc::new(DagGraph::new(spec));
+        self.graphs.insert(version_id, Arc::clone(&graph));
+        Ok(Some(graph))
+    }
+
+    /// Loads a run anew. None: there is no such run, or its DAG cannot be read.
+    pub(crate) async fn load(&mut self, store: &Store, run: RunKey, semantics: Semantics) -> Result<Option<&mut Cached>, Error> {
+        self.forget(run);
+        let Some(head) = store.run_load(run).await? else { return Ok(None) };
+        let Some(graph) = self.graph(store, head.facts.version_id).await? else { return Ok(None) };
+        let past = if graph.waits_for_past() { self.past(store, run).await? } else { None };
+        let RunHead { facts, seq, epoch, instances, .. } = head;
+        let run_state: RunState =
+            facts.state.parse().map_err(|e| Error::BadRow { table: "run", key: run.to_string(), reason: format!("{e}") })?;
+        let deadline = facts.start_date.zip(graph.spec().dagrun_timeout_ms).and_then(|(start, ms)| {
+            start.checked_add_signed(TimeDelta::milliseconds(i64::try_from(ms).unwrap_or(i64::MAX)))
+        });
+        let mut states = Vec::with_capacity(instances.len());
+        for row in &instances {
+            if let Ok(task) = u32::try_from(row.idx)
+                && (task as usize) < graph.len()
+            {
+                states.push(InstanceState { task, state: state(row, run)?, not_before: row.not_before });
+            }
+        }
+        let for_templates = Arc::new(render::RunFacts {
+            run_type: facts.run_type.clone(),
+            logical_date: facts.logical_date,
+            data_interval_start: facts.data_interval_start,
+            data_interval_end: facts.data_interval_end,
+            start_date: facts.start_date,
+            conf: facts.conf.clone(),
+            triggering_user: facts.triggering_user.clone(),
+            ..render::RunFacts::new(
+                Arc::clone(graph.spec()),
+                semantics_of(graph.spec(), semantics),
+                facts.run_id.clone(),
+                facts.run_after,
+            )
+        });
+        let view = RunView::new(graph, run_state, states, deadline, past);
+        self.make_room(view.weight());
+        self.clock += 1;
+        self.bytes += view.weight();
+        let cached = Cached { view, seq, epoch, facts: Arc::new(facts), for_templates, used: self.clock };
+        self.runs.insert(run, cached);
+        Ok(self.runs.get_mut(&run))
+    }
+
+    /// How the run before stands.
+    pub(crate) async fn past(&mut self, store: &Store, run: RunKey) -> Result<Option<Past>, Error> {
+        let Some((before, version_id, instances)) = store.run_before(run).await? else { return Ok(None) };
+        let Some(graph) = self.graph(store, version_id).await? else { return Ok(None) };
+        let mut past = Past::new();
+        for row in &instances {
+            if let Some(task) = usize::try_from(row.idx).ok().and_then(|i| graph.spec().tasks.get(i)) {
+                past.insert(task.task_id.to_string(), state(row, before)?);
+            }
+        }
+        Ok(Some(past))
+    }
+
+    fn make_room(&mut self, bytes: usize) {
+        while self.bytes + bytes > MOST_BYTES {
+            let Some(oldest) = self.runs.iter().min_by_key(|(_, c)| c.used).map(|(run, _)| *run) else { return };
+            self.forget(oldest);
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! One turn: load what changed, plan, commit, admit.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, Utc};
+use tracing::{debug, info};
+use updraft_model::state::{Intent, moves};
+use updraft_model::{RunKey, RunState, TaskState};
+use updraft_planner::{Moves, plan};
+use updraft_store::{Commit, Error, MoveRow, RunEnd, RunLoad};
+
+use crate::Scheduler;
+
+/// Most runs in one commit.
+const BATCH: usize = 128;
+
+impl Scheduler {
+    /// Plans runs until nothing follows any more, and admits what became ready. True: something was put off to a later time.
+    pub(crate) async fn cycle(&mut self, runs: Vec<RunKey>) -> Result<bool, Error> {
+        let mut open: BTreeSet<RunKey> = runs.into_iter().collect();
+        let mut pools: BTreeSet<String> = std::mem::take(&mut self.backlog);
+        let mut put_off = false;
+        loop {
+            let mut batch: Vec<RunKey> = Vec::new();
+            while batch.len() < BATCH
+                && let Some(run) = open.pop_first()
+            {
+                batch.push(run);
+            }
+            if batch.is_empty() {
+                break;
+            }
+            let turn = self.turn(&batch).await?;
+            put_off |= turn.put_off;
+            open.extend(turn.again);
+            pools.extend(turn.pools);
+            for dag_id in turn.ended {
+                open.extend(self.store.runs_start(&dag_id).await?.into_iter().map(|(run, _)| run));
+                // The next slot of a DAG at its max_active_runs, or of @continuous, waits for this.
+                self.broker.wake_all();
+            }
+        }
+        for pool in pools {
+            self.admit(&pool).await?;
+        }
+        Ok(put_off)
+    }
+
+    async fn turn(&mut self, batch: &[RunKey]) -> Result<Turn, Error> {
+        let mut turn = Turn::default();
+        let mut commit = Commit::default();
+        let now = self.refresh(batch, &mut turn).await?;
+
+        for run in batch {
+            let Some(cached) = self.cache.get(*run) else { continue };
+            let planned = plan(&mut cached.view, now);
+            commit.runs.push((*run, cached.epoch, cached.seq));
+            let facts = std::sync::Arc::clone(&cached.facts);
+            let waits_for_past = cached.view.graph().waits_for_past();
+            if !planned.stop.is_empty() {
+                let keys: Vec<(i32, i32)> =
+                    planned.stop.iter().filter_map(|task| Some((i32::try_from(*task).ok()?, updraft_model::hint::NOT_MAPPED))).collect();
+                info!(dag.id = facts.dag_id, run.id = facts.run_id, "run {} took longer than its dagrun_timeout", facts.run_id);
+                for effect in self.store.intent_request(*run, &keys, Intent::Skip, "dagrun_timeout").await? {
+                    if let Some(worker) = effect.told {
+                        self.broker.notify_worker(worker);
+                    }
+                }
+            }
+            self.collect(*run, &planned, &mut commit, &mut turn);
+            if let Some((state, reason)) = planned.end {
+                debug!(dag.id = facts.dag_id, run.id = facts.run_id, "run {} ends as {state}", facts.run_id);
+                commit.ends.push(RunEnd { run: *run, state: state.as_str(), reason: reason.map(str::to_owned) });
+                turn.ended.insert(facts.dag_id.clone());
+            }
+            if waits_for_past
+                && (turn.moved_on.contains(run) || planned.steps.iter().any(|s| s.step.target().is_terminal()) || planned.end.is_some())
+                && let Some(after) = self.store.run_after(*run).await?
+            {
+                commit.poke.push(after);
+                turn.again.insert(after);
+            }
+        }
+        if commit.runs.is_empty() {
+            return Ok(turn);
+        }
+        commit.poke.sort_unstable();
+        commit.poke.dedup();
+
+        for committed in self.store.plan_commit(&commit).await? {
+            let complete = match self.cache.get(committed.run) {
+                Some(cached) if committed.fresh && committed.base == cached.seq => {
+                    cached.seq = committed.seq;
+                    true
+                }
+                Some(_) if committed.fresh => {
+                    // Events came in between: read them next. They leave the run dirty, so nothing depends on this.
+                    turn.again.insert(committed.run);
+                    true
+                }
+                _ => false,
+            };
+            if !complete {
+                self.cache.forget(committed.run);
+                turn.again.insert(committed.run);
+            }
+        }
+        // A run that has ended is not needed again.
+        for end in &commit.ends {
+            if !turn.again.contains(&end.run) {
+                self.cache.forget(end.run);
+            }
+        }
+        Ok(turn)
+    }
+
+    /// Brings the cache up to date for these runs. Returns the database's clock.
+    async fn refresh(&mut self, batch: &[RunKey], turn: &mut Turn) -> Result<DateTime<Utc>, Error> {
+        let seen: Vec<(RunKey, i64)> = batch.iter().map(|run| (*run, self.cache.get(*run).map_or(i64::MAX, |c| c.seq))).collect();
+        let (now, loads) = self.store.plan_load(&seen).await?;
+        for RunLoad { run, epoch, seq, events } in loads {
+            let usable = match self.cache.get(run) {
+                Some(cached) => cached.epoch == epoch && events.first().is_none_or(|e| e.seq == cached.seq + 1),
+                None => false,
+            };
+            if !usable {
+                if let Some(cached) = self.cache.load(&self.store, run, self.config.semantics).await? {
+                    // What ended while nobody looked may have freed slots, and what is past due is found by the plan itself.
+                    turn.pools.extend(cached.view.graph().spec().tasks.iter().map(|t| t.pool.clone()));
+                    turn.put_off = true;
+                    turn.moved_on.insert(run);
+                }
+                continue;
+            }
+            let mut past_changed = false;
+            if let Some(cached) = self.cache.get(run) {
+                for event in events {
+                    let Ok(task) = u32::try_from(event.idx) else {
+                        past_changed = true;
+                        continue;
+                    };
+                    match event.state.as_deref().map(str::parse::<TaskState>) {
+                        Some(Ok(state)) => {
+                            cached.view.apply(task, state);
+                            if state.is_terminal() || state == TaskState::UpForRetry {
+                                turn.moved_on.insert(run);
+                                turn.put_off |= state == TaskState::UpForRetry;
+                                if let Some(of) = cached.view.graph().spec().tasks.get(task as usize) {
+                                    turn.freed.insert(of.pool.clone());
+                                }
+                            }
+                        }
+                        Some(Err(error)) => return Err(Error::BadRow { table: "event", key: format!("{run}/{}", event.seq), reason: error.to_string() }),
+                        None => cached.view.due(task),
+                    }
+                }
+                cached.seq = seq;
+                past_changed &= cached.view.graph().waits_for_past();
+                // The run's own state changes by events of the run itself: started, reopened.
+                if cached.view.run_state() == RunState::Queued {
+                    past_changed = false;
+                    self.cache.load(&self.store, run, self.config.semantics).await?;
+                }
+            }
+            if past_changed {
+                let past = self.cache.past(&self.store, run).await?;
+                if let Some(cached) = self.cache.get(run) {
+                    cached.view.past_changed(past);
+                }
+            }
+        }
+        // A slot that became free matters only to pools in which something waits.
+        let freed = std::mem::take(&mut turn.freed);
+        turn.pools.extend(freed.into_iter().filter(|pool| self.waiting.contains(pool)));
+        Ok(now)
+    }
+
+    fn collect(&mut self, run: RunKey, planned: &Moves, commit: &mut Commit, turn: &mut Turn) {
+        let Some(cached) = self.cache.get(run) else { return };
+        let graph = std::sync::Arc::clone(cached.view.graph());
+        for step in &planned.steps {
+            let Ok(idx) = i32::try_from(step.task) else { continue };
+            let task = &graph.spec().tasks[step.task as usize];
+            if step.step == moves::SCHEDULE {
+                turn.pools.insert(task.pool.clone());
+            }
+            commit.moves.push(MoveRow {
+                run,
+                idx,
+                map_index: updraft_model::hint::NOT_MAPPED,
+                from: step.from.as_str(),
+                to: step.step.target().as_str(),
+                reason: step.reason,
+                message: step.reason.and_then(|reason| explain(reason, step.step.target(), task.trigger_rule.as_str())),
+                pool: task.pool.clone(),
+                prio: graph.priority(step.task),
+                slots: i32::try_from(task.pool_slots).unwrap_or(i32::MAX),
+            });
+        }
+    }
+}
+
+fn explain(reason: &str, target: TaskState, rule: &str) -> Option<String> {
+    match (reason, target) {
+        ("trigger_rule", TaskState::UpstreamFailed) => Some(format!("an upstream failed, so the trigger rule {rule} cannot be met")),
+        ("trigger_rule", _) => Some(format!("the trigger rule {rule} asks for a skip, given how the upstreams ended")),
+        ("dagrun_timeout", _) => Some("its run took longer than dagrun_timeout".to_owned()),
+        _ => None,
+    }
+}
+
+/// What one turn leaves to do.
+#[derive(Default)]
+struct Turn {
+    /// Runs to look at again.
+    again: BTreeSet<RunKey>,
+    /// Pools to admit from.
+    pools: BTreeSet<String>,
+    /// Pools of which slots became free.
+    freed: BTreeSet<String>,
+    /// Runs in which an attempt has ended.
+    moved_on: BTreeSet<RunKey>,
+    /// DAGs of which a run has ended.
+    ended: BTreeSet<String>,
+    /// Something waits for a time.
+    put_off: bool,
+}

@@ -1,0 +1,100 @@
+//! Taking attempts: slots first, then hints, so that whoever has no room leaves them to others.
+
+use std::sync::Arc;
+
+use tokio::sync::OwnedSemaphorePermit;
+use tracing::{debug, warn};
+use updraft_store::{Claimed, GroupRow, RunningAttempt};
+
+use crate::runner::Runner;
+use crate::{Shared, drive, patience};
+
+/// Most attempts in one claim.
+const BATCH: usize = 64;
+/// Attempts in one lease group: what changes hands at once.
+const GROUP: usize = 500;
+
+/// Claims until shutdown.
+pub(crate) async fn claimer<R: Runner>(shared: &Arc<Shared<R>>, first: GroupRow) {
+    let mut group = first;
+    let mut in_group = 0;
+    let mut hints = shared.broker.hints(shared.config.queues.clone());
+    // The first look is a pull: what was queued while nobody was here has no hint any more.
+    let mut pull_at = tokio::time::Instant::now();
+    loop {
+        let permit = tokio::select! {
+            biased;
+            () = shared.shutdown.cancelled() => return,
+            permit = Arc::clone(&shared.permits).acquire_owned() => match permit { Ok(permit) => permit, Err(_) => return },
+        };
+        let room = 1 + shared.permits.available_permits().min(BATCH - 1);
+        let keys = tokio::select! {
+            biased;
+            () = shared.shutdown.cancelled() => return,
+            keys = hints.take(room) => keys,
+            () = tokio::time::sleep_until(pull_at) => Vec::new(),
+        };
+        let pulled = keys.is_empty();
+        let most = i64::try_from(room).unwrap_or(i64::MAX);
+        let host = shared.runner.host();
+        let claimed = loop {
+            let result = if pulled {
+                shared.store.attempts_pull(&shared.config.queues, most, group.id, shared.id, group.epoch, host).await
+            } else {
+                shared.store.attempts_claim(&keys, group.id, shared.id, group.epoch, host).await
+            };
+            match result {
+                Ok(claimed) => break claimed,
+                Err(error) => {
+                    tokio::select! {
+                        () = shared.shutdown.cancelled() => return,
+                        () = patience(&error, "claim") => {}
+                    }
+                }
+            }
+        };
+        let attempts = match claimed {
+            Claimed::Attempts(attempts) => attempts,
+            Claimed::GroupLost => {
+                // I was silent for too long and somebody adopted my group. What I drive still ends by its evidence; new attempts need a new group.
+                warn!(group = %group.id, "lease group was adopted by another worker");
+                group = new_group(shared).await;
+                in_group = 0;
+                // The hints in hand are gone with the claim: look for them.
+                pull_at = tokio::time::Instant::now();
+                continue;
+            }
+        };
+        if pulled {
+            // More may wait than fitted; otherwise the hints will say.
+            let full = attempts.len() >= room;
+            pull_at = tokio::time::Instant::now() + if full { std::time::Duration::ZERO } else { shared.config.pull_every };
+        } else if attempts.len() < keys.len() {
+            debug!(hints = keys.len(), claimed = attempts.len(), "some hints were stale");
+        }
+        in_group += attempts.len();
+        start(shared, permit, attempts);
+        if in_group >= GROUP {
+            group = new_group(shared).await;
+            in_group = 0;
+        }
+    }
+}
+
+fn start<R: Runner>(shared: &Arc<Shared<R>>, first: OwnedSemaphorePermit, attempts: Vec<RunningAttempt>) {
+    let mut first = Some(first);
+    for attempt in attempts {
+        // There is room: nobody else takes permits.
+        let permit = first.take().or_else(|| Arc::clone(&shared.permits).try_acquire_owned().ok());
+        shared.drivers.spawn(drive::drive(Arc::clone(shared), attempt, permit));
+    }
+}
+
+async fn new_group<R: Runner>(shared: &Shared<R>) -> GroupRow {
+    loop {
+        match shared.store.group_create(shared.id, shared.runner.host()).await {
+            Ok(group) => return group,
+            Err(error) => patience(&error, "make a lease group").await,
+        }
+    }
+}

@@ -78,7 +78,6 @@ pub(crate) fn params(of: &std::collections::BTreeMap<String, Param>) -> Value {
 }
 
 /// What a DAG shows of one of its versions.
-#[expect(clippy::too_many_arguments, reason = "one row of several tables")]
 pub(crate) fn dag_version(
     uuid: Uuid,
     number: i32,

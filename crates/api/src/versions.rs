@@ -17,7 +17,7 @@ const MOST_HEADS: usize = 20_000;
 /// A version with all its tasks.
 #[derive(Debug)]
 pub(crate) struct Version {
-    pub(crate) graph: DagGraph,
+    pub(crate) graph: Arc<DagGraph>,
     positions: HashMap<String, u32>,
 }
 
@@ -79,7 +79,7 @@ impl Versions {
         }
         let spec = Self::read(store, id).await?;
         let positions = spec.tasks.iter().zip(0u32..).map(|(task, at)| (task.task_id.to_string(), at)).collect();
-        let version = Arc::new(Version { graph: DagGraph::new(spec), positions });
+        let version = Arc::new(Version { graph: Arc::new(DagGraph::new(spec)), positions });
         let mut kept = self.kept();
         let now = kept.clock;
         kept.graphs.insert(id, (now, Arc::clone(&version)));

@@ -154,7 +154,7 @@ async fn named(path: &Path, processor: Option<&Processor>, options: &Options) ->
                 Ok(file) => file,
                 Err(error) => return Ok(one(Kind::Io, format!("the file cannot be read: {error}"))),
             };
-            let root = file.parent().unwrap_or(Path::new("/"));
+            let root = file.parent().unwrap_or_else(|| Path::new("/"));
             let outcome = processor.parse(root, &file, &name, &options.snapshot).await?;
             let mut errors = outcome.errors;
             if outcome.dags.is_empty() && errors.is_empty() {
@@ -257,7 +257,8 @@ impl DagReport {
     fn write(&self, path: &str, text: &mut String) {
         let _ = writeln!(text, "ok {} ({path}): {}, {}", self.dag_id, count(self.tasks, "task"), count(self.edges, "arrow"));
         let by = if self.semantics_from_file { "the file" } else { "the installation" };
-        let _ = writeln!(text, "   schedule {} in {}, meant as in Airflow {} by {by}", self.schedule, self.timezone, self.semantics.as_str());
+        let _ =
+            writeln!(text, "   schedule {} in {}, meant as in Airflow {} by {by}", self.schedule, self.timezone, self.semantics.as_str());
         let same = self.meanings.values().collect::<Vec<_>>().windows(2).all(|pair| pair[0] == pair[1]);
         for (version, meaning) in &self.meanings {
             if same && *version != self.semantics.as_str() {

@@ -7,7 +7,8 @@ use chrono_tz::Tz;
 /// the first.
 pub(crate) fn parse(text: &str, zone: Tz) -> Result<DateTime<Utc>, String> {
     let text = text.trim();
-    let joined = if text.as_bytes().get(10) == Some(&b' ') { format!("{}T{}", &text[..10], text[11..].trim_start()) } else { text.to_owned() };
+    let joined =
+        if text.as_bytes().get(10) == Some(&b' ') { format!("{}T{}", &text[..10], text[11..].trim_start()) } else { text.to_owned() };
     if let Ok(time) = DateTime::parse_from_rfc3339(&joined) {
         return Ok(time.with_timezone(&Utc));
     }

@@ -54,7 +54,9 @@ impl Ignore {
             };
             match RegexBuilder::new(&source).size_limit(PATTERN_BYTES).build() {
                 Ok(pattern) => rules.push(Rule { pattern, keep, folders_only }),
-                Err(error) => bad.push((number, format!("{line:?} is no pattern: {}", error.to_string().lines().last().unwrap_or_default()))),
+                Err(error) => {
+                    bad.push((number, format!("{line:?} is no pattern: {}", error.to_string().lines().last().unwrap_or_default())))
+                }
             }
         }
         (Self { rules }, bad)

@@ -201,14 +201,25 @@ impl Loader {
             return Ok(known);
         }
         let Some(processor) = &self.processor else {
-            let error = Diagnostic::new(entry.path.as_str(), Kind::Unsupported, "python files are not read here").hint("start the dag-processor");
+            let error =
+                Diagnostic::new(entry.path.as_str(), Kind::Unsupported, "python files are not read here").hint("start the dag-processor");
             known.result.errors.push(error);
             return Ok(known);
         };
         let outcome = processor.parse(root, &path, &entry.path, snapshot).await?;
         known.needs = Needs {
-            files: outcome.modules.into_iter().map(|path| Place::of(path, root)).map(|place| (place.clone(), hashes.file(&place))).collect(),
-            folders: outcome.folders.into_iter().map(|path| Place::of(path, root)).map(|place| (place.clone(), hashes.folder(&place))).collect(),
+            files: outcome
+                .modules
+                .into_iter()
+                .map(|path| Place::of(path, root))
+                .map(|place| (place.clone(), hashes.file(&place)))
+                .collect(),
+            folders: outcome
+                .folders
+                .into_iter()
+                .map(|path| Place::of(path, root))
+                .map(|place| (place.clone(), hashes.folder(&place)))
+                .collect(),
             answers: outcome.asked.answers(snapshot),
             missing: outcome.errors.iter().any(|error| matches!(error.kind, Kind::Import | Kind::Exception)),
             asked: outcome.asked,
@@ -233,7 +244,8 @@ impl Loader {
         for (id, paths) in claims {
             // An owner that is broken now keeps its ids: they are its last good DAGs.
             let keeps = self.owners.get(id).filter(|owner| {
-                paths.contains(owner) || self.known.get(*owner).is_some_and(|known| known.owned.contains(id) && !known.result.errors.is_empty())
+                paths.contains(owner)
+                    || self.known.get(*owner).is_some_and(|known| known.owned.contains(id) && !known.result.errors.is_empty())
             });
             if let Some(owner) = keeps.or_else(|| paths.first().copied()) {
                 owners.insert(id.clone(), owner.clone());
@@ -254,7 +266,11 @@ impl Loader {
             for dag in known.dags.iter().filter(|dag| !owned.contains(&dag.dag_id)) {
                 let other = owners.get(&dag.dag_id).map_or("another file", String::as_str);
                 let message = format!("the DAG id {} is taken by {other}", dag.dag_id);
-                errors.push(Diagnostic::new(path.as_str(), Kind::DuplicateDag, message).hint("give one of them another id").dag(dag.dag_id.as_str()));
+                errors.push(
+                    Diagnostic::new(path.as_str(), Kind::DuplicateDag, message)
+                        .hint("give one of them another id")
+                        .dag(dag.dag_id.as_str()),
+                );
             }
             let ids = |dags: &[Arc<DagSpec>]| dags.iter().map(|dag| dag.dag_id.clone()).collect::<Vec<_>>();
             if ids(&mine) != ids(&known.result.dags) || errors != known.result.errors {

@@ -15,8 +15,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use landlock::{
-    ABI, Access as _, AccessFs, AccessNet, CompatLevel, Compatible as _, PathBeneath, PathFd, Ruleset, RulesetAttr as _, RulesetCreatedAttr as _,
-    RulesetStatus, Scope,
+    ABI, Access as _, AccessFs, AccessNet, CompatLevel, Compatible as _, PathBeneath, PathFd, Ruleset, RulesetAttr as _,
+    RulesetCreatedAttr as _, RulesetStatus, Scope,
 };
 use rustix::process::{Resource, Rlimit};
 use rustix::thread::{CapabilitySet, CapabilitySets};
@@ -139,11 +139,15 @@ fn enter(words: impl IntoIterator<Item = OsString>) -> Result<std::convert::Infa
         let keep = CapabilitySet::DAC_READ_SEARCH;
         let sets = CapabilitySets { effective: keep, permitted: keep, inheritable: CapabilitySet::empty() };
         system("drop capabilities", rustix::thread::set_capabilities(None, sets))?;
-        report.warnings.push("DAG files are read as root without capabilities, since they or python are not readable to other users".to_owned());
+        report
+            .warnings
+            .push("DAG files are read as root without capabilities, since they or python are not readable to other users".to_owned());
     }
     report.landlock = lock_files(&rules.read, &rules.write)?;
     if report.landlock == "none" {
-        report.warnings.push("this kernel has no landlock: DAG files can read what their user can read; use a kernel of 5.13 or newer".to_owned());
+        report
+            .warnings
+            .push("this kernel has no landlock: DAG files can read what their user can read; use a kernel of 5.13 or newer".to_owned());
     }
     filter::apply().map_err(Error::Seccomp)?;
     report.seccomp = true;

@@ -147,7 +147,11 @@ pub fn scan(root: &Path, syntax: IgnoreSyntax, before: Option<&Scan>) -> Result<
             if meta.is_dir() {
                 let own = (meta.dev(), meta.ino());
                 if folder.above.contains(&own) || folder.depth >= MAX_DEPTH {
-                    found.notes.push(Diagnostic::new(relative, Kind::Io, "this folder leads back to one above it, or is too deep: it is left out"));
+                    found.notes.push(Diagnostic::new(
+                        relative,
+                        Kind::Io,
+                        "this folder leads back to one above it, or is too deep: it is left out",
+                    ));
                     continue;
                 }
                 let mut above = folder.above.clone();
@@ -249,7 +253,18 @@ mod tests {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, text).unwrap();
         };
-        for path in ["a.py", "b/c.yaml", "b/d.yml", "b/e.json", "notes.txt", ".git/x.py", "__pycache__/a.py", "old/z.py", "b/skip.py", "b/keep/skip.py"] {
+        for path in [
+            "a.py",
+            "b/c.yaml",
+            "b/d.yml",
+            "b/e.json",
+            "notes.txt",
+            ".git/x.py",
+            "__pycache__/a.py",
+            "old/z.py",
+            "b/skip.py",
+            "b/keep/skip.py",
+        ] {
             put(path, path);
         }
         put(".airflowignore", "old/\n");

@@ -38,7 +38,8 @@ pub struct Parsed {
 pub fn parse(file: &str, bytes: &[u8]) -> Parsed {
     let mut parsed = Parsed::default();
     if bytes.len() > MAX_BYTES {
-        let message = format!("the file has {} bytes, more than the {} MiB that a DAG file may have", bytes.len(), MAX_BYTES / (1024 * 1024));
+        let message =
+            format!("the file has {} bytes, more than the {} MiB that a DAG file may have", bytes.len(), MAX_BYTES / (1024 * 1024));
         parsed.errors.push(Diagnostic::new(file, Kind::TooLarge, message).hint("split it, or make the tasks shorter with default_args"));
         parsed.is_dag_file = contains(&bytes[..64 * 1024], b"dag_id");
         return parsed;
@@ -86,7 +87,8 @@ pub fn parse(file: &str, bytes: &[u8]) -> Parsed {
 
 /// The JSON Schema (draft 2020-12) of a YAML DAG file, from the structs that read it.
 pub fn json_schema() -> Value {
-    let mut schema = schemars::generate::SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<shape::DagShape>().to_value();
+    let mut schema =
+        schemars::generate::SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<shape::DagShape>().to_value();
     if let Some(object) = schema.as_object_mut() {
         object.insert("patternProperties".to_owned(), serde_json::json!({"^x-": {"description": "Anything: a place for anchors."}}));
         if let Some(required) = object.get_mut("required").and_then(Value::as_array_mut) {
@@ -135,6 +137,10 @@ impl Told<'_> {
         if self.parsed.warnings.len() < MAX_ERRORS {
             self.parsed.warnings.push(Warning { message, line: Some(line) });
         }
+    }
+
+    fn is_full(&self) -> bool {
+        self.parsed.errors.len() >= MAX_ERRORS
     }
 
     fn count(&self) -> usize {

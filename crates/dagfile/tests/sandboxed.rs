@@ -56,7 +56,8 @@ fn main() {
     }
     let exact = words.iter().any(|word| word == "--exact");
     let filters: Vec<&String> = words.iter().filter(|word| !word.starts_with('-')).collect();
-    let chosen = |name: &str| filters.is_empty() || filters.iter().any(|f| if exact { name == f.as_str() } else { name.contains(f.as_str()) });
+    let chosen =
+        |name: &str| filters.is_empty() || filters.iter().any(|f| if exact { name == f.as_str() } else { name.contains(f.as_str()) });
     let mut failed = 0;
     for (name, test) in TESTS.iter().filter(|(name, _)| chosen(name)) {
         let before = Instant::now();
@@ -103,7 +104,9 @@ impl Room {
 
     /// Runs `body` at the top of a DAG file; each `say(x)` of it comes back as a line.
     fn ask(&self, body: &str) -> Vec<String> {
-        let text = format!("# airflow dag\nimport os, sys\nsaid = []\nsay = lambda x: said.append(str(x))\n{body}\nraise ValueError('@@' + '@@'.join(said) + '@@')\n");
+        let text = format!(
+            "# airflow dag\nimport os, sys\nsaid = []\nsay = lambda x: said.append(str(x))\n{body}\nraise ValueError('@@' + '@@'.join(said) + '@@')\n"
+        );
         let outcome = self.parse("ask.py", &text);
         let error = outcome.errors.first().unwrap_or_else(|| panic!("no error came back: {outcome:?}"));
         let mut parts: Vec<String> = error.message.split("@@").map(str::to_owned).collect();
@@ -230,6 +233,14 @@ fn the_environment_is_empty() {
 }
 
 fn no_descriptor_leaks() {
+    // A descriptor that whoever started us left open: bash does not set close-on-exec.
+    if std::env::var_os("UPDRAFT_TEST_INHERITS").is_none() {
+        let me = std::env::current_exe().unwrap();
+        let call = format!("exec 9</etc/passwd; UPDRAFT_TEST_INHERITS=1 exec {me:?} --exact no_descriptor_leaks");
+        assert!(std::process::Command::new("bash").args(["-c", &call]).status().unwrap().success());
+        return;
+    }
+    assert!(Path::new("/proc/self/fd/9").exists());
     let room = room();
     let body = "import stat\nfor fd in range(0, 256):\n    try: s = os.fstat(fd)\n    except OSError: continue\n    if fd > 2: say('%d %o %d' % (fd, stat.S_IFMT(s.st_mode), s.st_size))\n";
     let said = room.ask(body);
@@ -280,18 +291,34 @@ fn our_process_cannot_be_signalled() {
     if !landlocked(&room) {
         return;
     }
-    let said = room.ask(&format!("import signal\ntry: os.kill({}, 0); say('CAN')\nexcept OSError as e: say(type(e).__name__)\n", std::process::id()));
+    let said = room
+        .ask(&format!("import signal\ntry: os.kill({}, 0); say('CAN')\nexcept OSError as e: say(type(e).__name__)\n", std::process::id()));
     assert_eq!(said, ["PermissionError"]);
 }
 
 fn a_killed_child_is_started_again() {
-    let room = room();
+    let unpacked = tempfile::tempdir().unwrap();
+    fs::set_permissions(unpacked.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let room = room_with(Options { unpack_to: Some(unpacked.path().to_owned()), ..options() });
     room.parse("good.py", GOOD);
     // From inside the room the parser itself is in reach; that costs the file that does it, and the next one starts another.
-    let outcome = room.parse("kill.py", "# airflow dag\nimport os, signal\nos.kill(os.getppid(), signal.SIGKILL)\nimport time\ntime.sleep(60)\n");
+    let outcome =
+        room.parse("kill.py", "# airflow dag\nimport os, signal\nos.kill(os.getppid(), signal.SIGKILL)\nimport time\ntime.sleep(60)\n");
     assert!(!outcome.errors.is_empty());
     assert_eq!(room.parse("good.py", GOOD).dags.len(), 1);
     assert!(room.processor.status().starts >= 2);
+    room.runtime.block_on(room.processor.rest());
+    let mark = unpacked.path().to_str().unwrap().to_owned();
+    let left = || {
+        let commands = fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| fs::read(entry.path().join("cmdline")).ok());
+        commands.filter(|line| String::from_utf8_lossy(line).contains(&mark)).count()
+    };
+    // The file's own alarm would end it after 10 s.
+    let until = Instant::now() + Duration::from_secs(5);
+    while left() > 0 {
+        assert!(Instant::now() < until, "a process of the file that sleeps for 60 s is left");
+        std::thread::yield_now();
+    }
 }
 
 fn an_idle_child_is_ended() {
@@ -331,7 +358,8 @@ fn variables_come_from_the_snapshot() {
     let room = room();
     let mut snapshot = Snapshot::default();
     snapshot.variables.insert("region".to_owned(), "eu".to_owned());
-    let text = "from airflow import DAG\nfrom airflow.models import Variable\nwith DAG('dag_' + Variable.get('region'), schedule=None): pass\n";
+    let text =
+        "from airflow import DAG\nfrom airflow.models import Variable\nwith DAG('dag_' + Variable.get('region'), schedule=None): pass\n";
     let outcome = room.parse_with("vars.py", text, &snapshot);
     assert!(outcome.errors.is_empty(), "{}", outcome.errors[0]);
     assert_eq!(outcome.dags[0].dag_id.as_str(), "dag_eu");
@@ -363,7 +391,10 @@ fn a_changed_helper_is_a_reason_to_parse() {
     let put = |name: &str, text: &str| fs::write(root.join(name), text).unwrap();
     put("helper.py", "NAME = 'one'\n");
     put("list.txt", "a b\n");
-    put("uses.py", "import os\nfrom airflow import DAG\nfrom airflow.models import Variable\nfrom helper import NAME\nnames = open(os.path.join(os.path.dirname(__file__), 'list.txt')).read().split()\nfor n in names:\n    globals()[n] = DAG(NAME + n + Variable.get('x', 'q'), schedule=None)\n");
+    put(
+        "uses.py",
+        "import os\nfrom airflow import DAG\nfrom airflow.models import Variable\nfrom helper import NAME\nnames = open(os.path.join(os.path.dirname(__file__), 'list.txt')).read().split()\nfor n in names:\n    globals()[n] = DAG(NAME + n + Variable.get('x', 'q'), schedule=None)\n",
+    );
     put("other.py", GOOD);
     let mut loader = Loader::new(Some(room.processor.clone()), IgnoreSyntax::Glob);
     let mut snapshot = Snapshot::default();

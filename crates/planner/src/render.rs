@@ -31,8 +31,19 @@ pub use quantity::{InvalidQuantity, bytes_of};
 
 /// Arguments of a pod, beside the fields of [`PodTask`], that are templates.
 pub const POD_TEMPLATES: &[&str] = &[
-    "kubernetes_conn_id", "env_from", "configmaps", "volumes", "volume_mounts", "config_file", "cluster_context", "base_container_name",
-    "node_selector", "hostname", "pod_template_file", "pod_template_dict", "trigger_kwargs",
+    "kubernetes_conn_id",
+    "env_from",
+    "configmaps",
+    "volumes",
+    "volume_mounts",
+    "config_file",
+    "cluster_context",
+    "base_container_name",
+    "node_selector",
+    "hostname",
+    "pod_template_file",
+    "pod_template_dict",
+    "trigger_kwargs",
 ];
 
 /// Instructions that one template may take: some tens of milliseconds.
@@ -46,7 +57,9 @@ pub enum Error {
     #[error("task {task}, {field}, line {line}: {message}{}{help}", if .help.is_empty() { "" } else { "; " })]
     Template { task: String, field: String, line: usize, message: String, help: &'static str },
     /// A command that Airflow would take for the name of a file.
-    #[error("task {task}, bash_command: {command:?} ends in {extension}, so it names a template file, which is not supported yet; to run it as a command, put a space after it")]
+    #[error(
+        "task {task}, bash_command: {command:?} ends in {extension}, so it names a template file, which is not supported yet; to run it as a command, put a space after it"
+    )]
     TemplateFile { task: String, command: String, extension: &'static str },
     /// A memory limit that is none.
     #[error("task {task}, container_resources.limits.memory: {why}")]
@@ -199,9 +212,10 @@ pub fn uses_xcom(task: &TaskSpec) -> bool {
         TaskKind::Pod(pod) => {
             [&pod.image, &pod.name, &pod.namespace].into_iter().flatten().chain(&pod.cmds).chain(&pod.arguments).any(|t| text(t))
                 || pod.labels.values().chain(pod.annotations.values()).any(|t| text(t))
-                || pod.env_vars.iter().any(|var| {
-                    var.value.as_deref().is_some_and(text) || var.value_from.as_ref().is_some_and(|json| any(json, &text))
-                })
+                || pod
+                    .env_vars
+                    .iter()
+                    .any(|var| var.value.as_deref().is_some_and(text) || var.value_from.as_ref().is_some_and(|json| any(json, &text)))
                 || pod.container_resources.iter().any(|json| any(json, &text))
                 || pod.rest.iter().any(|(name, json)| POD_TEMPLATES.contains(&name.as_str()) && any(json, &text))
         }
@@ -246,8 +260,8 @@ impl Renderer<'_> {
 
     fn failed(&self, field: &str, error: &minijinja::Error) -> Error {
         let mut message = match (error.kind(), error.detail()) {
-            (ErrorKind::UndefinedError, Some(detail)) => detail.to_owned(),
-            (kind, Some(detail)) if matches!(kind, ErrorKind::InvalidOperation) => detail.to_owned(),
+            (ErrorKind::UndefinedError, Some(detail)) => detail.replace('`', "'"),
+            (ErrorKind::InvalidOperation, Some(detail)) => detail.to_owned(),
             (kind, Some(detail)) => format!("{kind}: {detail}"),
             (kind, None) => kind.to_string(),
         };
@@ -359,6 +373,7 @@ fn engine() -> &'static Environment<'static> {
         let mut env = Environment::new();
         env.set_undefined_behavior(UndefinedBehavior::Strict);
         env.set_fuel(Some(FUEL));
+        // Costs nothing until a template fails, and then it knows the name that was undefined.
         env.set_debug(true);
         env.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
         env.set_formatter(python::format);

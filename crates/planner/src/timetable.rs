@@ -24,6 +24,7 @@
 //! **One deviation.** Airflow's DeltaTrigger with catchup off makes its first run at the very moment the scheduler looks, and slides by the
 //! scheduler's delay ever after; here the slots stay on the grid of the start date (or of the last run).
 
+mod describe;
 mod expression;
 mod field;
 pub(crate) mod zone;
@@ -49,7 +50,9 @@ pub enum Error {
         if *.found > 5 { ": seconds and years are not supported, take them out" } else { "" })]
     FieldCount { expression: String, found: usize },
     /// A preset that does not exist.
-    #[error("{expression:?} is no preset: there are @hourly, @daily, @weekly, @monthly, @quarterly, @yearly, and @once and @continuous alone")]
+    #[error(
+        "{expression:?} is no preset: there are @hourly, @daily, @weekly, @monthly, @quarterly, @yearly, and @once and @continuous alone"
+    )]
     Preset { expression: String },
     /// The fields are fine one by one and croner refuses the whole.
     #[error("cron expression {expression:?} is not understood: {why}")]

@@ -38,7 +38,10 @@ fn fires_as_airflow_does() {
         // An expression that Airflow refuses must be refused here too, not give an empty list.
         let right = right && (ours.is_err() == (case.error.is_some() && case.fires.is_empty()));
         if !right {
-            wrong.push(format!("{} in {} from {}:\n  Airflow {:?} {:?}\n  ours    {ours:?}", case.cron, case.timezone, case.start, case.fires, case.error));
+            wrong.push(format!(
+                "{} in {} from {}:\n  Airflow {:?} {:?}\n  ours    {ours:?}",
+                case.cron, case.timezone, case.start, case.fires, case.error
+            ));
         }
     }
     assert!(wrong.is_empty(), "{} of {} differ\n{}", wrong.len(), cases.len(), wrong[..wrong.len().min(20)].join("\n"));

@@ -1,1 +1,141 @@
-fn main() {}
+//! `updraft`: one binary, a subcommand per role.
+
+mod check;
+mod cli;
+mod database;
+mod env_files;
+mod schedule;
+mod standalone;
+
+use std::ffi::OsStr;
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+
+/// Exit code for mistakes of usage or configuration.
+const USAGE: u8 = 2;
+
+/// Runs DAGs of pods: a scheduler and a worker fleet for the DAG files that Airflow users have.
+#[derive(Debug, Parser)]
+#[command(name = "updraft", version, max_term_width = 110, arg_required_else_help = true)]
+struct Cli {
+    #[command(flatten)]
+    global: cli::Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Everything in one process, with a Postgres of its own: for a laptop, a demo, a test.
+    Standalone(standalone::Options),
+    /// Migrates or checks the database.
+    #[command(subcommand)]
+    Db(database::Db),
+    /// When a cron expression fires.
+    #[command(subcommand)]
+    Schedule(schedule::Schedule),
+    /// Prints the JSON Schema of YAML DAG files.
+    #[command(after_help = "Example:\n  updraft schema > dag.schema.json")]
+    Schema,
+    /// Prints a page of the documentation that is made from the code.
+    #[command(hide = true)]
+    Docs {
+        /// Which page.
+        #[arg(value_parser = ["state-machine"])]
+        page: String,
+    },
+    /// Prints completions for a shell.
+    #[command(after_help = "Example:\n  updraft completion bash > /etc/bash_completion.d/updraft")]
+    Completion {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    #[command(flatten)]
+    Client(cli::ClientCommand),
+}
+
+fn main() -> ExitCode {
+    // These two run thousands of times and must start in a millisecond: decided before anything else.
+    let mut words = std::env::args_os().skip(1);
+    match words.next().as_deref().and_then(OsStr::to_str) {
+        Some("supervise") => return updraft_worker::supervise::main(words),
+        Some("sandbox") => {
+            let error = updraft_dagfile::sandbox::enter_and_exec(words);
+            say(&format!("error: {error}"));
+            return ExitCode::from(USAGE);
+        }
+        _ => {}
+    }
+    let command = match env_files::with_files(Cli::command()) {
+        Ok(command) => command,
+        Err(mistakes) => {
+            say(&mistakes);
+            return ExitCode::from(USAGE);
+        }
+    };
+    let cli = match Cli::from_arg_matches(&command.get_matches()) {
+        Ok(cli) => cli,
+        Err(error) => error.exit(),
+    };
+    run(cli)
+}
+
+fn run(cli: Cli) -> ExitCode {
+    match cli.command {
+        Command::Standalone(options) => block_on(standalone::run(options)),
+        Command::Db(db) => block_on(database::run(db)),
+        Command::Schedule(command) => schedule::run(&command),
+        Command::Schema => print(&format!("{:#}\n", updraft_dagfile::yaml::json_schema())),
+        Command::Docs { .. } => print(&updraft_model::state::state_machine_page()),
+        Command::Completion { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "updraft", &mut std::io::stdout());
+            ExitCode::SUCCESS
+        }
+        Command::Client(cli::ClientCommand::Dags(cli::Dags::Check(options))) => block_on(check::run(options)),
+        Command::Client(command) => block_on(cli::run(command, &cli.global)),
+    }
+}
+
+fn block_on(work: impl Future<Output = ExitCode>) -> ExitCode {
+    match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+        Ok(runtime) => {
+            let code = runtime.block_on(work);
+            // A reader of a slow disk must not hold up the exit.
+            runtime.shutdown_timeout(std::time::Duration::from_millis(200));
+            code
+        }
+        Err(error) => {
+            say(&format!("error: cannot start threads: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Data: to stdout. A reader that has gone away is no mistake of ours.
+#[expect(clippy::print_stdout, reason = "data belongs on stdout")]
+pub(crate) fn print(data: &str) -> ExitCode {
+    use std::io::Write as _;
+    let mut out = std::io::stdout().lock();
+    match out.write_all(data.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+/// Talk: to stderr.
+#[expect(clippy::print_stderr, reason = "talk belongs on stderr")]
+pub(crate) fn say(text: &str) {
+    eprintln!("{text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn verify_cli() {
+        Cli::command().debug_assert();
+    }
+}

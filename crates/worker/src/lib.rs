@@ -107,7 +107,15 @@ impl<R> Shared<R> {
 }
 
 /// Runs a worker until `shutdown`. Then it stops claiming, hands its groups over and returns; whatever it watched goes on without it.
-pub async fn run<R: Runner>(store: Store, broker: Broker, runner: R, config: Config, shutdown: CancellationToken) -> Result<(), Error> {
+/// `no_new_work` comes before: it only stops claiming, and what was claimed is watched to its end.
+pub async fn run<R: Runner>(
+    store: Store,
+    broker: Broker,
+    runner: R,
+    config: Config,
+    no_new_work: CancellationToken,
+    shutdown: CancellationToken,
+) -> Result<(), Error> {
     if config.lease_ttl < config.heartbeat * 3 {
         return Err(Error::LeaseTooShort { ttl: config.lease_ttl, heartbeat: config.heartbeat });
     }
@@ -151,7 +159,11 @@ pub async fn run<R: Runner>(store: Store, broker: Broker, runner: R, config: Con
     }
     parts.spawn(adopt::heartbeat(Arc::clone(&shared), row));
     parts.spawn(adopt::notices(Arc::clone(&shared)));
-    claim::claimer(&shared, group).await;
+    tokio::select! {
+        () = no_new_work.cancelled() => {}
+        () = claim::claimer(&shared, group) => {}
+    }
+    shutdown.cancelled().await;
 
     // Shutdown: nothing is claimed any more. Whatever is live is handed over.
     parts.close();

@@ -281,6 +281,10 @@ impl Runner for ProcessRunner {
             if let Some(mut ended) = self.own(key) {
                 let _closed = ended.changed().await;
             }
+            // The usual case takes no detour over a blocking thread.
+            if let Ok(Some(facts)) = evidence::exit_record(&self.folder(key)) {
+                return *facts;
+            }
             match self.blocking(move |runner| runner.look(key)).await {
                 Ok(Ok(facts)) => return *facts,
                 Ok(Err(pending)) => pending.over().await,

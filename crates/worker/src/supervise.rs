@@ -66,6 +66,7 @@ fn supervise(dir: &Path) -> io::Result<u8> {
     close_inherited()?;
     // Fails when this is a group leader already, as when a person runs it from a shell: then the session is theirs to end.
     let _own_session = rustix::process::setsid();
+    #[cfg(target_os = "linux")]
     let _for_ps = rustix::thread::set_name(c"updraft-task");
     std::env::set_current_dir(dir)?;
     let Some(lock) = own_the_start()? else { return Ok(NOT_MINE) };
@@ -82,9 +83,23 @@ fn supervise(dir: &Path) -> io::Result<u8> {
         return Ok(NOT_MINE);
     }
     let facts = Supervisor::new(dir, spec, control)?.run()?;
-    folder::write_atomically(Path::new(""), folder::EXIT, &serde_json::to_vec(&facts)?)?;
+    record(&facts)?;
     drop(lock);
     Ok(RECORDED)
+}
+
+/// The evidence is what everything waits for, so a full disk is waited for in turn: ten minutes, in which the attempt counts as running.
+fn record(facts: &EndFacts) -> io::Result<()> {
+    let bytes = serde_json::to_vec(facts)?;
+    for _ in 0..600 {
+        match folder::write_atomically(Path::new(""), folder::EXIT, &bytes) {
+            Err(error) if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {
+                std::thread::sleep(Duration::from_secs(1));
+            }
+            other => return other,
+        }
+    }
+    folder::write_atomically(Path::new(""), folder::EXIT, &bytes)
 }
 
 /// Descriptors that the worker itself inherited (a build tool's job server, a test harness's pipe) are not the command's: whoever waits for
@@ -163,8 +178,8 @@ impl<'a> Supervisor<'a> {
     }
 
     fn run(mut self) -> io::Result<EndFacts> {
-        if let Some(image) = &self.spec.launch.image {
-            writeln!(self.log, "[updraft] process runner: image {image} is ignored, the command runs on this host")?;
+        if let Some(image) = self.spec.launch.image.clone() {
+            self.say(format_args!("process runner: image {image} is ignored, the command runs on this host"));
         }
         if let Some(stop) = stop_request() {
             let detail = Some("it was stopped before it started".to_owned());
@@ -180,7 +195,7 @@ impl<'a> Supervisor<'a> {
         let command = match spawned {
             Ok(Spawned::Running(pid)) => pid,
             Ok(Spawned::Refused(error)) => {
-                writeln!(self.log, "[updraft] the command could not be started: {error}")?;
+                self.say(format_args!("the command could not be started: {error}"));
                 memory.iter().for_each(MemoryCap::remove);
                 return Ok(EndFacts { spawn_error: Some(error), ended_at: Some(now()), ..EndFacts::default() });
             }
@@ -190,8 +205,9 @@ impl<'a> Supervisor<'a> {
                 return Ok(EndFacts { detail: Some(format!("the host could not start a process: {error}")), ..EndFacts::default() });
             }
         };
-        // It may hold secrets, and nobody will need it again.
-        fs::remove_file(folder::SPEC)?;
+        // It may hold secrets, and nobody will need it again. From the spawn on, no error but that of waiting may end us: the command would
+        // lose its witness.
+        let _release_removes_it_too = fs::remove_file(folder::SPEC);
         let status = self.watch(command, started)?;
         let ended_at = now();
         let out_of_memory = memory.as_ref().is_some_and(MemoryCap::killed);
@@ -201,7 +217,7 @@ impl<'a> Supervisor<'a> {
         let exit_code = status.exit_status();
         let signal = status.terminating_signal();
         let mut detail = None;
-        if self.stopped.is_none() && self.terminated_at.is_some_and(|at| at.elapsed() < DISRUPTION_WINDOW) {
+        if self.stopped.is_none() && self.was_terminated(signal)? {
             self.stopped = Some(Stopped::Disrupted);
             detail = Some("it ended right after the host had told its supervisor to terminate (SIGTERM), as in a shutdown".to_owned());
         }
@@ -218,6 +234,24 @@ impl<'a> Supervisor<'a> {
             detail,
             xcom,
         })
+    }
+
+    /// Whether the host told us, shortly before the command's end, to terminate.
+    fn was_terminated(&mut self, signal: Option<i32>) -> io::Result<bool> {
+        // A shutdown signals everybody at once, in any order: the command may have died of it before it is our turn.
+        let patience = Instant::now() + Duration::from_millis(50);
+        while signal == Some(signal_hook::consts::SIGTERM) && !self.terminated.load(Ordering::Relaxed) && Instant::now() < patience {
+            descendants::sleep(&self.signals, None, patience.saturating_duration_since(Instant::now()))?;
+        }
+        if self.terminated.load(Ordering::Relaxed) && self.terminated_at.is_none() {
+            self.terminated_at = Some(Instant::now());
+        }
+        Ok(self.terminated_at.is_some_and(|at| at.elapsed() < DISRUPTION_WINDOW))
+    }
+
+    /// A line of our own in the log. A full disk costs the line, not the attempt.
+    fn say(&mut self, line: std::fmt::Arguments<'_>) {
+        let _disk_may_be_full = writeln!(self.log, "[updraft] {line}");
     }
 
     /// Until the command has ended and is reaped.
@@ -237,7 +271,7 @@ impl<'a> Supervisor<'a> {
                 if let Some(stop) = self.stop_call()? {
                     self.stop(command, stop, now);
                 } else if deadline.is_some_and(|deadline| deadline <= now) {
-                    writeln!(self.log, "[updraft] the attempt took longer than its timeout and is stopped")?;
+                    self.say(format_args!("the attempt took longer than its timeout and is stopped"));
                     self.stop(command, Stopped::Timeout, now);
                 }
             }

@@ -140,7 +140,8 @@ class DAG:
         if other is task:
             return
         if task.task_id in self.task_group.used_group_ids:
-            raise DuplicateTaskIdFound("task id %s is that of a task group in DAG %s" % (task.task_id, self.dag_id), "rename one of the two")
+            raise DuplicateTaskIdFound("task id %s is that of a task group in DAG %s" % (task.task_id, self.dag_id),
+                                       "rename one of the two")
         task.__dict__["_dag"] = self
         self.task_dict[task.task_id] = task
         if task.task_group is None:

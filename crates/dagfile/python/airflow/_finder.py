@@ -52,6 +52,12 @@ def resolve(place):
     return getattr(import_module("airflow._" + module), name)
 
 
+def preload():
+    """Imports everything behind the public names, for the parent of the children that read files."""
+    for place in {place.partition(":")[0] for names in MODULES.values() for place in names.values()}:
+        import_module("airflow._" + place)
+
+
 def install():
     """Puts the finder first, so that no installed `airflow` package answers for a public name."""
     if _Finder not in sys.meta_path:

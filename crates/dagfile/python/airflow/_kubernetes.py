@@ -118,7 +118,7 @@ def camel(name):
 
 
 def to_json(value, what):
-    """A Kubernetes object as its API writes it. Objects of the client are mapped; dicts are taken as they are; absent fields are left out."""
+    """A Kubernetes object as its API writes it. The client's objects are mapped, dicts stay, absent fields are left out."""
     if hasattr(value, "_updraft_json"):
         return value._updraft_json()
     # The real client's objects say themselves how their attributes are called; the stand-in's say what they were given.

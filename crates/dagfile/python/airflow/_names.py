@@ -1,4 +1,4 @@
-"""Which public module has which names: the import paths of Airflow 1.10 to 3. A place is `module:name`, the module without its underscore."""
+"""Which public module has which names, for Airflow 1.10 to 3. A place is `module:name`, the module without its underscore."""
 
 _DAG = "dag:DAG"
 _BASE = {"BaseOperator": "operator:BaseOperator"}
@@ -32,14 +32,16 @@ _INTERVAL = {
     "CronDataIntervalTimetable": "schedule:CronDataIntervalTimetable", "DeltaDataIntervalTimetable": "schedule:DeltaDataIntervalTimetable",
 }
 _SIMPLE = {
-    "NullTimetable": "schedule:NullTimetable", "OnceTimetable": "schedule:OnceTimetable", "ContinuousTimetable": "schedule:ContinuousTimetable",
+    "NullTimetable": "schedule:NullTimetable", "OnceTimetable": "schedule:OnceTimetable",
+    "ContinuousTimetable": "schedule:ContinuousTimetable",
 }
 _STATES = {
     "State": "enums:State", "DagRunState": "enums:DagRunState", "TaskInstanceState": "enums:TaskInstanceState", "JobState": "enums:State",
 }
 _FINISH = {"OnFinishAction": "enums:OnFinishAction", "OnKillAction": "enums:OnKillAction"}
 _TIMEZONE = {
-    "utc": "dates:utc", "utcnow": "dates:utcnow", "datetime": "dates:aware_datetime", "parse": "dates:parse", "make_aware": "dates:make_aware",
+    "utc": "dates:utc", "utcnow": "dates:utcnow", "datetime": "dates:aware_datetime", "parse": "dates:parse",
+    "make_aware": "dates:make_aware",
     "make_naive": "dates:make_naive", "is_naive": "dates:is_naive", "is_localized": "dates:is_localized",
     "convert_to_utc": "dates:convert_to_utc", "parse_timezone": "dates:parse_timezone",
 }
@@ -67,7 +69,8 @@ MODULES = {
     "airflow.decorators.task_group": {"task_group": "task_group:task_group"},
     "airflow.sdk": {
         "DAG": _DAG, **_DECORATORS, **_BASE, **_CHAINS, **_GROUP, "Label": "relations:Label", **_VARIABLE, **_CONNECTION, **_HOOK,
-        "Param": "param:Param", "ParamsDict": "param:ParamsDict", **_TRIGGER_RULE, **_WEIGHT_RULE, **_XCOM_ARG, **_CRON_TRIGGER, **_INTERVAL,
+        "Param": "param:Param", "ParamsDict": "param:ParamsDict", **_TRIGGER_RULE, **_WEIGHT_RULE, **_XCOM_ARG, **_CRON_TRIGGER,
+        **_INTERVAL,
         "EdgeModifier": "relations:EdgeModifier", "BaseSensorOperator": "operator:BaseSensorOperator",
         "DagRunState": "enums:DagRunState", "TaskInstanceState": "enums:TaskInstanceState",
     },

@@ -132,7 +132,10 @@ def known_arguments(cls):
 def link_values(task):
     """A task that uses another's value waits for it."""
     for field in fields_of(task):
-        for value in values_of_tasks(getattr(task, field, None)):
+        given = getattr(task, field, None)
+        if given is None or isinstance(given, str):
+            continue
+        for value in values_of_tasks(given):
             other = value.operator
             if other is not task and other.task_id not in task.upstream_task_ids:
                 task.set_upstream(other)

@@ -155,7 +155,8 @@ def _rest(key, value, where):
 def _variable(item, what):
     found = to_json(item, what)
     if not isinstance(found, dict) or not found.get("name"):
-        raise InvalidArgument("%s holds a %s without a name" % (what, type(item).__name__), "write {\"NAME\": \"value\"} or V1EnvVar objects")
+        raise InvalidArgument("%s holds a %s without a name" % (what, type(item).__name__),
+                              "write {\"NAME\": \"value\"} or V1EnvVar objects")
     value = found.get("value")
     made = {"name": str(found["name"])}
     if value is not None:

@@ -167,7 +167,8 @@ def _relative(value):
     """A dateutil relativedelta that is a plain distance, as a timedelta."""
     calendar = ("years", "months", "year", "month", "day", "weekday", "hour", "minute", "second", "microsecond")
     if any(getattr(value, name, None) for name in calendar):
-        raise Unsupported("the schedule is a relativedelta of months, years or fixed fields", "write it as a cron expression: \"0 0 1 * *\"")
+        raise Unsupported("the schedule is a relativedelta of months, years or fixed fields",
+                          "write it as a cron expression: \"0 0 1 * *\"")
     return timedelta(**{name: getattr(value, name, 0) or 0 for name in ("days", "hours", "minutes", "seconds", "microseconds")})
 
 
@@ -187,7 +188,8 @@ def to_schedule(value, where):
     if isinstance(value, timedelta) or (hasattr(value, "relativedelta") or hasattr(value, "leapdays")):
         return _delta(value, None), None
     if isinstance(value, (list, tuple, set)) or hasattr(value, "uri") or hasattr(value, "iter_assets"):
-        raise Unsupported("%s is scheduled by assets, which is not supported" % where, "give it a cron expression, or trigger it through the API")
+        raise Unsupported("%s is scheduled by assets, which is not supported" % where,
+                          "give it a cron expression, or trigger it through the API")
     raise InvalidArgument(
         "%s has a schedule that is a %s" % (where, type(value).__name__), "write a cron expression, a preset, a timedelta or a timetable"
     )

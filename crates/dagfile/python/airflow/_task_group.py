@@ -30,7 +30,8 @@ class TaskGroup(Node):
         taken = self.dag.task_group.used_group_ids
         if self.group_id in taken or self.group_id in self.dag.task_dict:
             if not add_suffix_on_collision:
-                raise DuplicateTaskIdFound("group id %s is used twice in DAG %s" % (self.group_id, self.dag.dag_id), "rename one of the two")
+                raise DuplicateTaskIdFound("group id %s is used twice in DAG %s" % (self.group_id, self.dag.dag_id),
+                                           "rename one of the two")
             number = 1
             while True:
                 self._group_id = "%s__%d" % (group_id, number)

@@ -20,10 +20,10 @@ MODEL = os.path.join(PYTHON, "..", "..", "model", "src", "dag.rs")
 class Reader:
     """One parser process."""
 
-    def __init__(self, *arguments, preexec_fn=None):
+    def __init__(self, *arguments, preexec_fn=None, close_fds=True):
         self.process = subprocess.Popen(
             [sys.executable, "-I", "-S", "-B", MAIN, *arguments],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, preexec_fn=preexec_fn,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, preexec_fn=preexec_fn, close_fds=close_fds,
         )
         self.next_id = 0
 

@@ -5,7 +5,8 @@ import json
 from reader import FileCase
 
 PATHS = {
-    "KubernetesPodOperator": ["airflow.providers.cncf.kubernetes.operators.pod", "airflow.providers.cncf.kubernetes.operators.kubernetes_pod",
+    "KubernetesPodOperator": ["airflow.providers.cncf.kubernetes.operators.pod",
+                              "airflow.providers.cncf.kubernetes.operators.kubernetes_pod",
                               "airflow.contrib.operators.kubernetes_pod_operator"],
     "BashOperator": ["airflow.operators.bash", "airflow.operators.bash_operator", "airflow.providers.standard.operators.bash",
                      "airflow.operators"],
@@ -88,7 +89,8 @@ class Schedules(FileCase):
                    {"kind": "cron", "expressions": ["0 6 * * 1"], "data_intervals": True}, before)
         self.check("schedule=MultipleCronTriggerTimetable('0 6 * * 1', '0 7 * * *', timezone='UTC')",
                    {"kind": "cron", "expressions": ["0 6 * * 1", "0 7 * * *"], "data_intervals": False}, before)
-        self.check("schedule=DeltaTriggerTimetable(timedelta(hours=1))", {"kind": "delta", "every_ms": 3600000, "data_intervals": False}, before)
+        self.check("schedule=DeltaTriggerTimetable(timedelta(hours=1))", {"kind": "delta", "every_ms": 3600000, "data_intervals": False},
+                   before)
         self.check("schedule=DeltaDataIntervalTimetable(pendulum.duration(hours=1))",
                    {"kind": "delta", "every_ms": 3600000, "data_intervals": True}, before)
         self.check("schedule=relativedelta(hours=2, days=1)", {"kind": "delta", "every_ms": 93600000}, before)
@@ -179,7 +181,8 @@ class Arguments(FileCase):
         self.assertEqual([warning["line"] for warning in answer["warnings"]], [3, 5])
 
     def test_equal_bytes_each_time(self):
-        text = one("tags={'q', 'w', 'e', 'r', 't'}, default_args={'x': {'b', 'a', 'c'}, 'f': lambda: 1}, params={'p': object}", "object = {'z', 'y'}")
+        text = one("tags={'q', 'w', 'e', 'r', 't'}, default_args={'x': {'b', 'a', 'c'}, 'f': lambda: 1}, params={'p': object}",
+                   "object = {'z', 'y'}")
         path = self.write("a.py", text)
         first = json.dumps(self.reader.ask(path, self.root)["dags"])
         for _ in range(5):
@@ -195,7 +198,8 @@ class Arguments(FileCase):
             from airflow.operators.bash import BashOperator
             import os
             db, other = BaseHook.get_connection("db"), BaseHook.get_connection("uri")
-            assert (other.conn_type, other.host, other.port, other.password, other.schema) == ("postgres", "h", 5, "p w", "s"), other.get_uri()
+            uri = (other.conn_type, other.host, other.port, other.password, other.schema)
+            assert uri == ("postgres", "h", 5, "p w", "s"), other.get_uri()
             assert Variable.get("j", deserialize_json=True) == {"a": 1} and Variable.get("none", default_var=None) is None
             assert conf.getint("core", "parallelism") == 32 and conf.get("core", "dags_folder") == os.path.dirname(__file__)
             assert sorted(os.environ) == ["HOME", "LANG", "MINE", "PATH", "TZ"], os.environ

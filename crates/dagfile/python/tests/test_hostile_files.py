@@ -1,7 +1,9 @@
 """Files that print, exit, crash, loop, allocate and fork: each gets its error, and the next file is read as if nothing had been."""
 
 import ctypes
+import json
 import os
+import tempfile
 import time
 import unittest
 
@@ -81,7 +83,8 @@ class HostileFiles(FileCase):
     def test_depth(self):
         error = self.error(HEAD + "def f(x):\n    return f(x + 1)\nf(0)\n", "exception")
         self.assertIn("RecursionError", error["message"])
-        answer = self.read(HEAD + "sys.setrecursionlimit(10**9)\ndef f(x):\n    return f(x + 1)\nf(0)\n", memory_bytes=128 * 2**20, timeout_seconds=10)
+        answer = self.read(HEAD + "sys.setrecursionlimit(10**9)\ndef f(x):\n    return f(x + 1)\nf(0)\n", memory_bytes=128 * 2**20,
+                           timeout_seconds=10)
         self.assertIn(answer["errors"][0]["kind"], ("exception", "memory", "signal"))
         self.error(HEAD + "x = " + "(" * 5000 + ")" * 5000 + "\n", "syntax" if self.reader else "")
 
@@ -123,6 +126,59 @@ class HostileFiles(FileCase):
     def test_a_process_without_hash_seeds_and_packages(self):
         answer = self.read(HEAD + "print([p for p in sys.path if 'site-packages' in p], sys.flags.isolated, sys.flags.no_site)\n" + GOOD)
         self.assertEqual(answer["output"], "[] 1 1\n")
+
+
+class TheProcess(unittest.TestCase):
+    def test_children_through_a_descriptor(self):
+        # A pid is known before the exec only in the child, which opens its own file and leaves it at a fixed number.
+        number = 77
+
+        def prepare():
+            become_subreaper()
+            opened = os.open("/proc/%d/task/%d/children" % (os.getpid(), os.getpid()), os.O_RDONLY)
+            os.dup2(opened, number, inheritable=True)
+            os.close(opened)
+
+        with tempfile.TemporaryDirectory() as root:
+            reader = Reader("--children-fd", str(number), preexec_fn=prepare, close_fds=False)
+            path = os.path.join(root, "a.py")
+            with open(path, "w") as file:
+                file.write(HEAD + "try:\n    os.fstat(77); raise SystemExit('inherited')\nexcept OSError: pass\n"
+                           "if os.fork() == 0:\n    os.setsid()\n    if os.fork() == 0: time.sleep(1000)\n    os._exit(0)\n" + GOOD)
+            answer = reader.ask(path, root)
+            self.assertEqual((len(answer["dags"]), answer["errors"]), (1, []))
+            with open("/proc/%d/task/%d/children" % (reader.process.pid, reader.process.pid)) as file:
+                self.assertEqual(file.read(), "")
+            self.assertEqual(reader.close(), 0)
+
+    def test_site_folders_come_before_the_fallbacks(self):
+        with tempfile.TemporaryDirectory() as root:
+            for package in ("pendulum", "airflow", "mine"):
+                os.makedirs(os.path.join(root, "site", package))
+                with open(os.path.join(root, "site", package, "__init__.py"), "w") as file:
+                    file.write("REAL = True\n")
+            path = os.path.join(root, "a.py")
+            with open(path, "w") as file:
+                file.write("import pendulum, mine, airflow\nassert pendulum.REAL and mine.REAL and not hasattr(airflow, 'REAL')\n" + GOOD)
+            reader = Reader("--site", os.path.join(root, "site"))
+            self.assertEqual(reader.ask(path, root)["errors"], [])
+            self.assertEqual(reader.close(), 0)
+
+    def test_wrong_arguments(self):
+        reader = Reader("--nonsense")
+        reader.process.stdin.close()
+        self.assertEqual(reader.process.wait(10), 2)
+        reader.process.stdout.close()
+
+    def test_requests_that_are_none(self):
+        reader = Reader()
+        for line in (b"{\n", b"[1]\n", b"\xff\n", b'{"id": 7}\n', b'{"id": 7, "path": "/a", "root": "/", "timeout_seconds": 0}\n'):
+            reader.process.stdin.write(line)
+            reader.process.stdin.flush()
+            answer = json.loads(reader.process.stdout.readline())
+            self.assertEqual([error["kind"] for error in answer["errors"]], ["invalid"], line)
+            self.assertEqual(answer["id"], 7 if b"7" in line else None)
+        self.assertEqual(reader.close(), 0)
 
 
 class Speed(FileCase):

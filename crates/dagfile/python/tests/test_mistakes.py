@@ -46,7 +46,8 @@ class Mistakes(FileCase):
     def test_unknown_arguments(self):
         error = self.error(HEAD + "with DAG('d'):\n    BashOperator(\n        task_id='a',\n        bash_comand='x',\n        bash_command='x')\n",
                            "invalid")
-        self.assertEqual((error["message"], error["hint"]), ("BashOperator of task a has no argument bash_comand", "did you mean bash_command?"))
+        self.assertEqual((error["message"], error["hint"]), ("BashOperator of task a has no argument bash_comand",
+                                                             "did you mean bash_command?"))
         self.assertEqual(error["line"], 4)
         error = self.error(HEAD + "with DAG('d', schedul='@daily'):\n    pass\n", "invalid")
         self.assertEqual((error["message"], error["hint"], error["line"]), ("DAG d has no argument schedul", "did you mean schedule?", 3))
@@ -77,7 +78,8 @@ class Mistakes(FileCase):
 
     def test_values(self):
         for argument in ["retries='x'", "retries=-1", "retry_delay='x'", "pool_slots=0", "weight_rule='x'", "bash_command=None",
-                         "start_date='x'", "priority_weight=2**40", "params=3", "skip_on_exit_code='x'", "env=3", "retry_delay=float('nan')"]:
+                         "start_date='x'", "priority_weight=2**40", "params=3", "skip_on_exit_code='x'", "env=3",
+                         "retry_delay=float('nan')"]:
             text = "with DAG('d'):\n    BashOperator(**dict(dict(task_id='a', bash_command='x'), %s))\n" % argument
             self.assertEqual(self.error(HEAD + text, "invalid")["line"], 4, argument)
         for argument in ["tags='x'", "max_active_runs=0", "dagrun_timeout='x'", "params=[1]", "default_args=[1]", "start_date=4"]:
@@ -91,8 +93,9 @@ class Mistakes(FileCase):
 
     def test_python_tasks(self):
         error = self.error("from airflow.sdk import DAG, task\nwith DAG('d'):\n    @task\n    def f():\n        pass\n", "unsupported")
-        self.assertEqual(error["line"], 3 if sys.version_info >= (3, 8) else 4)
-        self.error("from airflow.sdk import DAG, task\nwith DAG('d'):\n    @task.branch(task_id='x')\n    def f():\n        pass\n", "unsupported")
+        self.assertEqual(error["line"], 3 if sys.version_info >= (3, 11) else 4)
+        self.error("from airflow.sdk import DAG, task\nwith DAG('d'):\n    @task.branch(task_id='x')\n    def f():\n        pass\n",
+                   "unsupported")
         text = HEAD + "from airflow.models import BaseOperator\nclass Own(%s):\n    def execute(self, context):\n        pass\nwith DAG('d'):\n    %s\n"
         error = self.error(text % ("BaseOperator", "Own(task_id='a')"), "unsupported")
         self.assertEqual((error["line"], error["dag_id"]), (8, "d"))

@@ -56,11 +56,13 @@ class Pods(FileCase):
             volumes=[k8s.V1Volume(name="v", persistent_volume_claim=k8s.V1PersistentVolumeClaimVolumeSource(claim_name="c"))],
             volume_mounts=[k8s.V1VolumeMount(name="v", mount_path="/v", sub_path=None, read_only=True)],
             affinity={"nodeAffinity": {"x": 1}}, tolerations=[k8s.V1Toleration(key="k", operator="Exists")], hostnetwork=True,
-            security_context=k8s.V1PodSecurityContext(run_as_user=1000), dnspolicy="ClusterFirst", startup_timeout_seconds=timedelta(minutes=5),
+            security_context=k8s.V1PodSecurityContext(run_as_user=1000), dnspolicy="ClusterFirst",
+            startup_timeout_seconds=timedelta(minutes=5),
             ports=[k8s.V1ContainerPort(container_port=80)], service_account_name="s", image_pull_policy="Always",
             init_containers=[k8s.V1Container(name="i", image="x", env=[k8s.V1EnvVar(name="E", value="")])],
             full_pod_spec=k8s.V1Pod(spec=k8s.V1PodSpec(host_ipc=True, containers=[])), termination_grace_period=5"""), {
-            "affinity": {"nodeAffinity": {"x": 1}}, "dnspolicy": "ClusterFirst", "full_pod_spec": {"spec": {"hostIPC": True, "containers": []}},
+            "affinity": {"nodeAffinity": {"x": 1}}, "dnspolicy": "ClusterFirst", "full_pod_spec": {"spec": {"hostIPC": True,
+                "containers": []}},
             "hostnetwork": True, "image_pull_policy": "Always",
             "init_containers": [{"name": "i", "image": "x", "env": [{"name": "E", "value": ""}]}], "ports": [{"containerPort": 80}],
             "security_context": {"runAsUser": 1000}, "service_account_name": "s", "startup_timeout_seconds": 300,
@@ -72,7 +74,8 @@ class Pods(FileCase):
     def test_secrets_and_configmaps_become_what_the_pod_is_made_of(self):
         run = self.run_of("secrets=[Secret('env', 'pw', 's', 'k'), Secret('env', None, 'all'), Secret('volume', '/etc/s', 's2', 'key')], "
                           "configmaps=['c'], env_vars={'A': '1'}")
-        self.assertEqual(run["env_vars"], [{"name": "A", "value": "1"}, {"name": "PW", "value_from": {"secretKeyRef": {"name": "s", "key": "k"}}}])
+        self.assertEqual(run["env_vars"], [{"name": "A", "value": "1"}, {"name": "PW", "value_from": {"secretKeyRef": {"name": "s",
+            "key": "k"}}}])
         self.assertEqual(run["rest"], {
             "env_from": [{"configMapRef": {"name": "c"}}, {"secretRef": {"name": "all"}}],
             "volumes": [{"name": "secretvol0", "secret": {"secretName": "s2", "items": [{"key": "key", "path": "key"}]}}],
@@ -83,7 +86,8 @@ class Pods(FileCase):
         head = HEAD.replace("from datetime", "from airflow.contrib.kubernetes.volume import Volume\n"
                             "from airflow.contrib.kubernetes.volume_mount import VolumeMount\nfrom airflow.kubernetes.pod import Port\nfrom datetime", 1)
         run = self.run_of("volumes=[Volume('v', {'persistentVolumeClaim': {'claimName': 'c'}})], "
-                          "volume_mounts=[VolumeMount('v', mount_path='/v', sub_path=None, read_only=True)], ports=[Port('http', 80)]", head)
+                          "volume_mounts=[VolumeMount('v', mount_path='/v', sub_path=None, read_only=True)], ports=[Port('http', 80)]",
+                          head)
         self.assertEqual(run["rest"], {
             "volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "c"}}],
             "volume_mounts": [{"name": "v", "mountPath": "/v", "readOnly": True}], "ports": [{"name": "http", "containerPort": 80}],

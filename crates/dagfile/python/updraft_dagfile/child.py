@@ -115,7 +115,8 @@ class _Watcher:
                     self.session.read_files.add(os.path.normpath(path))
         elif event in ("os.listdir", "os.scandir"):
             # The import system lists folders, too; what it finds there is in sys.modules.
-            if sys._getframe(1).f_code.co_filename.startswith("<frozen"):
+            caller = sys._getframe(1).f_code.co_filename
+            if caller.startswith("<frozen") or "/importlib/" in caller:
                 return
             path = args[0]
             path = os.path.abspath(os.fspath(path) if not isinstance(path, int) and path is not None else ".")
@@ -175,7 +176,8 @@ def _collect(module, session):
     dags, errors, seen = [], [], {}
     for dag in session.dags:
         if id(dag) not in kept:
-            session.warn("DAG %s is made but not kept: give it a name at the top level of the file, or use `with`" % dag.dag_id, dag._updraft_line)
+            session.warn("DAG %s is made but not kept: give it a name at the top level of the file, or use `with`" % dag.dag_id,
+                         dag._updraft_line)
             continue
         if dag.dag_id in seen:
             first = seen[dag.dag_id]
@@ -202,5 +204,6 @@ def _collect(module, session):
     dags = [dag for dag in dags if dag["dag_id"] not in twice]
     for task in session.tasks:
         if task._dag is None:
-            session.warn("task %s belongs to no DAG and is left out: give it dag=… or make it inside `with dag:`" % task.task_id, task._updraft_line)
+            session.warn("task %s belongs to no DAG and is left out: give it dag=… or make it inside `with dag:`" % task.task_id,
+                         task._updraft_line)
     return dags, errors

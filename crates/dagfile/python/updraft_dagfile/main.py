@@ -2,12 +2,14 @@
 
 Started by the Rust side, already inside its sandbox, as
 
-    python3 -I -S -B <dir>/updraft_dagfile/main.py [--site DIR]...
+    python3 -I -S -B <dir>/updraft_dagfile/main.py [--site DIR]... [--children-fd N]
 
 `<dir>` is the folder that holds `airflow/`, `fallback/` and `updraft_dagfile/`. `--site` appends a folder of installed packages to
 `sys.path`. What is in `fallback/` (`pendulum`, `kubernetes`, `dateutil`, `pytz`) stands in for packages that no `--site` folder has.
 The starter should set PR_SET_CHILD_SUBREAPER before the exec (it survives the exec): processes that a file leaves behind in a session
-of their own then become children of this process, which kills them. Without it only the file's own session is killed.
+of their own then become children of this process, which kills them. Without it only the file's own session is killed. To know its
+children this process reads /proc/<pid>/task/<pid>/children; where the sandbox hides /proc, the starter opens that file for reading
+before it shuts the sandbox, leaves it open across the exec and passes its number as `--children-fd`.
 
 Protocol: JSON, UTF-8, one object per line, one answer per request, in order, one at a time. End of stdin ends the process (exit 0).
 
@@ -58,30 +60,39 @@ import os
 import sys
 
 
-def set_path(arguments):
-    """Puts our own folder first, then the standard library, the --site folders and the fallbacks."""
-    here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+def read_arguments(arguments):
+    """The --site folders and the --children-fd."""
     sites = []
+    children = None
     arguments = list(arguments)
     while arguments:
-        word = arguments.pop(0)
-        if word == "--site" and arguments:
-            sites.append(os.path.abspath(arguments.pop(0)))
-        elif word.startswith("--site="):
-            sites.append(os.path.abspath(word[len("--site="):]))
+        word, equals, value = arguments.pop(0).partition("=")
+        if not equals and arguments:
+            value = arguments.pop(0)
+        if word == "--site" and value:
+            sites.append(os.path.abspath(value))
+        elif word == "--children-fd" and value.isdigit():
+            children = int(value)
         else:
-            sys.stderr.write("updraft_dagfile: unknown argument %r: only --site DIR is known\n" % word)
+            sys.stderr.write("updraft_dagfile: wrong argument %s: only --site DIR and --children-fd N are known\n" % word)
             raise SystemExit(2)
+    return sites, children
+
+
+def set_path(sites):
+    """Puts our own folder first, then the standard library, the --site folders and the fallbacks."""
+    here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     kept = [entry for entry in sys.path if entry and os.path.abspath(entry) != os.path.join(here, "updraft_dagfile")]
     sys.path[:] = [here] + [entry for entry in kept if entry != here] + sites + [os.path.join(here, "fallback")]
 
 
 def main():
     """Sets the path and serves until stdin ends."""
-    set_path(sys.argv[1:])
+    sites, children = read_arguments(sys.argv[1:])
+    set_path(sites)
     from updraft_dagfile import serve
 
-    serve.serve()
+    serve.serve(children)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,8 @@ import traceback
 
 from airflow._problem import Problem
 
-_NETWORK_ERRNOS = frozenset([errno.EPERM, errno.EACCES, errno.ENETUNREACH, errno.ENETDOWN, errno.EAFNOSUPPORT, errno.ENOSYS, errno.EHOSTUNREACH])
+_NETWORK_ERRNOS = frozenset([errno.EPERM, errno.EACCES, errno.ENETUNREACH, errno.ENETDOWN, errno.EAFNOSUPPORT, errno.ENOSYS,
+                             errno.EHOSTUNREACH])
 _PYTHON_REMEDY = "put the function into an image and run it with KubernetesPodOperator, or run a command with BashOperator"
 # Remedies for imports of Airflow that Updraft does not have, by the start of their names.
 _REMEDIES = (
@@ -111,7 +112,7 @@ def _import(exception, at, rest):
                      hint=remedy or "take it out, or do its work in an image with KubernetesPodOperator", **rest)
     if isinstance(exception, ModuleNotFoundError) and name:
         return error("import", "there is no module %s%s" % (name, at),
-                     hint="put it beside the DAG file, or install it and name its folder with --dag-site-packages", **rest)
+                     hint="put it beside the DAG file, or have the installation add the folder that it is installed in", **rest)
     return error("import", _say(exception) + at, **rest)
 
 

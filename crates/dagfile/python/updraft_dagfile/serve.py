@@ -15,6 +15,12 @@ import stat
 import sys
 import time
 
+# Not used here: what our code imports when it needs it must be imported before a file's folder is first on sys.path.
+import difflib  # noqa: F401
+import urllib.parse  # noqa: F401
+import zoneinfo  # noqa: F401
+
+from airflow import _finder
 from updraft_dagfile import child, problems
 
 MAX_SOURCE_BYTES = 16 * 2**20
@@ -24,10 +30,13 @@ GRACE_SECONDS = 0.3
 DEFAULTS = {"timeout_seconds": 30, "memory_bytes": 512 * 2**20, "max_output_bytes": 64 * 2**20}
 
 
-def serve():
-    """Answers requests until stdin ends."""
+def serve(children=None):
+    """Answers requests until stdin ends. `children` is the descriptor of our /proc/<pid>/task/<pid>/children, where /proc is hidden."""
     requests, answers = _take_streams()
+    if children is not None:
+        os.set_inheritable(children, False)
     wake = _wake_on_child()
+    _finder.preload()
     gc.collect()
     gc.freeze()
     buffer = b""
@@ -37,8 +46,17 @@ def serve():
             return
         if not line.strip():
             continue
-        answer = _answer(line, (requests, answers), wake)
+        answer = _answer(line, _Own(requests, answers, wake, children))
         _write_all(answers, json.dumps(answer, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace") + b"\n")
+
+
+class _Own:
+    """The descriptors that no child may keep."""
+
+    def __init__(self, requests, answers, wake, children):
+        self.wake = wake[0]
+        self.children = children
+        self.all = (requests, answers) + wake + ((children,) if children is not None else ())
 
 
 def _take_streams():
@@ -77,7 +95,7 @@ def _write_all(descriptor, data):
         data = data[os.write(descriptor, data):]
 
 
-def _answer(line, protocol, wake):
+def _answer(line, own):
     began = time.monotonic()
     identity = None
     try:
@@ -87,7 +105,7 @@ def _answer(line, protocol, wake):
     except (ValueError, TypeError, KeyError, AttributeError) as exception:
         answer = _empty([problems.error("invalid", "the request cannot be read: %s" % exception)])
     else:
-        answer = _parse(request, protocol, wake)
+        answer = _parse(request, own)
     answer["duration_ms"] = int((time.monotonic() - began) * 1000)
     return dict({"id": identity}, **answer)
 
@@ -113,7 +131,7 @@ def _empty(errors=()):
     }
 
 
-def _parse(request, protocol, wake):
+def _parse(request, own):
     try:
         source = _read_source(request["path"])
     except OSError as exception:
@@ -125,7 +143,7 @@ def _parse(request, protocol, wake):
     if b"dag" not in lower or b"airflow" not in lower:
         return _empty()
     try:
-        end = _Child(request, source, protocol, wake).watch()
+        end = _Child(request, source, own).watch()
     except OSError as exception:
         return _empty([problems.error("exception", "the file could not be started on: %s" % exception.strerror)])
     answer = _empty()
@@ -155,9 +173,9 @@ def _read_source(path):
 class _Child:
     """One fork and what came of it."""
 
-    def __init__(self, request, source, protocol, wake):
+    def __init__(self, request, source, own):
         self.request = request
-        self.wake = wake[0]
+        self.own = own
         self.received = bytearray()
         self.size = None
         self.printed = b""
@@ -174,7 +192,7 @@ class _Child:
                 os.close(descriptor)
             raise
         if self.pid == 0:
-            _be_child(request, source, answer_write, printed_write, protocol + wake + (self.answer_read, self.printed_read))
+            _be_child(request, source, answer_write, printed_write, own.all + (self.answer_read, self.printed_read))
         os.close(answer_write)
         os.close(printed_write)
 
@@ -192,9 +210,9 @@ class _Child:
                     self.late = True
                     break
                 # The timeout covers a SIGCHLD that was merged with another.
-                ready = select.select(open_ends + [self.wake], [], [], min(left, 1.0))[0]
-                if self.wake in ready:
-                    _drain(self.wake)
+                ready = select.select(open_ends + [self.own.wake], [], [], min(left, 1.0))[0]
+                if self.own.wake in ready:
+                    _drain(self.own.wake)
                 if self.printed_read in ready and not self._take_printed():
                     open_ends.remove(self.printed_read)
                 if self.answer_read in ready and not self._take_answer():
@@ -236,7 +254,7 @@ class _Child:
                 pass
         if self.status is None:
             self.status = os.waitpid(self.pid, 0)[1]
-        _kill_strays()
+        _kill_strays(self.own.children)
         # What was printed before the end is still in the pipe; nobody is left to write more, except a stray that cannot be reached.
         os.set_blocking(self.printed_read, False)
         try:
@@ -256,7 +274,7 @@ def _drain(descriptor):
         pass
 
 
-def _kill_strays():
+def _kill_strays(children):
     """Kills and reaps what has become our child: processes of the file in sessions of their own, where we are the subreaper."""
     for _ in range(1000):
         try:
@@ -265,10 +283,8 @@ def _kill_strays():
             return
         if pid:
             continue
-        try:
-            with open("/proc/self/task/%d/children" % os.getpid(), "rb") as file:
-                strays = [int(word) for word in file.read().split()]
-        except (OSError, ValueError):
+        strays = _children(children)
+        if not strays:
             return
         for stray in strays:
             try:
@@ -276,6 +292,18 @@ def _kill_strays():
             except OSError:
                 pass
         time.sleep(0.001)
+
+
+def _children(descriptor):
+    """Ids of our children, dead ones too; none where they cannot be known."""
+    try:
+        if descriptor is not None:
+            os.lseek(descriptor, 0, os.SEEK_SET)
+            return [int(word) for word in os.read(descriptor, 65536).split(b"\n")[0].split()]
+        with open("/proc/self/task/%d/children" % os.getpid(), "rb") as file:
+            return [int(word) for word in file.read().split()]
+    except (OSError, ValueError):
+        return []
 
 
 def _be_child(request, source, answer_write, printed_write, others):

@@ -1,4 +1,4 @@
-"""A DAG as the DagSpec of crates/model/src/dag.rs. Fields that have the model's default are left out only where the model leaves them out."""
+"""A DAG as the DagSpec of crates/model/src/dag.rs. Fields with the model's default are left out only where the model does so."""
 
 import os
 
@@ -207,7 +207,8 @@ def _weight_rule(value, of):
     if not isinstance(word, str):
         raise Unsupported("weight_rule%s is a %s" % (of, type(value).__name__), "use one of " + ", ".join(_WEIGHT_RULES))
     if word not in _WEIGHT_RULES:
-        raise InvalidArgument("weight_rule%s is %r" % (of, word), did_you_mean(word, _WEIGHT_RULES) or "use one of " + ", ".join(_WEIGHT_RULES))
+        hint = did_you_mean(word, _WEIGHT_RULES) or "use one of " + ", ".join(_WEIGHT_RULES)
+        raise InvalidArgument("weight_rule%s is %r" % (of, word), hint)
     return str(word)
 
 

@@ -76,7 +76,8 @@ fn write(folder: &Path, shared: bool) -> std::io::Result<()> {
 /// Whether the folder is ours alone to write, and holds exactly our bytes.
 fn is_intact(folder: &Path, user: u32) -> bool {
     let ours = |path: &Path| fs::symlink_metadata(path).is_ok_and(|m| !m.is_symlink() && m.uid() == user && m.mode() & 0o022 == 0);
-    ours(folder) && FILES.iter().all(|(name, bytes)| ours(&folder.join(name)) && fs::read(folder.join(name)).is_ok_and(|have| have == *bytes))
+    ours(folder)
+        && FILES.iter().all(|(name, bytes)| ours(&folder.join(name)) && fs::read(folder.join(name)).is_ok_and(|have| have == *bytes))
 }
 
 #[cfg(test)]

@@ -57,11 +57,8 @@ impl Interpreter {
 }
 
 fn ask(program: &Path) -> Result<Interpreter, String> {
-    let output = Command::new(program)
-        .args(["-I", "-S", "-B", "-c", QUESTION])
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|error| error.to_string())?;
+    let output =
+        Command::new(program).args(["-I", "-S", "-B", "-c", QUESTION]).stdin(Stdio::null()).output().map_err(|error| error.to_string())?;
     if !output.status.success() {
         return Err(format!("it ended with {}: {}", output.status, String::from_utf8_lossy(&output.stderr).trim()));
     }

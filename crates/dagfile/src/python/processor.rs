@@ -25,6 +25,11 @@ use crate::sandbox::{self, NOBODY, Report, ReportLine};
 
 /// How much longer than a file's own time the outer clock runs.
 const GRACE: Duration = Duration::from_secs(5);
+/// Closes what this process may have inherited from whoever started it (our own descriptors close by themselves), then runs the file that
+/// is its first argument. Landlock does not reach files that are open already.
+const BOOT: &str = "import os, sys\nos.closerange(3, 65536)\nsys.argv = sys.argv[1:]\n\
+    with open(sys.argv[0], 'rb') as f: code = compile(f.read(), sys.argv[0], 'exec')\n\
+    globals()['__file__'] = sys.argv[0]\nexec(code)";
 /// What is kept of the child's stderr.
 const STDERR_BYTES: usize = 64 * 1024;
 /// Most entries of a folder that are looked at to see whether another user can read it.
@@ -131,6 +136,26 @@ impl Drop for Running {
             let _ = rustix::process::kill_process_group(group, Signal::KILL);
         }
         let _ = self.child.start_kill();
+        end_strays(self.scratch.path());
+    }
+}
+
+/// Ends what is left of a child that could not clean up after itself: a file's process is in a session of its own, where the group's signal
+/// does not reach. They are known by the scratch folder in the environment that they were started with.
+fn end_strays(scratch: &Path) {
+    let mark = [b"HOME=", scratch.as_os_str().as_encoded_bytes()].concat();
+    for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()).and_then(Pid::from_raw) else { continue };
+        let is_ours = || std::fs::read(entry.path().join("environ")).is_ok_and(|env| env.split(|byte| *byte == 0).any(|pair| pair == mark));
+        if !is_ours() {
+            continue;
+        }
+        // Held first, looked at again, then ended: the number cannot have passed to another process in between.
+        if let Ok(held) = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty())
+            && is_ours()
+        {
+            let _ = rustix::process::pidfd_send_signal(held, Signal::KILL);
+        }
     }
 }
 
@@ -257,8 +282,10 @@ impl Shared {
     fn diagnostic(&self, name: &str, silence: Silence, stderr: &str) -> Diagnostic {
         let mut diagnostic = match silence {
             Silence::TimedOut => {
-                let message = format!("the file took longer than {} s and did not let itself be stopped", self.options.timeout.as_secs_f64());
-                Diagnostic::new(name, Kind::Timeout, message).hint("keep slow work out of the top level of DAG files: it runs at every parse")
+                let message =
+                    format!("the file took longer than {} s and did not let itself be stopped", self.options.timeout.as_secs_f64());
+                Diagnostic::new(name, Kind::Timeout, message)
+                    .hint("keep slow work out of the top level of DAG files: it runs at every parse")
             }
             Silence::Ended => Diagnostic::new(name, Kind::Internal, "the python parser ended while it read this file"),
             Silence::Nonsense(why) => Diagnostic::new(name, Kind::Internal, format!("the python parser gave no usable answer: {why}")),
@@ -293,7 +320,7 @@ impl Shared {
             words.extend(sandbox::words(&read, &[scratch.path().to_owned()], &["PATH", "LANG", "TZ", "HOME", "TMPDIR"], user));
         }
         words.push(python.into());
-        words.extend(["-I", "-S", "-B"].map(OsString::from));
+        words.extend(["-I", "-S", "-B", "-c", BOOT].map(OsString::from));
         words.push(main.into());
         for site in &self.options.site {
             words.extend(["--site".into(), site.into()]);

@@ -137,7 +137,13 @@ fn dag(shape: DagShape, document: &Node<'_>, zone: Tz, tasks: Vec<TaskSpec>, tol
         told.error(at("end_date"), Kind::Invalid, "end_date is before start_date: this DAG would never run".to_owned(), None, named);
     }
     if document.get("tasks").is_none() {
-        told.error(at("dag_id"), Kind::Invalid, "`tasks` is missing".to_owned(), Some("a DAG without tasks is written `tasks: {}`".to_owned()), named);
+        told.error(
+            at("dag_id"),
+            Kind::Invalid,
+            "`tasks` is missing".to_owned(),
+            Some("a DAG without tasks is written `tasks: {}`".to_owned()),
+            named,
+        );
     }
     let default_args = match document.get("default_args").filter(|node| !node.is_null()).map(BTreeMap::<String, Value>::deserialize) {
         Some(Ok(map)) => map,
@@ -175,7 +181,13 @@ fn date(text: Option<&str>, zone: Tz, at: Place, told: &mut Told<'_>, named: Opt
     match dates::parse(text?, zone) {
         Ok(time) => Some(time),
         Err(message) => {
-            told.error(at, Kind::Invalid, message, Some("write 2026-01-31, 2026-01-31 06:00 or 2026-01-31T06:00:00+01:00".to_owned()), named);
+            told.error(
+                at,
+                Kind::Invalid,
+                message,
+                Some("write 2026-01-31, 2026-01-31 06:00 or 2026-01-31T06:00:00+01:00".to_owned()),
+                named,
+            );
             None
         }
     }
@@ -296,7 +308,9 @@ fn twice_or_unknown(made: &[(Place, TaskSpec)], nodes: &[&Node<'_>], told: &mut 
                 let of_item = needs.items().unwrap_or_default().iter().find(|item| item.text() == Some(upstream.as_str()));
                 of_item.map_or(needs.at, |item| item.at)
             });
-            let hint = did_you_mean(upstream.as_str(), first.keys().copied()).map(|near| format!("did you mean `{near}`?"));
+            // A hint costs a look at every id: only for mistakes that are shown.
+            let near = if told.is_full() { None } else { did_you_mean(upstream.as_str(), first.keys().copied()) };
+            let hint = near.map(|near| format!("did you mean `{near}`?"));
             let message = format!("task `{}` needs `{upstream}`, which this DAG does not have", task.task_id);
             told.error(at, Kind::Invalid, message, hint, named);
         }
@@ -330,7 +344,9 @@ fn one(at: Place, id: Option<&str>, node: &Node<'_>, defaults: &TaskShape, zone:
     };
     let own = node.entries().unwrap_or_default();
     if let Some((key, _)) = own.iter().find(|(key, _)| key.text().is_some_and(|key| wrong.contains(&key))) {
-        return Err(Error::new(key.at, format!("`{}` has no meaning for a task of operator {is}", key.text().unwrap_or_default())).hint(takes));
+        return Err(
+            Error::new(key.at, format!("`{}` has no meaning for a task of operator {is}", key.text().unwrap_or_default())).hint(takes)
+        );
     }
     shape.or(defaults);
     spec(id, shape, what, node, at, zone)
@@ -339,14 +355,12 @@ fn one(at: Place, id: Option<&str>, node: &Node<'_>, defaults: &TaskShape, zone:
 /// A key in default_args, or merged from an anchor, has its own place; nothing to move today, but errors of tasks all pass here.
 fn elsewhere(error: Error) -> Error {
     match (&error.kind, error.message.as_str()) {
-        (Kind::UnknownKey, "unknown key `matrix`" | "unknown key `expand`") => Error {
-            hint: Some("mapped tasks are not supported yet: write one task for each value".to_owned()),
-            ..error
-        },
-        (Kind::UnknownKey, "unknown key `command`" | "unknown key `run`" | "unknown key `script`") => Error {
-            hint: Some("write `bash_command` for a command line, or `cmds` and `arguments` for a container".to_owned()),
-            ..error
-        },
+        (Kind::UnknownKey, "unknown key `matrix`" | "unknown key `expand`") => {
+            Error { hint: Some("mapped tasks are not supported yet: write one task for each value".to_owned()), ..error }
+        }
+        (Kind::UnknownKey, "unknown key `command`" | "unknown key `run`" | "unknown key `script`") => {
+            Error { hint: Some("write `bash_command` for a command line, or `cmds` and `arguments` for a container".to_owned()), ..error }
+        }
         _ => error,
     }
 }
@@ -429,7 +443,9 @@ fn spec(id: TaskId, mut shape: TaskShape, what: What, node: &Node<'_>, at: Place
         What::Pod => {
             let rest = shape.take_rest();
             if shape.image.is_none() && !rest.contains_key("full_pod_spec") && !rest.contains_key("pod_template_dict") {
-                return Err(Error::new(at, format!("task `{id}` has no `image`")).hint("a pod needs an image: give one here or in default_args"));
+                return Err(
+                    Error::new(at, format!("task `{id}` has no `image`")).hint("a pod needs an image: give one here or in default_args")
+                );
             }
             let run = TaskKind::Pod(Box::new(PodTask {
                 image: shape.image.take(),
@@ -446,7 +462,11 @@ fn spec(id: TaskId, mut shape: TaskShape, what: What, node: &Node<'_>, at: Place
                 skip_on_exit_code: codes.unwrap_or_default(),
                 rest,
             }));
-            (run, "KubernetesPodOperator", &["image", "name", "namespace", "cmds", "arguments", "env_vars", "labels", "annotations", "container_resources"])
+            (
+                run,
+                "KubernetesPodOperator",
+                &["image", "name", "namespace", "cmds", "arguments", "env_vars", "labels", "annotations", "container_resources"],
+            )
         }
     };
     let mut task = TaskSpec::new(id, run);
@@ -467,7 +487,10 @@ fn spec(id: TaskId, mut shape: TaskShape, what: What, node: &Node<'_>, at: Place
             Backoff::Factor(0.0) => 0,
             Backoff::Factor(factor) if (1.0..=1_000.0).contains(&factor) => (factor * 1_000.0).round() as u32,
             Backoff::Factor(factor) => {
-                return Err(Error::new(place("retry_exponential_backoff"), format!("a factor of {factor} makes no sense: 1 to 1000, or true for 2")));
+                return Err(Error::new(
+                    place("retry_exponential_backoff"),
+                    format!("a factor of {factor} makes no sense: 1 to 1000, or true for 2"),
+                ));
             }
         };
     }
@@ -483,7 +506,9 @@ fn spec(id: TaskId, mut shape: TaskShape, what: What, node: &Node<'_>, at: Place
 
 /// A plain default, or an object of JSON Schema with `default`.
 fn params(raw: BTreeMap<String, Value>) -> BTreeMap<String, Param> {
-    let is_schema = |map: &serde_json::Map<String, Value>| map.contains_key("default") || map.get("type").is_some_and(|t| t.is_string() || t.is_array());
+    let is_schema = |map: &serde_json::Map<String, Value>| {
+        map.contains_key("default") || map.get("type").is_some_and(|t| t.is_string() || t.is_array())
+    };
     raw.into_iter()
         .map(|(name, value)| match value {
             Value::Object(mut map) if is_schema(&map) => {

@@ -63,6 +63,16 @@ impl de::Error for Error {
     }
 
     fn invalid_type(unexpected: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        let expected = expected.to_string();
+        let expected = match expected.as_str() {
+            "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number of at least 0",
+            "i8" | "i16" | "i32" | "i64" => "a whole number",
+            "f32" | "f64" => "a number",
+            "a boolean" => "true or false",
+            "a string" => "text",
+            _ if expected.starts_with("struct ") => "a map",
+            other => other,
+        };
         Self::custom(format_args!("expected {expected}, found {}", found(&unexpected)))
     }
 
@@ -130,7 +140,8 @@ pub(crate) fn resolve(text: &str) -> Plain<'_> {
             return u64::from_str_radix(digits, radix).map_or(Plain::Text(text), Plain::Unsigned);
         }
     }
-    let float = bare.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'e' | b'E' | b'+' | b'-')) && bare.bytes().any(|b| b.is_ascii_digit());
+    let float = bare.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'e' | b'E' | b'+' | b'-'))
+        && bare.bytes().any(|b| b.is_ascii_digit());
     match text.parse::<f64>() {
         Ok(number) if float && number.is_finite() => Plain::Float(number),
         _ => Plain::Text(text),

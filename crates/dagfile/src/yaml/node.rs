@@ -146,10 +146,7 @@ pub(crate) fn documents(text: &str) -> (Vec<Node<'_>>, Option<Broken>) {
             Ok((event, span)) => builder.take(event, &span),
             Err(error) => {
                 let at = mark(error.marker());
-                let deep = matches!(
-                    error.kind(),
-                    granit_parser::ErrorKind::RecursionLimitExceeded
-                );
+                let deep = matches!(error.kind(), granit_parser::ErrorKind::RecursionLimitExceeded);
                 Err(match deep {
                     true => Broken::new(at, Kind::TooLarge, format!("maps and lists are nested deeper than {MAX_DEPTH} levels")),
                     false => Broken::new(at, Kind::Syntax, format!("this is not YAML: {}", lower(&error.info()))),
@@ -288,14 +285,16 @@ fn pairs(flat: Vec<Node<'_>>) -> Result<Vec<(Node<'_>, Node<'_>)>, Broken> {
     } else if let Some(twice) = (1..entries.len()).find(|i| entries[..*i].iter().any(|(key, _)| key.text() == entries[*i].0.text())) {
         return Err(given_twice(&entries, twice));
     }
+    let mut have: HashSet<String> =
+        if merged.is_empty() { HashSet::new() } else { entries.iter().filter_map(|(key, _)| key.text().map(str::to_owned)).collect() };
     for source in &merged {
-        let list = source.items().unwrap_or(std::slice::from_ref(source));
+        let list = source.items().unwrap_or_else(|| std::slice::from_ref(source));
         for map in list {
             let Some(more) = map.entries() else {
                 return Err(Broken::new(source.at, Kind::Invalid, "`<<` takes a map or a list of maps"));
             };
             for (key, value) in more {
-                if !entries.iter().any(|(have, _)| have.text() == key.text()) {
+                if key.text().is_some_and(|text| have.insert(text.to_owned())) {
                     entries.push((key.clone(), value.clone()));
                 }
             }

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::de::{self, Deserializer, Visitor};
 use serde::Deserialize;
+use serde::de::{self, Deserializer, Visitor};
 use serde_json::Value;
 use updraft_model::dag::{EnvVar, OnFinishAction, WeightRule};
 use updraft_model::{Semantics, TriggerRule};
@@ -458,7 +458,9 @@ impl<'de> Deserialize<'de> for EnvValue {
             fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<EnvValue, A::Error> {
                 let value = Value::deserialize(de::value::MapAccessDeserializer::new(map))?;
                 let inner = value.get("valueFrom").or_else(|| value.get("value_from")).cloned();
-                inner.map(|inner| EnvValue(None, Some(inner))).ok_or_else(|| de::Error::custom("expected a text, or an object with `valueFrom`"))
+                inner
+                    .map(|inner| EnvValue(None, Some(inner)))
+                    .ok_or_else(|| de::Error::custom("expected a text, or an object with `valueFrom`"))
             }
         }
         deserializer.deserialize_newtype_struct(RAW, V)

@@ -38,7 +38,7 @@ impl Scope {
     }
 
     fn moment_or_none(&self, at: Option<DateTime<Utc>>) -> Value {
-        at.map_or(Value::from(()), |at| self.moment(at))
+        at.map_or_else(|| Value::from(()), |at| self.moment(at))
     }
 
     /// DAG params, then the task's, then whatever the run was given.
@@ -158,9 +158,7 @@ impl Part {
             "run_id" => run.run_id.as_str().into(),
             "try_number" => scope.ctx.try_number.into(),
             "map_index" => scope.ctx.map_index.into(),
-            "task_instance_key_str" => {
-                format!("{}__{}__{}", run.dag.dag_id, scope.task.task_id, date.format("%Y%m%d")).into()
-            }
+            "task_instance_key_str" => format!("{}__{}__{}", run.dag.dag_id, scope.task.task_id, date.format("%Y%m%d")).into(),
             "params" => scope.params(),
             "dag" => self.other(What::Dag),
             "dag_run" => self.other(What::DagRun),
@@ -172,7 +170,9 @@ impl Part {
             "test_mode" => false.into(),
             "map_index_template" | "expanded_ti_count" | "exception" | "reason" | "partition_key" | "templates_dict" => Value::from(()),
             "inlets" | "outlets" => Vec::<Value>::new().into(),
-            "inlet_events" | "outlet_events" | "triggering_asset_events" | "triggering_dataset_events" => serialized(BTreeMap::<String, ()>::new()),
+            "inlet_events" | "outlet_events" | "triggering_asset_events" | "triggering_dataset_events" => {
+                serialized(BTreeMap::<String, ()>::new())
+            }
             _ => return None,
         })
     }
@@ -184,11 +184,17 @@ impl Part {
             "dag_id" => run.dag.dag_id.as_str().into(),
             "run_type" => run.run_type.as_str().into(),
             "external_trigger" => (run.run_type == "manual").into(),
-            "conf" => if run.conf.is_null() { serialized(BTreeMap::<String, ()>::new()) } else { serialized(&run.conf) },
+            "conf" => {
+                if run.conf.is_null() {
+                    serialized(BTreeMap::<String, ()>::new())
+                } else {
+                    serialized(&run.conf)
+                }
+            }
             "start_date" => self.scope.moment_or_none(run.start_date),
             "end_date" => Value::from(()),
             "state" => "running".into(),
-            "triggering_user_name" => run.triggering_user.as_deref().map_or(Value::from(()), Value::from),
+            "triggering_user_name" => run.triggering_user.as_deref().map_or_else(|| Value::from(()), Value::from),
             "logical_date" | "execution_date" | "data_interval_start" | "data_interval_end" | "run_after" => self.context(name)?,
             _ => return None,
         })
@@ -196,7 +202,7 @@ impl Part {
 
     fn dag(&self, name: &str) -> Option<Value> {
         let dag = &self.scope.ctx.run.dag;
-        let text = |text: &Option<String>| text.as_deref().map_or(Value::from(()), Value::from);
+        let text = |text: &Option<String>| text.as_deref().map_or_else(|| Value::from(()), Value::from);
         Some(match name {
             "dag_id" => dag.dag_id.as_str().into(),
             "dag_display_name" => dag.display_name.as_deref().unwrap_or(dag.dag_id.as_str()).into(),
@@ -305,7 +311,11 @@ impl Part {
                 #[expect(clippy::cast_precision_loss, reason = "48 bits fit a double")]
                 Value::from(bits as f64 / (1u64 << 48) as f64)
             }
-            _ => return Err(invalid(format!("macros.{name} is not supported; there are ds_add, ds_format, datetime, timedelta, json, uuid and random"))),
+            _ => {
+                return Err(invalid(format!(
+                    "macros.{name} is not supported; there are ds_add, ds_format, datetime, timedelta, json, uuid and random"
+                )));
+            }
         })
     }
 
@@ -313,10 +323,14 @@ impl Part {
         Ok(match (module, name) {
             ("datetime", "datetime") => Value::from_object(Moment::from_parts(args)?),
             ("datetime", "timedelta") => Value::from_object(Delta::from_parts(args)?),
-            ("datetime", "strptime") => from_args::<(&str, &str)>(args).and_then(|(text, format)| Moment::strptime(text, format)).map(Value::from_object)?,
+            ("datetime", "strptime") => {
+                from_args::<(&str, &str)>(args).and_then(|(text, format)| Moment::strptime(text, format)).map(Value::from_object)?
+            }
             ("datetime", "fromisoformat") => from_args::<(&str,)>(args).and_then(|(text,)| Moment::parse(text)).map(Value::from_object)?,
             ("datetime", "now" | "utcnow" | "today") => {
-                return Err(invalid("a template that reads the clock renders differently each time: use logical_date, or dag_run.start_date"));
+                return Err(invalid(
+                    "a template that reads the clock renders differently each time: use logical_date, or dag_run.start_date",
+                ));
             }
             ("uuid", "uuid4" | "uuid1") => {
                 let bytes = self.scope.draw();
@@ -414,7 +428,9 @@ impl Object for Part {
                 };
                 Ok(self.get_value(&name).unwrap_or(default))
             }
-            What::Connection(id) if method == "get_uri" => Err(invalid(format!("conn.{id}.get_uri() is not supported: put it together from its fields"))),
+            What::Connection(id) if method == "get_uri" => {
+                Err(invalid(format!("conn.{id}.get_uri() is not supported: put it together from its fields")))
+            }
             What::Macros => self.macro_call(method, args),
             What::Module(module) => self.module_call(module, method, args),
             _ => match self.get_value(&Value::from(method)) {

@@ -14,6 +14,15 @@ pub(super) fn invalid(detail: impl Into<String>) -> Error {
     Error::new(ErrorKind::InvalidOperation, detail.into())
 }
 
+fn too_far() -> Error {
+    invalid("the date is out of range: years go from 1 to 9999")
+}
+
+/// Python's years, which also keep every sum below in range.
+fn in_range(wall: NaiveDateTime) -> Result<NaiveDateTime, Error> {
+    if (1..=9999).contains(&wall.year()) { Ok(wall) } else { Err(too_far()) }
+}
+
 /// Which Python class it plays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Class {
@@ -78,7 +87,8 @@ impl Moment {
         };
         let mut parts = [0u32; 7];
         for (i, (part, name)) in parts.iter_mut().zip(NAMES).enumerate() {
-            let given = positional.get(i).cloned().or_else(|| named.and_then(|named| named.get_attr(name).ok()).filter(|v| !v.is_undefined()));
+            let given =
+                positional.get(i).cloned().or_else(|| named.and_then(|named| named.get_attr(name).ok()).filter(|v| !v.is_undefined()));
             *part = match given {
                 Some(value) => u32::try_from(value).map_err(|_| invalid(format!("datetime: {name} is no number")))?,
                 None if i < 3 => return Err(invalid(format!("datetime needs a {name}"))),
@@ -110,15 +120,14 @@ impl Moment {
     }
 
     pub(super) fn plus(&self, delta: TimeDelta) -> Result<Self, Error> {
-        let too_far = || invalid("the date is out of range");
         match self.zone {
             // Aware times move in real time.
             Some((zone, _)) => {
                 let instant = self.instant().checked_add_signed(delta).ok_or_else(too_far)?;
-                let wall = zone::wall(instant.and_utc(), zone);
+                let wall = zone::wall(in_range(instant)?.and_utc(), zone);
                 Ok(Self { wall, zone: Some((zone, wall - instant)), ..*self })
             }
-            None => Ok(Self { wall: self.wall.checked_add_signed(delta).ok_or_else(too_far)?, ..*self }),
+            None => Ok(Self { wall: in_range(self.wall.checked_add_signed(delta).ok_or_else(too_far)?)?, ..*self }),
         }
     }
 
@@ -132,15 +141,15 @@ impl Moment {
     /// pendulum's `add(years=…, days=…)`, or with `sign` -1 `subtract`.
     fn shifted(&self, args: &[Value], sign: i64) -> Result<Self, Error> {
         let (kwargs,): (Kwargs,) = from_args(args)?;
-        let get = |name| kwargs.get::<Option<i64>>(name).map(|v| v.unwrap_or(0) * sign);
-        let months = get("years")? * 12 + get("months")?;
-        let days = get("weeks")? * 7 + get("days")?;
-        let rest = TimeDelta::hours(get("hours")?)
-            + TimeDelta::minutes(get("minutes")?)
-            + TimeDelta::seconds(get("seconds")?)
-            + TimeDelta::microseconds(get("microseconds")?);
+        let get = |name| kwargs.get::<Option<i64>>(name).map(|v| v.unwrap_or(0).saturating_mul(sign));
+        let months = get("years")?.saturating_mul(12).saturating_add(get("months")?);
+        let days = get("weeks")?.saturating_mul(7).saturating_add(get("days")?);
+        let mut rest = TimeDelta::zero();
+        for (name, size) in [("hours", 3_600_000_000), ("minutes", 60_000_000), ("seconds", 1_000_000), ("microseconds", 1)] {
+            let micros = get(name)?.checked_mul(size).ok_or_else(too_far)?;
+            rest = rest.checked_add(&TimeDelta::microseconds(micros)).ok_or_else(too_far)?;
+        }
         kwargs.assert_all_used()?;
-        let too_far = || invalid("the date is out of range");
         let count = |n: i64| u32::try_from(n.unsigned_abs()).unwrap_or(u32::MAX);
         let wall = if months < 0 {
             self.wall.checked_sub_months(Months::new(count(months)))
@@ -152,7 +161,7 @@ impl Moment {
             if days < 0 { wall.checked_sub_days(by) } else { wall.checked_add_days(by) }
         });
         // Years to days move the hands of the clock, hours and less go by.
-        let moved = if months == 0 && days == 0 { self.clone() } else { self.with(wall.ok_or_else(too_far)?) };
+        let moved = if months == 0 && days == 0 { self.clone() } else { self.with(in_range(wall.ok_or_else(too_far)?)?) };
         moved.plus(rest)
     }
 
@@ -160,11 +169,12 @@ impl Moment {
         let (kwargs,): (Kwargs,) = from_args(args)?;
         let w = self.wall;
         let get = |name, old: u32| kwargs.get::<Option<u32>>(name).map(|v| v.unwrap_or(old));
-        let year = kwargs.get::<Option<i32>>("year")?.unwrap_or(w.year());
+        let year = kwargs.get::<Option<i32>>("year")?.unwrap_or_else(|| w.year());
         let date = NaiveDate::from_ymd_opt(year, get("month", w.month())?, get("day", w.day())?);
         let micro = get("microsecond", w.and_utc().timestamp_subsec_micros())?;
         let time = (get("hour", w.hour())?, get("minute", w.minute())?, get("second", w.second())?);
-        let wall = date.and_then(|date| date.and_hms_micro_opt(time.0, time.1, time.2, micro)).ok_or_else(|| invalid("there is no such date"))?;
+        let wall =
+            date.and_then(|date| date.and_hms_micro_opt(time.0, time.1, time.2, micro)).ok_or_else(|| invalid("there is no such date"))?;
         let cut = kwargs.has("tzinfo") && kwargs.get::<Value>("tzinfo")?.is_none();
         kwargs.assert_all_used()?;
         Ok(if cut { Self { wall, zone: None, ..*self } } else { self.with(wall) })
@@ -195,7 +205,8 @@ impl Moment {
             "year" => months(NaiveDate::from_ymd_opt(day.year(), 1, 1), 12),
             _ => None,
         };
-        let (from, to) = span.ok_or_else(|| invalid(format!("{unit:?} is no unit: second, minute, hour, day, week, month, quarter, year")))?;
+        let (from, to) =
+            span.ok_or_else(|| invalid(format!("{unit:?} is no unit: second, minute, hour, day, week, month, quarter, year")))?;
         let wall = if end { NaiveDateTime::from(to) - TimeDelta::microseconds(1) } else { from.into() };
         Ok(self.with(wall))
     }
@@ -252,9 +263,31 @@ impl Moment {
     /// pendulum's `format`, the tokens in use.
     fn pendulum_format(&self, format: &str) -> Result<String, Error> {
         const TOKENS: &[(&str, &str)] = &[
-            ("YYYY", "%Y"), ("YY", "%y"), ("MMMM", "%B"), ("MMM", "%b"), ("MM", "%m"), ("M", "%-m"), ("DDDD", "%j"), ("DDD", "%-j"),
-            ("DD", "%d"), ("D", "%-d"), ("dddd", "%A"), ("ddd", "%a"), ("HH", "%H"), ("H", "%-H"), ("hh", "%I"), ("h", "%-I"), ("mm", "%M"),
-            ("m", "%-M"), ("ss", "%S"), ("s", "%-S"), ("SSSSSS", "%f"), ("SSS", "%3f"), ("A", "%p"), ("ZZ", "%z"), ("X", "%s"),
+            ("YYYY", "%Y"),
+            ("YY", "%y"),
+            ("MMMM", "%B"),
+            ("MMM", "%b"),
+            ("MM", "%m"),
+            ("M", "%-m"),
+            ("DDDD", "%j"),
+            ("DDD", "%-j"),
+            ("DD", "%d"),
+            ("D", "%-d"),
+            ("dddd", "%A"),
+            ("ddd", "%a"),
+            ("HH", "%H"),
+            ("H", "%-H"),
+            ("hh", "%I"),
+            ("h", "%-I"),
+            ("mm", "%M"),
+            ("m", "%-M"),
+            ("ss", "%S"),
+            ("s", "%-S"),
+            ("SSSSSS", "%f"),
+            ("SSS", "%3f"),
+            ("A", "%p"),
+            ("ZZ", "%z"),
+            ("X", "%s"),
         ];
         let mut out = String::new();
         let mut rest = format;
@@ -373,9 +406,15 @@ impl Delta {
     pub(super) fn from_parts(args: &[Value]) -> Result<Self, Error> {
         let (days, seconds, kwargs): (Option<f64>, Option<f64>, Kwargs) = from_args(args)?;
         let mut micros = days.unwrap_or(0.0) * 86_400e6 + seconds.unwrap_or(0.0) * 1e6;
-        for (name, size) in
-            [("weeks", 604_800e6), ("days", 86_400e6), ("hours", 3_600e6), ("minutes", 60e6), ("seconds", 1e6), ("milliseconds", 1e3), ("microseconds", 1.0)]
-        {
+        for (name, size) in [
+            ("weeks", 604_800e6),
+            ("days", 86_400e6),
+            ("hours", 3_600e6),
+            ("minutes", 60e6),
+            ("seconds", 1e6),
+            ("milliseconds", 1e3),
+            ("microseconds", 1.0),
+        ] {
             micros += kwargs.get::<Option<f64>>(name)?.unwrap_or(0.0) * size;
         }
         kwargs.assert_all_used()?;
@@ -443,7 +482,9 @@ pub(super) fn sum(a: &Value, b: &Value, plus: bool) -> Result<Value, Error> {
         (Some(time), _, _, Some(Delta(delta))) => Value::from_object(time.plus(if plus { *delta } else { -*delta })?),
         (_, Some(time), Some(Delta(delta)), _) if plus => Value::from_object(time.plus(*delta)?),
         (Some(a), Some(b), ..) if !plus => Value::from_object(Delta(a.minus(b)?)),
-        (_, _, Some(Delta(a)), Some(Delta(b))) => Value::from_object(Delta(if plus { *a + *b } else { *a - *b })),
+        (_, _, Some(Delta(a)), Some(Delta(b))) => {
+            Value::from_object(Delta(if plus { a.checked_add(b) } else { a.checked_sub(b) }.ok_or_else(too_far)?))
+        }
         _ => {
             if let (Some(a), Some(b)) = (a.as_str(), b.as_str())
                 && plus
@@ -454,7 +495,9 @@ pub(super) fn sum(a: &Value, b: &Value, plus: bool) -> Result<Value, Error> {
                 && a.is_integer()
                 && b.is_integer()
             {
-                return if plus { x.checked_add(y) } else { x.checked_sub(y) }.map(Value::from).ok_or_else(|| invalid("the number is too large"));
+                return if plus { x.checked_add(y) } else { x.checked_sub(y) }
+                    .map(Value::from)
+                    .ok_or_else(|| invalid("the number is too large"));
             }
             if let (Ok(x), Ok(y)) = (f64::try_from(a.clone()), f64::try_from(b.clone())) {
                 return Ok(Value::from(if plus { x + y } else { x - y }));
@@ -465,7 +508,8 @@ pub(super) fn sum(a: &Value, b: &Value, plus: bool) -> Result<Value, Error> {
             }
             for value in [a, b] {
                 if value.is_undefined() {
-                    return Err(Error::from(ErrorKind::UndefinedError));
+                    // An attribute of nothing: the engine's own error knows the name of what is missing.
+                    return value.get_attr("value");
                 }
             }
             return Err(invalid(format!("{} {sign} {} makes no sense", a.kind(), b.kind())));

@@ -88,7 +88,7 @@ fn string(text: &str, name: &str, args: &[Value]) -> Result<Value, Error> {
     // The characters that strip() and its kin take off.
     let strip = |start: bool, end: bool| -> Result<Value, Error> {
         let (set,): (Option<&str>,) = from_args(args)?;
-        let takes = |c: char| set.map_or(c.is_whitespace(), |set| set.contains(c));
+        let takes = |c: char| set.map_or_else(|| c.is_whitespace(), |set| set.contains(c));
         let text = if start { text.trim_start_matches(takes) } else { text };
         Ok(if end { text.trim_end_matches(takes) } else { text }.into())
     };
@@ -104,7 +104,11 @@ fn string(text: &str, name: &str, args: &[Value]) -> Result<Value, Error> {
             let mut out = String::new();
             let mut start = true;
             for c in text.chars() {
-                if start { out.extend(c.to_uppercase()) } else { out.extend(c.to_lowercase()) }
+                if start {
+                    out.extend(c.to_uppercase())
+                } else {
+                    out.extend(c.to_lowercase())
+                }
                 start = name == "title" && !c.is_alphabetic();
             }
             out.into()
@@ -207,7 +211,8 @@ fn braces(text: &str, args: &[Value]) -> Result<String, Error> {
                 } else {
                     named.and_then(|named| named.get_attr(&name).ok()).filter(|v| !v.is_undefined())
                 };
-                let value = value.ok_or_else(|| invalid(format!("format() has no value for {{{name}}}; formats after a colon are not supported")))?;
+                let value = value
+                    .ok_or_else(|| invalid(format!("format() has no value for {{{name}}}; formats after a colon are not supported")))?;
                 out.push_str(&str_of(&value));
             }
             c => out.push(c),

@@ -70,6 +70,9 @@ impl Token {
 const SEPARATORS: &[&str] =
     &["if", "elif", "else", "and", "or", "not", "in", "is", "set", "for", "recursive", "==", "!=", "<", ">", "<=", ">=", "=", ",", ":"];
 
+/// Brackets in brackets beyond this are left to the engine, which refuses them with an error of its own.
+const DEEPEST: usize = 64;
+
 /// The tokens up to `close`, and where it is. Nothing when the body does not end.
 fn tokens(source: &str, start: usize, close: &str) -> Option<(Vec<Token>, usize)> {
     let bytes = source.as_bytes();
@@ -108,6 +111,9 @@ fn tokens(source: &str, start: usize, close: &str) -> Option<(Vec<Token>, usize)
             b'(' | b'[' | b'{' => {
                 depth += 1;
                 at += 1;
+                if depth > DEEPEST {
+                    return None;
+                }
             }
             b')' | b']' | b'}' => {
                 depth = depth.checked_sub(1)?;

@@ -1,8 +1,9 @@
 //! Tables of templates and what Airflow makes of them.
 
+use proptest::prelude::*;
 use serde_json::json;
-use updraft_model::dag::Param;
 use updraft_model::Schedule;
+use updraft_model::dag::Param;
 
 use super::*;
 
@@ -19,10 +20,9 @@ fn dag() -> DagSpec {
     dag.schedule = Schedule::Cron { expressions: vec!["@daily".to_owned()], data_intervals: None };
     dag.start_date = Some(at("2026-01-01T00:00:00Z"));
     dag.tags = vec!["etl".to_owned()];
-    dag.params =
-        [("region", json!("eu")), ("n", json!(3)), ("flag", json!(true)), ("none", Json::Null), ("list", json!(["a", 1]))]
-            .map(|(name, value)| (name.to_owned(), param(value)))
-            .into();
+    dag.params = [("region", json!("eu")), ("n", json!(3)), ("flag", json!(true)), ("none", Json::Null), ("list", json!(["a", 1]))]
+        .map(|(name, value)| (name.to_owned(), param(value)))
+        .into();
     dag
 }
 
@@ -62,33 +62,90 @@ fn expressions() {
     for (template, expect) in [
         ("echo ${HOME} {x}", "echo ${HOME} {x}"),
         ("echo\n", "echo"),
-        ("{{ ds }} {{ ds_nodash }} {{ ts }} {{ ts_nodash }} {{ ts_nodash_with_tz }}", "2026-03-01 20260301 2026-03-01T00:00:00+00:00 20260301T000000 20260301T000000+0000"),
+        (
+            "{{ ds }} {{ ds_nodash }} {{ ts }} {{ ts_nodash }} {{ ts_nodash_with_tz }}",
+            "2026-03-01 20260301 2026-03-01T00:00:00+00:00 20260301T000000 20260301T000000+0000",
+        ),
         ("{{ logical_date }}|{{ execution_date.isoformat() }}", "2026-03-01 00:00:00+00:00|2026-03-01T00:00:00+00:00"),
-        ("{{ yesterday_ds }} {{ tomorrow_ds_nodash }} {{ next_ds }} {{ prev_ds_nodash }} {{ next_execution_date.day }}", "2026-02-28 20260302 2026-03-02 20260228 2"),
-        ("{{ data_interval_start | ds }} {{ data_interval_end | ts }} {{ run_id }} {{ prev_start_date_success }}", "2026-03-01 2026-03-01T00:00:00+00:00 scheduled__2026-03-01 None"),
-        ("{{ macros.ds_add(ds, -1) }} {{ macros.ds_add('2024-02-28', 1) }} {{ macros.ds_format(ds, '%Y-%m-%d', '%d/%m/%y') }}", "2026-02-28 2024-02-29 01/03/26"),
+        (
+            "{{ yesterday_ds }} {{ tomorrow_ds_nodash }} {{ next_ds }} {{ prev_ds_nodash }} {{ next_execution_date.day }}",
+            "2026-02-28 20260302 2026-03-02 20260228 2",
+        ),
+        (
+            "{{ data_interval_start | ds }} {{ data_interval_end | ts }} {{ run_id }} {{ prev_start_date_success }}",
+            "2026-03-01 2026-03-01T00:00:00+00:00 scheduled__2026-03-01 None",
+        ),
+        (
+            "{{ macros.ds_add(ds, -1) }} {{ macros.ds_add('2024-02-28', 1) }} {{ macros.ds_format(ds, '%Y-%m-%d', '%d/%m/%y') }}",
+            "2026-02-28 2024-02-29 01/03/26",
+        ),
         ("{{ (execution_date - macros.timedelta(days=1)).strftime('%Y/%m/%d') }}", "2026/02/28"),
         ("{{ logical_date + macros.timedelta(hours=1, minutes=30) }}", "2026-03-01 01:30:00+00:00"),
         ("{{ (logical_date - macros.datetime(2026, 2, 27)).days if false else 1 - 2 }}", "-1"),
         ("{{ (data_interval_end - logical_date.subtract(days=2)).total_seconds() | int }}", "172800"),
-        ("{{ logical_date.add(months=-1).to_date_string() }} {{ logical_date.subtract(days=1).format('YYYYMMDD') }}", "2026-02-01 20260228"),
-        ("{{ logical_date.in_timezone('Europe/Stockholm') }} {{ logical_date.end_of('month') }}", "2026-03-01 01:00:00+01:00 2026-03-31 23:59:59.999999+00:00"),
-        ("{{ logical_date.replace(day=15).date() }} {{ logical_date.year }}-{{ '%02d' | format(logical_date.month) }} {{ logical_date.int_timestamp }}", "2026-03-15 2026-03 1772323200"),
-        ("{{ logical_date.timestamp() | int }} {{ logical_date.weekday() }} {{ logical_date > macros.datetime(2026, 1, 1) }}", "1772323200 6 True"),
-        ("{{ dag_run.start_date }} {{ macros.datetime.strptime('20260102', '%Y%m%d').strftime('%d %b') }}", "2026-03-01 00:00:07.500000+00:00 02 Jan"),
+        (
+            "{{ logical_date.add(months=-1).to_date_string() }} {{ logical_date.subtract(days=1).format('YYYYMMDD') }}",
+            "2026-02-01 20260228",
+        ),
+        (
+            "{{ logical_date.in_timezone('Europe/Stockholm') }} {{ logical_date.end_of('month') }}",
+            "2026-03-01 01:00:00+01:00 2026-03-31 23:59:59.999999+00:00",
+        ),
+        (
+            "{{ logical_date.replace(day=15).date() }} {{ logical_date.year }}-{{ '%02d' | format(logical_date.month) }} {{ logical_date.int_timestamp }}",
+            "2026-03-15 2026-03 1772323200",
+        ),
+        (
+            "{{ logical_date.timestamp() | int }} {{ logical_date.weekday() }} {{ logical_date > macros.datetime(2026, 1, 1) }}",
+            "1772323200 6 True",
+        ),
+        (
+            "{{ dag_run.start_date }} {{ macros.datetime.strptime('20260102', '%Y%m%d').strftime('%d %b') }}",
+            "2026-03-01 00:00:07.500000+00:00 02 Jan",
+        ),
         ("{{ params.region }} {{ params['n'] + 1 }} {{ params.flag }} {{ params.none }} {{ params.list }}", "eu 5 True None ['a', 1]"),
-        ("{{ dag_run.conf['who'] }} {{ dag_run.conf.get('nope', 'x') }} {{ dag_run.conf['deep'] }} {{ dag_run.run_type }}", "me x {'x': [1, 2]} scheduled"),
-        ("{{ dag.dag_id }}.{{ task.task_id }} {{ ti.try_number }} {{ task_instance.dag_id }} {{ task_instance_key_str }} {{ dag }} {{ dag.tags }}", "sales.t 2 sales sales__t__20260301 <DAG: sales> ['etl']"),
-        ("{{ ti.xcom_pull(task_ids='extract')['rows'] }} {{ ti.xcom_pull('extract', key='path') }} {{ ti.xcom_pull(task_ids=['extract', 'other']) }}", "12 s3://b/k [{'rows': 12}, 5]"),
+        (
+            "{{ dag_run.conf['who'] }} {{ dag_run.conf.get('nope', 'x') }} {{ dag_run.conf['deep'] }} {{ dag_run.run_type }}",
+            "me x {'x': [1, 2]} scheduled",
+        ),
+        (
+            "{{ dag.dag_id }}.{{ task.task_id }} {{ ti.try_number }} {{ task_instance.dag_id }} {{ task_instance_key_str }} {{ dag }} {{ dag.tags }}",
+            "sales.t 2 sales sales__t__20260301 <DAG: sales> ['etl']",
+        ),
+        (
+            "{{ ti.xcom_pull(task_ids='extract')['rows'] }} {{ ti.xcom_pull('extract', key='path') }} {{ ti.xcom_pull(task_ids=['extract', 'other']) }}",
+            "12 s3://b/k [{'rows': 12}, 5]",
+        ),
         ("{{ ti.xcom_pull(task_ids='none') }} {{ task_instance.xcom_pull(task_ids='none', default='d') }}", "None d"),
-        ("{{ var.value.greeting }} {{ var.json.cfg.a.b }} {{ var.value.get('no', 'fallback') }} {{ var.json.get('no', default_var=1) }}", "hej 7 fallback 1"),
-        ("{{ conn.pg.host }}:{{ conn.pg.port }} {{ conn.pg.extra_dejson.ssl }} {{ conn.get('pg').conn_type }} {{ conn.pg.login }}", "db:5432 True postgres None"),
+        (
+            "{{ var.value.greeting }} {{ var.json.cfg.a.b }} {{ var.value.get('no', 'fallback') }} {{ var.json.get('no', default_var=1) }}",
+            "hej 7 fallback 1",
+        ),
+        (
+            "{{ conn.pg.host }}:{{ conn.pg.port }} {{ conn.pg.extra_dejson.ssl }} {{ conn.get('pg').conn_type }} {{ conn.pg.login }}",
+            "db:5432 True postgres None",
+        ),
         ("{{ macros.json.dumps(dag_run.conf.deep) }} {{ params.list | tojson }}", "{\"x\": [1, 2]} [\"a\", 1]"),
-        ("{{ ds.replace('-', '/') }} {{ ds.split('-')[0] }} {{ 'A b'.lower().upper().title() }} {{ '-'.join(['a', 'b']) }} {{ ds[:4] }}", "2026/03/01 2026 A B a-b 2026"),
-        ("{{ '{}-{x}'.format(ds_nodash, x=1) }} {{ ' x '.strip() }} {{ '7'.zfill(3) }} {{ ds.startswith('2026') }}", "20260301-1 x 007 True"),
-        ("{% for i in range(5) %}\n    echo {{ ds }}\n    echo {{ macros.ds_add(ds, 7)}}\n{% endfor %}", "\n    echo 2026-03-01\n    echo 2026-03-08\n\n    echo 2026-03-01\n    echo 2026-03-08\n\n    echo 2026-03-01\n    echo 2026-03-08\n\n    echo 2026-03-01\n    echo 2026-03-08\n\n    echo 2026-03-01\n    echo 2026-03-08\n"),
-        ("{% for i in range(params.n - 1) %}{{ macros.ds_add(ds, -i) }} {{ params.region }}{% if not loop.last %},{% endif %}{% endfor %}", "2026-03-01 eu,2026-02-28 eu,2026-02-27 eu"),
-        ("{% raw %}{{ ds }}{% endraw %}{# gone #} {{ 'a' + 'b' }} {{ [1] + [2] }} {{ 1.5 + 1 }} {{ x | default('d') }}", "{{ ds }} ab [1, 2] 2.5 d"),
+        (
+            "{{ ds.replace('-', '/') }} {{ ds.split('-')[0] }} {{ 'A b'.lower().upper().title() }} {{ '-'.join(['a', 'b']) }} {{ ds[:4] }}",
+            "2026/03/01 2026 A B a-b 2026",
+        ),
+        (
+            "{{ '{}-{x}'.format(ds_nodash, x=1) }} {{ ' x '.strip() }} {{ '7'.zfill(3) }} {{ ds.startswith('2026') }}",
+            "20260301-1 x 007 True",
+        ),
+        (
+            "{% for i in range(5) %}\n    echo {{ ds }}\n    echo {{ macros.ds_add(ds, 7)}}\n{% endfor %}",
+            "\n    echo 2026-03-01\n    echo 2026-03-08\n\n    echo 2026-03-01\n    echo 2026-03-08\n\n    echo 2026-03-01\n    echo 2026-03-08\n\n    echo 2026-03-01\n    echo 2026-03-08\n\n    echo 2026-03-01\n    echo 2026-03-08\n",
+        ),
+        (
+            "{% for i in range(params.n - 1) %}{{ macros.ds_add(ds, -i) }} {{ params.region }}{% if not loop.last %},{% endif %}{% endfor %}",
+            "2026-03-01 eu,2026-02-28 eu,2026-02-27 eu",
+        ),
+        (
+            "{% raw %}{{ ds }}{% endraw %}{# gone #} {{ 'a' + 'b' }} {{ [1] + [2] }} {{ 1.5 + 1 }} {{ x | default('d') }}",
+            "{{ ds }} ab [1, 2] 2.5 d",
+        ),
         ("{{ macros.timedelta(days=1, hours=2) }} {{ test_mode }} {{ inlets }} {{ partition_key }}", "1 day, 2:00:00 False [] None"),
     ] {
         match show(&ctx, template) {
@@ -124,4 +181,167 @@ fn errors_name_the_task_the_field_the_line_and_the_name() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+fn pod(fields: Json) -> TaskSpec {
+    let mut run = json!({"kind": "pod"});
+    run.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+    serde_json::from_value(json!({"task_id": "p", "owner": "data", "execution_timeout_ms": 5000, "run": run})).unwrap()
+}
+
+#[test]
+fn a_pod_becomes_a_command_and_the_rest() {
+    let task = pod(json!({
+        "image": "etl:{{ params.region }}", "name": "load-{{ ds_nodash }}", "namespace": "jobs",
+        "cmds": ["python", "-m"], "arguments": ["etl", "--day={{ ds }}"],
+        "env_vars": [
+            {"name": "DAY", "value": "{{ ds }}"}, {"name": "EMPTY"},
+            {"name": "NODE", "value_from": {"fieldRef": {"fieldPath": "spec.nodeName"}}},
+        ],
+        "labels": {"day": "{{ ds }}"}, "do_xcom_push": true, "skip_on_exit_code": [42],
+        "container_resources": {"limits": {"memory": "{{ params.n }}Gi"}},
+        "rest": {"node_selector": {"zone": "{{ params.region }}"}, "affinity": {"x": "{{ ds }}"}},
+    }));
+    let spec = render(&context(), &task).unwrap();
+    assert_eq!((spec.argv, spec.entrypoint_length), (vec!["python".into(), "-m".into(), "etl".into(), "--day=2026-03-01".into()], 2));
+    assert_eq!(spec.image.as_deref(), Some("etl:eu"));
+    // `n` is 3 in the DAG and 4 in the run's conf.
+    assert_eq!(spec.memory_limit, Some(4 << 30));
+    assert!(spec.xcom);
+    assert_eq!((spec.skip_on_exit_code, spec.timeout_ms, spec.try_number), (vec![42], Some(5000), 2));
+    assert_eq!(spec.env["DAY"], "2026-03-01");
+    assert_eq!(spec.env["EMPTY"], "");
+    assert_eq!(spec.env["AIRFLOW_CTX_DAG_OWNER"], "data");
+    assert_eq!(
+        spec.pod.unwrap(),
+        json!({
+            "name": "load-20260301", "namespace": "jobs", "labels": {"day": "2026-03-01"}, "on_finish_action": "delete_pod",
+            "env_vars": [{"name": "NODE", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}}],
+            "container_resources": {"limits": {"memory": "4Gi"}},
+            "node_selector": {"zone": "eu"},
+            // Airflow does not render affinity.
+            "affinity": {"x": "{{ ds }}"},
+        })
+    );
+    let wrong = render(&context(), &pod(json!({"container_resources": {"limits": {"memory": "lots"}}})));
+    assert!(wrong.unwrap_err().to_string().contains("container_resources.limits.memory: \"lots\" is no amount of memory"));
+    let wrong = render(&context(), &pod(json!({"arguments": ["ok", "{{ nope }}"]}))).unwrap_err().to_string();
+    assert!(wrong.starts_with("task p, arguments[1], line 1: 'nope' is undefined"), "{wrong}");
+}
+
+#[test]
+fn bash_gets_its_environment() {
+    let task = |env: Json| -> TaskSpec { serde_json::from_value(json!({"task_id": "t", "run": env})).unwrap() };
+    let spec = render(
+        &context(),
+        &task(json!({"kind": "bash", "bash_command": "echo", "env": {"A": "{{ ds }}", "AIRFLOW_CTX_DAG_ID": "x"}, "cwd": "/{{ ds }}"})),
+    )
+    .unwrap();
+    assert_eq!(spec.argv, ["bash", "-c", "echo"]);
+    assert!(spec.clear_env);
+    assert_eq!(
+        (spec.env["A"].as_str(), spec.env["AIRFLOW_CTX_DAG_ID"].as_str(), spec.cwd.as_deref()),
+        ("2026-03-01", "sales", Some("/2026-03-01"))
+    );
+    for name in ["AIRFLOW_CTX_TASK_ID", "AIRFLOW_CTX_DAG_RUN_ID", "AIRFLOW_CTX_TRY_NUMBER", "AIRFLOW_CTX_LOGICAL_DATE", "UPDRAFT_RUN_ID"] {
+        assert!(spec.env.contains_key(name), "{name}");
+    }
+    assert_eq!(spec.env["AIRFLOW_CTX_LOGICAL_DATE"], "2026-03-01T00:00:00+00:00");
+    assert_eq!(spec.skip_on_exit_code, [99]);
+    assert!(!spec.xcom);
+    assert!(!render(&context(), &task(json!({"kind": "bash", "bash_command": "echo", "env": {}, "append_env": true}))).unwrap().clear_env);
+    let file = show(&context(), "/scripts/run.sh").unwrap_err().to_string();
+    assert!(file.contains("put a space after it"), "{file}");
+    assert_eq!(show(&context(), "/scripts/run.sh ").unwrap(), "/scripts/run.sh ");
+    assert!(matches!(render(&context(), &task(json!({"kind": "empty"}))), Err(Error::Empty { .. })));
+}
+
+#[test]
+fn xcoms_are_asked_for_only_by_templates() {
+    assert!(uses_xcom(&bash("{{ ti.xcom_pull(task_ids='a') }}")));
+    // A false alarm costs a query, no more.
+    assert!(uses_xcom(&bash("echo xcom {{ ds }}")));
+    assert!(!uses_xcom(&bash("echo xcom_pull")));
+    assert!(uses_xcom(&pod(json!({"arguments": ["{{ task_instance.xcom_pull('a') }}"]}))));
+    assert!(uses_xcom(&pod(json!({"rest": {"volumes": [{"name": "{{ ti.xcom_pull('a') }}"}]}}))));
+    assert!(!uses_xcom(&pod(json!({"rest": {"affinity": {"name": "{{ ti.xcom_pull('a') }}"}}}))));
+}
+
+#[test]
+fn chance_is_the_same_each_time_and_differs_between_tries() {
+    let mut ctx = context();
+    let template = "{{ macros.uuid.uuid4() }} {{ macros.uuid.uuid4() }} {{ macros.random() }}";
+    let first = show(&ctx, template).unwrap();
+    assert_eq!(first, show(&ctx, template).unwrap());
+    let ids: Vec<&str> = first.split(' ').collect();
+    assert_ne!(ids[0], ids[1]);
+    assert_eq!(ids[0].as_bytes()[14], b'4');
+    ctx.try_number += 1;
+    assert_ne!(first, show(&ctx, template).unwrap());
+}
+
+#[test]
+fn airflow_2_prints_times_as_pendulum_2() {
+    let mut ctx = context();
+    Arc::make_mut(&mut ctx.run).semantics = Semantics::Airflow2;
+    assert_eq!(
+        show(&ctx, "{{ execution_date }} {{ next_execution_date }}").unwrap(),
+        "2026-03-01T00:00:00+00:00 2026-03-02T00:00:00+00:00"
+    );
+    Arc::make_mut(&mut ctx.run).logical_date = None;
+    assert_eq!(show(&ctx, "{{ ds }}").unwrap(), "2026-03-01");
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "a test of speed needs a clock")]
+fn rendering_is_quick() {
+    let ctx = context();
+    for (name, task, limit) in [
+        ("plain", bash("echo hello && sleep 1"), 30),
+        (
+            "templates",
+            bash(
+                "echo {{ ds }} {{ params.region }} {{ macros.ds_add(ds, 1) }} {{ (logical_date - macros.timedelta(days=1)).strftime('%Y') }}",
+            ),
+            200,
+        ),
+    ] {
+        render(&ctx, &task).unwrap();
+        let started = std::time::Instant::now();
+        for _ in 0..1000 {
+            std::hint::black_box(render(&ctx, &task).unwrap());
+        }
+        let each = started.elapsed() / 1000;
+        println!("{name}: {each:?} each");
+        // A debug build is some ten times slower than what is promised for a release build.
+        let slack = if cfg!(debug_assertions) { 20 } else { 1 };
+        assert!(each.as_micros() < limit * slack, "{name}: {each:?}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn nothing_that_is_written_in_a_template_panics(parts in proptest::collection::vec(proptest::sample::select(&[
+        "{{", "}}", "{%", "%}", "{#", "#}", " ", "\n", "-", "+", "(", ")", "[", "]", "'", "\"", "\\", "å", "ds", "logical_date", ".", ",", "|", "1",
+        "for x in ", "if ", "endif", "raw", "endraw", "set x = ", "macros.timedelta(days=1)", "params", ".strftime('%Q')", ".add(years=99999)",
+    ][..]), 0..24)) {
+        let ctx = context();
+        let _ = show(&ctx, &parts.concat());
+        let _ = show(&ctx, &format!("{{{{ {} }}}}", parts.concat()));
+    }
+}
+
+#[test]
+fn deep_brackets_are_an_error_not_a_crash() {
+    let deep = format!("{{{{ {}1 - 1{} }}}}", "(".repeat(100_000), ")".repeat(100_000));
+    assert!(show(&context(), &deep).is_err());
+    for template in [
+        "{{ logical_date.add(years=9999999) }}",
+        "{{ macros.ds_add(ds, 99999999999) }}",
+        "{{ logical_date + macros.timedelta(days=1e300) }}",
+        "{{ '7'.zfill(999999999) | length }}",
+        "{{ logical_date.add(hours=99999999999999999) }}",
+    ] {
+        let _ = show(&context(), template);
+    }
 }

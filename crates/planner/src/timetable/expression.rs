@@ -11,6 +11,7 @@ use croner::{
     time::{CivilDate, CivilDateTime, CivilTime, CronDateTime, Resolution},
 };
 
+use super::describe::describe;
 use super::field::{Field, Values, read};
 use super::{Error, zone};
 
@@ -92,9 +93,9 @@ impl Expression {
         &self.text
     }
 
-    /// croner's words for it.
+    /// In English: Airflow's words where the shape has plain ones, else croner's.
     pub(super) fn description(&self) -> String {
-        self.patterns.first().map(Cron::describe).unwrap_or_default()
+        describe(&self.text).or_else(|| self.patterns.first().map(Cron::describe)).unwrap_or_default()
     }
 
     fn next_on_wall(&self, after: NaiveDateTime) -> Option<NaiveDateTime> {
@@ -131,7 +132,8 @@ fn search(cron: &Cron, from: NaiveDateTime, direction: Direction) -> Option<Naiv
     };
     let found = found.ok()?.0;
     // croniter counts from the minute after, which may be in the next year.
-    let first = from.checked_add_signed(if direction == Direction::Forward { TimeDelta::minutes(1) } else { TimeDelta::microseconds(-1) })?;
+    let first =
+        from.checked_add_signed(if direction == Direction::Forward { TimeDelta::minutes(1) } else { TimeDelta::microseconds(-1) })?;
     ((found.year() - first.year()).abs() <= HORIZON_YEARS).then_some(found)
 }
 

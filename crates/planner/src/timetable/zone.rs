@@ -37,7 +37,8 @@ fn into_known_years(at: NaiveDateTime) -> TimeDelta {
     }
     let first = |year: i32| NaiveDate::from_ymd_opt(year, 1, 1).unwrap_or_default();
     // 28 years hold each of the 14 kinds of year.
-    let twin = (2072..2100).find(|twin| first(*twin).leap_year() == first(year).leap_year() && first(*twin).weekday() == first(year).weekday());
+    let twin =
+        (2072..2100).find(|twin| first(*twin).leap_year() == first(year).leap_year() && first(*twin).weekday() == first(year).weekday());
     first(year) - first(twin.unwrap_or(2099))
 }
 

@@ -104,7 +104,8 @@ pub(crate) fn lost(dir: &Path, why: String) -> Box<EndFacts> {
     Box::new(EndFacts { stopped: stop.map(|stop| stop.why), detail: Some(why), ..EndFacts::default() })
 }
 
-fn exit_record(dir: &Path) -> io::Result<Option<Box<EndFacts>>> {
+/// The record of the end, if it is there: one small file, cheap enough for an async thread.
+pub(crate) fn exit_record(dir: &Path) -> io::Result<Option<Box<EndFacts>>> {
     match folder::read_json::<EndFacts>(&dir.join(folder::EXIT)) {
         Ok(facts) => Ok(facts.map(Box::new)),
         Err(error) if is_cut(&error) => Ok(Some(lost(dir, "the record of the end was cut, as by a crash of the host".to_owned()))),

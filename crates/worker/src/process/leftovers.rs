@@ -34,10 +34,10 @@ pub(crate) fn kill(dir: &Path, started: &StartedFile) -> io::Result<usize> {
             let _gone_already = rustix::process::pidfd_send_signal(&pinned, rustix::process::Signal::KILL);
         }
     }
-    if found == 0 {
-        if let Some(path) = cgroup {
-            let _gone_or_still_in_use = std::fs::remove_dir(path);
-        }
+    if found == 0
+        && let Some(path) = cgroup
+    {
+        let _gone_or_still_in_use = std::fs::remove_dir(path);
     }
     Ok(found)
 }

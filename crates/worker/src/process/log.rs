@@ -29,12 +29,13 @@ pub(crate) fn read(path: &Path, offset: u64, max: usize) -> io::Result<LogRead> 
         Err(error) => return Err(error),
     };
     let size = file.metadata()?.len();
-    if size > HEAD + TAIL && offset >= HEAD {
-        if let Some(data_at) = next_data(&file, offset, size)?.filter(|at| *at > offset) {
-            let marker =
-                format!("\n[updraft] {} bytes of the log were dropped here: it grew past {} MiB\n", data_at - offset, (HEAD + TAIL) >> 20);
-            return Ok(LogRead { data: marker.into_bytes(), next: data_at, eof: data_at >= size });
-        }
+    if size > HEAD + TAIL
+        && offset >= HEAD
+        && let Some(data_at) = next_data(&file, offset, size)?.filter(|at| *at > offset)
+    {
+        let dropped = data_at - offset;
+        let marker = format!("\n[updraft] {dropped} bytes of the log were dropped here: it grew past {} MiB\n", (HEAD + TAIL) >> 20);
+        return Ok(LogRead { data: marker.into_bytes(), next: data_at, eof: data_at >= size });
     }
     // Stop at the head's end, so that the next read starts where a hole may start.
     let until = if size > HEAD + TAIL && offset < HEAD { HEAD } else { size };

@@ -30,7 +30,8 @@ class relativedelta:
         last = (datetime.date(year + month // 12, month % 12 + 1, 1) - datetime.timedelta(days=1)).day
         fields = {name: getattr(self, name) for name in ("hour", "minute", "second", "microsecond") if getattr(self, name) is not None}
         moved = moment.replace(year=year, month=month, day=min(self.day or moment.day, last), **fields)
-        distance = datetime.timedelta(days=self.days, hours=self.hours, minutes=self.minutes, seconds=self.seconds, microseconds=self.microseconds)
+        distance = datetime.timedelta(days=self.days, hours=self.hours, minutes=self.minutes, seconds=self.seconds,
+                                      microseconds=self.microseconds)
         return moved + distance
 
     __add__ = __radd__

@@ -1,0 +1,48 @@
+# `make run` starts everything on this machine; `make test` and `make verify` are what CI runs.
+#
+# All builds share one target folder outside the checkout, so that clones and CI are warm.
+CARGO_TARGET_DIR ?= $(HOME)/.cache/updraft/target
+export CARGO_TARGET_DIR
+export SQLX_OFFLINE ?= true
+
+PORT ?= 8080
+DAGS ?= dags
+BENCH ?=
+BENCH_FORMAT ?= text
+UPDRAFT := $(CARGO_TARGET_DIR)/release/updraft
+
+.PHONY: help run build test verify bench fmt setup prepare clean
+
+help: ## Lists the targets.
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## Installs what `make run` needs and is missing (Postgres, python3).
+	@tools/setup.sh run
+
+build: ## Builds the release binary and links it as bin/updraft.
+	@cargo build --release --locked -p updraft
+	@mkdir -p bin && ln -sf $(UPDRAFT) bin/updraft
+
+run: setup build ## Builds and starts everything on this machine: http://127.0.0.1:8080
+	@exec bin/updraft standalone --dags $(DAGS) --port $(PORT)
+
+test: ## All tests. Starts the servers that it needs and stops them.
+	@tools/setup.sh test
+	@tools/test.sh
+
+verify: ## Formatting, lints, docs, dependencies, prepared queries, crate rules.
+	@tools/setup.sh verify
+	@tools/verify.sh
+
+bench: setup build ## Benchmarks: chain40, fan1000 and the floor of this machine. BENCH=chain40 BENCH_FORMAT=json
+	@tools/bench.py --updraft bin/updraft $(if $(BENCH),--bench $(BENCH)) --format $(BENCH_FORMAT)
+
+fmt: ## Formats the code.
+	@cargo fmt
+
+prepare: ## Checks all SQL against a real server and writes .sqlx.
+	@tools/with-postgres.sh cargo sqlx prepare --workspace -- --all-targets
+
+clean: ## Removes what was built.
+	@cargo clean
+	@rm -rf bin

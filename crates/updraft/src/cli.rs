@@ -1,0 +1,121 @@
+//! The verbs that talk to the API. Nothing here touches the database.
+//!
+//! stdout is data and nothing else; what went wrong, why, and what to do next goes to stderr. Exit codes: 0 done, 1 failed, 2 usage,
+//! 3 not found, 4 forbidden, 5 conflict, 6 the API cannot be reached; `runs watch` and `--wait` end with 10 when the run failed.
+
+mod dags;
+mod explain;
+mod http;
+mod output;
+mod pools;
+mod runs;
+mod tasks;
+
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+
+use http::Failure;
+pub(crate) use output::Output;
+
+/// What all verbs share.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Global {
+    /// Where the API is.
+    #[arg(long, env = "UPDRAFT_API_URL", default_value = "http://127.0.0.1:8080", value_name = "URL", global = true)]
+    pub(crate) api_url: String,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ClientCommand {
+    /// DAGs: list, show, trigger, pause, check.
+    #[command(subcommand)]
+    Dags(Dags),
+    /// Runs of DAGs: list, show, watch.
+    #[command(subcommand)]
+    Runs(runs::Runs),
+    /// Tasks: list, states in a run, logs, clear.
+    #[command(subcommand)]
+    Tasks(tasks::Tasks),
+    /// Says why a task is not running, or how it ended and what proves it.
+    #[command(after_help = "Examples:\n  updraft why sales_daily latest load\n  updraft why sales_daily latest load -o json")]
+    Why(explain::Why),
+    /// Checks the installation: database, schedulers, workers, limits, promises. Exits 1 when something is broken.
+    #[command(after_help = "Example:\n  updraft doctor")]
+    Doctor(explain::Doctor),
+    /// Pools: list, get, set.
+    #[command(subcommand)]
+    Pools(pools::Pools),
+}
+
+/// The verbs about DAGs.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Dags {
+    /// Reads DAG files and says what is in them, or what is wrong with them. Needs no API and no database.
+    Check(crate::check::Options),
+    /// Lists DAGs.
+    #[command(after_help = "Examples:\n  updraft dags list\n  updraft dags list --tag sales -o json")]
+    List(dags::List),
+    /// Shows a DAG and its tasks.
+    #[command(alias = "details", after_help = "Example:\n  updraft dags show sales_daily")]
+    Show(dags::Show),
+    /// Triggers a run and prints its run id.
+    #[command(
+        after_help = "Examples:\n  updraft dags trigger sales_daily\n  updraft dags trigger sales_daily -c '{\"region\": \"eu\"}' --wait\n  updraft dags trigger sales_daily -e 2026-01-31"
+    )]
+    Trigger(dags::Trigger),
+    /// Pauses DAGs: nothing new starts, what runs goes on.
+    #[command(after_help = "Example:\n  updraft dags pause sales_daily")]
+    Pause(dags::Pause),
+    /// Unpauses DAGs.
+    #[command(after_help = "Example:\n  updraft dags unpause sales_daily")]
+    Unpause(dags::Pause),
+    /// Lists the runs of a DAG: the same as `runs list`.
+    #[command(after_help = "Example:\n  updraft dags list-runs sales_daily --state failed")]
+    ListRuns(runs::List),
+    /// Prints the state of a run.
+    #[command(after_help = "Example:\n  updraft dags state sales_daily latest")]
+    State(runs::Show),
+    /// Lists files that cannot be read.
+    #[command(after_help = "Example:\n  updraft dags list-import-errors")]
+    ListImportErrors(dags::ImportErrors),
+}
+
+/// Carries out a verb.
+pub(crate) async fn run(command: ClientCommand, global: &Global) -> ExitCode {
+    let client = match http::Client::new(&global.api_url) {
+        Ok(client) => client,
+        Err(failure) => return failure.tell(),
+    };
+    match carry_out(command, &client).await {
+        Ok(code) => code,
+        Err(failure) => failure.tell(),
+    }
+}
+
+async fn carry_out(command: ClientCommand, client: &http::Client) -> Result<ExitCode, Failure> {
+    match command {
+        ClientCommand::Dags(Dags::Check(_)) => Err(Failure::usage("dags check does not talk to the API")),
+        ClientCommand::Dags(Dags::List(options)) => dags::list(client, &options).await,
+        ClientCommand::Dags(Dags::Show(options)) => dags::show(client, &options).await,
+        ClientCommand::Dags(Dags::Trigger(options)) => dags::trigger(client, &options).await,
+        ClientCommand::Dags(Dags::Pause(options)) => dags::pause(client, &options, true).await,
+        ClientCommand::Dags(Dags::Unpause(options)) => dags::pause(client, &options, false).await,
+        ClientCommand::Dags(Dags::ListRuns(options)) => runs::list(client, &options).await,
+        ClientCommand::Dags(Dags::State(options)) => runs::state(client, &options).await,
+        ClientCommand::Dags(Dags::ListImportErrors(options)) => dags::import_errors(client, &options).await,
+        ClientCommand::Runs(runs::Runs::List(options)) => runs::list(client, &options).await,
+        ClientCommand::Runs(runs::Runs::Show(options)) => runs::show(client, &options).await,
+        ClientCommand::Runs(runs::Runs::Watch(options)) => runs::watch(client, &options).await,
+        ClientCommand::Tasks(tasks::Tasks::List(options)) => tasks::list(client, &options).await,
+        ClientCommand::Tasks(tasks::Tasks::States(options)) => tasks::states(client, &options).await,
+        ClientCommand::Tasks(tasks::Tasks::Logs(options)) => tasks::logs(client, &options).await,
+        ClientCommand::Tasks(tasks::Tasks::Clear(options)) => tasks::clear(client, &options).await,
+        ClientCommand::Why(options) => explain::why(client, &options).await,
+        ClientCommand::Doctor(options) => explain::doctor(client, &options).await,
+        ClientCommand::Pools(pools::Pools::List(options)) => pools::list(client, &options).await,
+        ClientCommand::Pools(pools::Pools::Get(options)) => pools::get(client, &options).await,
+        ClientCommand::Pools(pools::Pools::Set(options)) => pools::set(client, &options).await,
+    }
+}

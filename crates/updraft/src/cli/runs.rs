@@ -1,0 +1,217 @@
+//! Runs.
+
+use std::collections::HashMap;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use chrono::Utc;
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use super::http::{Client, Failure, part};
+use super::output::{Column, Format, Output, state as state_word, text, took, when};
+
+/// A run that failed.
+const RUN_FAILED: u8 = 10;
+/// How often a watch looks.
+const LOOK: Duration = Duration::from_millis(300);
+/// How long a watch waits for an API that went away.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The verbs about runs.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Runs {
+    /// Lists runs, the newest first.
+    #[command(after_help = "Examples:\n  updraft runs list sales_daily\n  updraft runs list --state failed --limit 20")]
+    List(List),
+    /// Shows a run.
+    #[command(after_help = "Example:\n  updraft runs show sales_daily latest")]
+    Show(Show),
+    /// Prints every change of state until the run is over; exits 0 on success, 10 on failure.
+    #[command(after_help = "Examples:\n  updraft runs watch sales_daily latest\n  updraft runs watch sales_daily latest -o json | jq .state")]
+    Watch(Watch),
+}
+
+/// Options of `runs list`.
+#[derive(Debug, Args)]
+pub(crate) struct List {
+    /// The DAG. Default: all.
+    #[arg(default_value = "~", hide_default_value = true)]
+    dag: String,
+    /// Only runs in this state.
+    #[arg(long)]
+    state: Vec<String>,
+    /// At most so many.
+    #[arg(long, default_value_t = 50)]
+    limit: usize,
+    #[command(flatten)]
+    output: Output,
+}
+
+/// Options of `runs show` and `dags state`.
+#[derive(Debug, Args)]
+pub(crate) struct Show {
+    /// The DAG.
+    dag: String,
+    /// The run, or `latest`.
+    run: String,
+    #[command(flatten)]
+    output: Output,
+}
+
+/// Options of `runs watch`.
+#[derive(Debug, Args)]
+pub(crate) struct Watch {
+    /// The DAG.
+    dag: String,
+    /// The run, or `latest`.
+    #[arg(default_value = "latest")]
+    run: String,
+    #[command(flatten)]
+    output: Output,
+}
+
+const COLUMNS: &[Column] = &[
+    ("dag_id", |r| text(&r["dag_id"])),
+    ("run_id", |r| text(&r["dag_run_id"])),
+    ("state", |r| state_word(&r["state"])),
+    ("type", |r| text(&r["run_type"])),
+    ("started", |r| when(&r["start_date"])),
+    ("took", |r| took(&r["duration"])),
+];
+
+pub(crate) async fn list(client: &Client, options: &List) -> Result<ExitCode, Failure> {
+    let mut path = format!("/api/v2/dags/{}/dagRuns?order_by=-run_after", if options.dag == "~" { "~".to_owned() } else { part(&options.dag) });
+    for state in &options.state {
+        path.push_str(&format!("&state={}", part(state)));
+    }
+    let rows = client.all(&path, "dag_runs", Some(options.limit)).await?;
+    if rows.is_empty() && options.dag != "~" {
+        crate::say(&format!("no runs. Start one: updraft dags trigger {}", options.dag));
+    }
+    Ok(options.output.rows(&rows, COLUMNS))
+}
+
+fn run_path(dag: &str, run: &str) -> String {
+    format!("/ui/runs/{}/{}", part(dag), part(run))
+}
+
+fn counts(run: &Value) -> String {
+    run["task_counts"].as_object().map(|map| map.iter().map(|(s, n)| format!("{n} {s}")).collect::<Vec<_>>().join(", ")).unwrap_or_default()
+}
+
+pub(crate) async fn show(client: &Client, options: &Show) -> Result<ExitCode, Failure> {
+    let run = client.get(&run_path(&options.dag, &options.run)).await?;
+    let pairs = [
+        ("dag_id", text(&run["dag_id"])),
+        ("run_id", text(&run["dag_run_id"])),
+        ("state", state_word(&run["state"])),
+        ("reason", text(&run["reason"])),
+        ("type", text(&run["run_type"])),
+        ("logical_date", text(&run["logical_date"])),
+        ("run_after", text(&run["run_after"])),
+        ("started", text(&run["start_date"])),
+        ("ended", text(&run["end_date"])),
+        ("took", took(&run["duration"])),
+        ("conf", if run["conf"] == json!({}) { String::new() } else { run["conf"].to_string() }),
+        ("triggered_by", format!("{} {}", text(&run["triggered_by"]), text(&run["triggering_user_name"]))),
+        ("note", text(&run["note"])),
+        ("tasks", counts(&run)),
+    ];
+    Ok(options.output.one(&run, &pairs))
+}
+
+/// Airflow's `dags state`: the word alone.
+pub(crate) async fn state(client: &Client, options: &Show) -> Result<ExitCode, Failure> {
+    let run = client.get(&format!("/api/v2/dags/{}/dagRuns/{}", part(&options.dag), part(&options.run))).await?;
+    Ok(match options.output.output {
+        Format::Table => crate::print(&format!("{}\n", text(&run["state"]))),
+        _ => options.output.one(&run, &[]),
+    })
+}
+
+pub(crate) async fn watch(client: &Client, options: &Watch) -> Result<ExitCode, Failure> {
+    let first = client.get(&run_path(&options.dag, &options.run)).await?;
+    follow(client, &options.dag, &text(&first["dag_run_id"]), Some(options.output.output)).await
+}
+
+/// Waits for the end of a run and says it on stderr.
+pub(crate) async fn wait(client: &Client, dag: &str, run: &str) -> Result<ExitCode, Failure> {
+    follow(client, dag, run, None).await
+}
+
+/// Asks again until the API answers, for as long as a restart may take.
+async fn patiently(client: &Client, path: &str) -> Result<Value, Failure> {
+    let begin = tokio::time::Instant::now();
+    loop {
+        match client.get(path).await {
+            Err(failure) if failure.code == 6 && begin.elapsed() < PATIENCE => tokio::time::sleep(LOOK).await,
+            other => return other,
+        }
+    }
+}
+
+async fn follow(client: &Client, dag: &str, run: &str, form: Option<Format>) -> Result<ExitCode, Failure> {
+    let path = run_path(dag, run);
+    let mut seen: HashMap<(String, i64), (Value, Value)> = HashMap::new();
+    let mut counted = Value::Null;
+    let mut run_state = Value::Null;
+    loop {
+        // The run first: when it is over, the tasks that are read after it are final.
+        let now = patiently(client, &path).await?;
+        if let Some(form) = form
+            && now["task_counts"] != counted
+        {
+            counted = now["task_counts"].clone();
+            for task in client.all(&format!("{path}/tasks"), "tasks", None).await? {
+                let key = (text(&task["task_id"]), task["map_index"].as_i64().unwrap_or(-1));
+                let value = (task["state"].clone(), task["try_number"].clone());
+                let before = seen.insert(key, value.clone());
+                let changed = before.as_ref().map_or(!value.0.is_null(), |b| *b != value);
+                if changed && print_task(&task, form) != ExitCode::SUCCESS {
+                    return Ok(ExitCode::SUCCESS);
+                }
+            }
+        }
+        if now["state"] != run_state {
+            run_state = now["state"].clone();
+            if let Some(form) = form {
+                print_run(&now, form);
+            }
+        }
+        match now["state"].as_str() {
+            Some("success") => {
+                if form.is_none() {
+                    crate::say(&format!("success after {}", took(&now["duration"])));
+                }
+                return Ok(ExitCode::SUCCESS);
+            }
+            Some("failed") => {
+                crate::say(&format!("the run failed. See: updraft tasks states {dag} {run}"));
+                return Ok(ExitCode::from(RUN_FAILED));
+            }
+            _ => tokio::time::sleep(LOOK).await,
+        }
+    }
+}
+
+fn print_task(task: &Value, form: Format) -> ExitCode {
+    let map = task["map_index"].as_i64().filter(|m| *m >= 0).map(|m| format!("[{m}]")).unwrap_or_default();
+    let message = match text(&task["message"]) {
+        m if m.is_empty() => String::new(),
+        m => format!("\t{}", m.replace('\n', " ")),
+    };
+    emit(task, form, &format!("{}\t{}{map}\t{}{message}\n", Utc::now().format("%H:%M:%S"), text(&task["task_id"]), state_word(&task["state"])))
+}
+
+fn print_run(run: &Value, form: Format) {
+    emit(run, form, &format!("{}\t{}\t{}\n", Utc::now().format("%H:%M:%S"), text(&run["dag_run_id"]), state_word(&run["state"])));
+}
+
+fn emit(whole: &Value, form: Format, line: &str) -> ExitCode {
+    match form {
+        Format::Table => crate::print(line),
+        Format::Json => crate::print(&format!("{whole}\n")),
+        Format::Yaml => crate::print(&format!("---\n{}", super::output::yaml(whole))),
+    }
+}

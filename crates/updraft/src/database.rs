@@ -1,0 +1,68 @@
+//! `updraft db`: the schema, by hand. Roles do it themselves.
+
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use updraft_store::{MigrationState, Options, Store};
+
+use crate::say;
+
+/// About the database.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Db {
+    /// Brings the schema up to date. Safe to run twice, and at once with others.
+    #[command(after_help = "Example:\n  updraft db migrate --database-url postgres://updraft@localhost/updraft")]
+    Migrate(Target),
+    /// Says whether the database answers and its schema fits this program. Exit code 1: it does not.
+    #[command(after_help = "Example:\n  updraft db check --database-url postgres://updraft@localhost/updraft")]
+    Check(Target),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Target {
+    /// Where Postgres is: postgres://USER@HOST:PORT/DATABASE.
+    #[arg(long, env = "UPDRAFT_DATABASE_URL", hide_env_values = true)]
+    database_url: String,
+}
+
+pub(crate) async fn run(command: Db) -> ExitCode {
+    let (Db::Migrate(target) | Db::Check(target)) = &command;
+    let store = match Store::open(&Options::new(&target.database_url, "updraft db")) {
+        Ok(store) => store,
+        Err(error) => return failed(&error),
+    };
+    let done = match &command {
+        Db::Migrate(_) => store.migrate().await.map(|()| ("the schema is up to date".to_owned(), true)),
+        Db::Check(_) => store.migration_state().await.map(|state| match state {
+            MigrationState::Current => ("the database answers and its schema fits".to_owned(), true),
+            MigrationState::Behind(missing) => {
+                (format!("the schema lacks the migrations {}: run `updraft db migrate`", numbers(&missing)), false)
+            }
+            MigrationState::Ahead(newer) => {
+                (format!("the schema is newer than this program (migrations {}), which is fine during a rollout", numbers(&newer)), true)
+            }
+        }),
+    };
+    match done {
+        Ok((text, good)) => {
+            say(&text);
+            if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+        Err(error) => failed(&error),
+    }
+}
+
+fn numbers(versions: &[i64]) -> String {
+    versions.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+fn failed(error: &updraft_store::Error) -> ExitCode {
+    let mut text = format!("error: {error}");
+    let mut cause = std::error::Error::source(error);
+    while let Some(inner) = cause {
+        text.push_str(&format!(": {inner}"));
+        cause = inner.source();
+    }
+    say(&text);
+    ExitCode::from(if matches!(error, updraft_store::Error::Unreachable(_)) { 6 } else { 1 })
+}

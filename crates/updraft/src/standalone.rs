@@ -1,0 +1,305 @@
+//! `updraft standalone`: every role in one process, with a private Postgres, an in-process broker, and tasks as processes of this host.
+//!
+//! ```text
+//! data dir, locked → page's port, taken → Postgres, started and migrated → scheduler · worker · API → until Ctrl-C
+//! ```
+//!
+//! A kill -9 loses nothing: the server and the running commands go on, and the next start adopts both. Ctrl-C stops all that was started:
+//! running commands are ended, noted as taken away (which spends no retry), and run again after the next start.
+
+mod data_dir;
+mod postgres;
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use chrono::Utc;
+use clap::Args;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use updraft_broker::Broker;
+use updraft_dagfile::python;
+use updraft_model::Semantics;
+use updraft_planner::Defaults;
+use updraft_store::Store;
+use updraft_telemetry::LogFormat;
+use updraft_worker::process::{ProcessConfig, ProcessRunner};
+use updraft_worker::runner::Runner as _;
+
+use crate::standalone::data_dir::DataDir;
+use crate::standalone::postgres::Postgres;
+use crate::{USAGE, say};
+
+/// How `standalone` is run.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  updraft standalone --dags dags\n  updraft standalone --dags dags --port 9090 --database-url postgres://me@localhost/updraft")]
+pub(crate) struct Options {
+    /// Folder of DAG files, .py and .yaml. Read again whenever a file is saved.
+    #[arg(long, env = "UPDRAFT_DAGS", default_value = "dags")]
+    dags: PathBuf,
+    /// Port of the page and the API, on 127.0.0.1 only.
+    #[arg(long, env = "UPDRAFT_PORT", default_value_t = 8080)]
+    port: u16,
+    /// Where everything that must survive lives. Default: a folder of its own for each DAG folder, below /var/lib/updraft for root, else below
+    /// ~/.local/share/updraft.
+    #[arg(long, env = "UPDRAFT_DATA_DIR")]
+    data_dir: Option<PathBuf>,
+    /// Use this Postgres instead of a private one: postgres://USER@HOST:PORT/DATABASE.
+    #[arg(long, env = "UPDRAFT_DATABASE_URL", hide_env_values = true)]
+    database_url: Option<String>,
+    /// The broker between scheduler and worker. `memory:` is the one inside this process.
+    #[arg(long, env = "UPDRAFT_BROKER_URL", default_value = "memory:", hide_env_values = true)]
+    broker_url: String,
+    /// What runs the tasks. `process`: commands of this host; images are ignored.
+    #[arg(long, env = "UPDRAFT_RUNNER", default_value = "process")]
+    runner: String,
+    /// Most tasks at once.
+    #[arg(long, env = "UPDRAFT_CONCURRENCY", default_value_t = 32)]
+    concurrency: usize,
+    /// The queues that the worker takes from, separated by commas.
+    #[arg(long, env = "UPDRAFT_QUEUES", value_delimiter = ',', default_value = "default")]
+    queues: Vec<String>,
+    /// Which Airflow's meaning files have that do not say: 2 (runs cover the interval before, catchup on) or 3 (runs are for their fire time,
+    /// catchup off).
+    #[arg(long, env = "UPDRAFT_AIRFLOW_SEMANTICS", default_value = "3", value_name = "2|3")]
+    airflow_semantics: Semantics,
+    /// New DAGs start out paused, as in Airflow. Here they do not, unless you say so.
+    #[arg(long, env = "UPDRAFT_DAGS_ARE_PAUSED_AT_CREATION", default_value_t = false, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true")]
+    dags_are_paused_at_creation: bool,
+    /// Most active runs of a DAG that does not say.
+    #[arg(long, env = "UPDRAFT_MAX_ACTIVE_RUNS_PER_DAG", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..))]
+    max_active_runs_per_dag: u32,
+    /// Most tasks at once of a run that does not say (of a DAG, under Airflow 2's meaning).
+    #[arg(long, env = "UPDRAFT_MAX_ACTIVE_TASKS_PER_DAG", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..))]
+    max_active_tasks_per_dag: u32,
+    /// How often an attempt that the infrastructure lost is made again. The task's own retries are not touched by it.
+    #[arg(long, env = "UPDRAFT_INFRA_RETRIES", default_value_t = 5)]
+    infra_retries: u32,
+    /// The Python that reads DAG files. Default: python3 of PATH.
+    #[arg(long, env = "UPDRAFT_DAG_PYTHON")]
+    dag_python: Option<PathBuf>,
+    /// How long one Python file may take, in seconds.
+    #[arg(long, env = "UPDRAFT_DAG_FILE_TIMEOUT", default_value_t = 30)]
+    dag_file_timeout: u64,
+    /// Log lines on stderr: text or json.
+    #[arg(long, env = "UPDRAFT_LOG_FORMAT", default_value = "text")]
+    log_format: LogFormat,
+    /// What is logged: a level, or tracing directives.
+    #[arg(long, env = "UPDRAFT_LOG", default_value = "warn")]
+    log: String,
+}
+
+impl Options {
+    fn mistakes(&self) -> Vec<String> {
+        let mut mistakes = Vec::new();
+        if self.broker_url != "memory:" {
+            mistakes.push("--broker-url: only memory: can be used with standalone in this version".to_owned());
+        }
+        if self.runner != "process" {
+            mistakes.push(format!("--runner {}: only process can be used with standalone in this version", self.runner));
+        }
+        if self.concurrency == 0 {
+            mistakes.push("--concurrency: at least 1".to_owned());
+        }
+        if !self.dags.is_dir() {
+            mistakes.push(format!("--dags {}: no such folder; make it, or name another", self.dags.display()));
+        }
+        mistakes
+    }
+}
+
+pub(crate) async fn run(options: Options) -> ExitCode {
+    let mistakes = options.mistakes();
+    if !mistakes.is_empty() {
+        for mistake in mistakes {
+            say(&format!("error: {mistake}"));
+        }
+        return ExitCode::from(USAGE);
+    }
+    if let Err(error) = updraft_telemetry::init(options.log_format, &options.log) {
+        say(&format!("error: {error}"));
+        return ExitCode::from(USAGE);
+    }
+    match serve(options).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(&format!("error: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve(options: Options) -> anyhow::Result<()> {
+    let begin = Instant::now();
+    let dags = options.dags.canonicalize().with_context(|| format!("cannot read {}", options.dags.display()))?;
+    let data = DataDir::open(options.data_dir.as_deref(), &dags)?;
+    let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), options.port);
+    let listener = match TcpListener::bind(address).await {
+        Ok(listener) => listener,
+        Err(error) => bail!("{}", port_taken(options.port, &error)),
+    };
+
+    let server = match &options.database_url {
+        Some(_) => None,
+        None => Some(Postgres::start(&data.path().join("postgres")).await?),
+    };
+    let url = match (&options.database_url, &server) {
+        (Some(url), _) => url.clone(),
+        (None, Some(server)) => server.url(),
+        (None, None) => bail!("no database"),
+    };
+    let mut connect = updraft_store::Options::new(url, "updraft standalone");
+    connect.max_connections = 12;
+    let store = Store::open(&connect)?;
+    store.migrate().await.context("cannot bring the database up to date")?;
+
+    let broker = Broker::in_process();
+    let defaults = Defaults {
+        max_active_runs: options.max_active_runs_per_dag,
+        max_active_tasks: options.max_active_tasks_per_dag,
+        infra_retries: options.infra_retries,
+    };
+    let runner = ProcessRunner::new(ProcessConfig::new(data.path().join("runner"))).context("cannot set up the process runner")?;
+    // Three steps of shutdown: nothing new, then the ends of what was stopped are written, then the rest.
+    let no_new_work = CancellationToken::new();
+    let shutdown = CancellationToken::new();
+
+    let worker = tokio::spawn(updraft_worker::run(
+        store.clone(),
+        broker.clone(),
+        runner.clone(),
+        updraft_worker::Config {
+            queues: options.queues.clone(),
+            concurrency: options.concurrency,
+            only_worker_of_host: true,
+            ..updraft_worker::Config::default()
+        },
+        no_new_work.clone(),
+        shutdown.clone(),
+    ));
+    let scheduler = tokio::spawn(updraft_scheduler::run(
+        store.clone(),
+        broker.clone(),
+        scheduler_config(&options, &dags, &data, defaults)?,
+        shutdown.clone(),
+    ));
+    let state = updraft_api::ApiState::new(store.clone(), broker, options.airflow_semantics, defaults, env!("CARGO_PKG_VERSION"), Utc::now());
+    let api = tokio::spawn(updraft_api::serve(listener, state, shutdown.clone()));
+
+    banner(&options, &dags, &data, server.is_some(), begin.elapsed());
+    wait_for_signal(server.as_ref()).await?;
+
+    say("\nstopping: ending the commands that run (Ctrl-C again to end them at once) …");
+    no_new_work.cancel();
+    stop_commands(&runner).await;
+    shutdown.cancel();
+    let _ = tokio::time::timeout(Duration::from_secs(5), async {
+        let _ = worker.await;
+        let _ = scheduler.await;
+        let _ = api.await;
+    })
+    .await;
+    store.close().await;
+    if let Some(server) = server {
+        server.stop().await;
+    }
+    say("stopped; nothing is lost, the next start goes on from here");
+    Ok(())
+}
+
+fn scheduler_config(
+    options: &Options,
+    dags: &std::path::Path,
+    data: &DataDir,
+    defaults: Defaults,
+) -> anyhow::Result<updraft_scheduler::Config> {
+    let helper = std::env::current_exe().context("cannot find this program's own file")?;
+    let python = python::Options {
+        python: options.dag_python.clone(),
+        helper: vec![helper.into(), "sandbox".into()],
+        timeout: Duration::from_secs(options.dag_file_timeout),
+        unpack_to: Some(data.path().join("python")),
+        ..python::Options::default()
+    };
+    Ok(updraft_scheduler::Config {
+        defaults,
+        semantics: options.airflow_semantics,
+        paused_at_creation: options.dags_are_paused_at_creation,
+        sweep_every: Duration::from_secs(10),
+        sources: vec![updraft_scheduler::DagSource { bundle: "dags-folder".to_owned(), root: dags.to_owned(), python: Some(python) }],
+        host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+    })
+}
+
+/// Waits for Ctrl-C or SIGTERM, and keeps the private server running meanwhile.
+async fn wait_for_signal(server: Option<&Postgres>) -> anyhow::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let watched = async {
+        match server {
+            Some(server) => server.supervise().await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted.context("cannot listen for Ctrl-C"),
+        _ = terminate.recv() => Ok(()),
+        () = watched => Ok(()),
+    }
+}
+
+/// Ends the commands that run, and waits until their ends are written. A second Ctrl-C does not wait: what is not written yet is found by the
+/// next start.
+async fn stop_commands(runner: &ProcessRunner) {
+    let mut told = std::collections::BTreeSet::new();
+    let ended = async {
+        loop {
+            let present = runner.present().await.unwrap_or_default();
+            if present.is_empty() {
+                return;
+            }
+            for key in present {
+                if told.insert(key) {
+                    let _ = runner.stop(key, updraft_model::end::Stopped::Disrupted).await;
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::select! {
+        () = ended => {}
+        () = tokio::time::sleep(Duration::from_secs(15)) => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+}
+
+fn banner(options: &Options, dags: &std::path::Path, data: &DataDir, private: bool, took: Duration) {
+    let program = std::env::args().next().unwrap_or_else(|| "updraft".to_owned());
+    let api = if options.port == 8080 { String::new() } else { format!("--api-url http://127.0.0.1:{} ", options.port) };
+    let database = if private { "its own Postgres" } else { "your Postgres" };
+    say(&format!(
+        "Updraft {} is up after {:.1} s: scheduler, worker, API and page in one process, with {database}.\n\n  \
+         page   http://127.0.0.1:{}\n  \
+         dags   {} (read again on every save; tasks run as processes of this host)\n  \
+         data   {}\n\n\
+         Next, in another terminal:\n  {program} {api}dags list\n  {program} {api}dags trigger diamond --wait\n\n\
+         Ctrl-C stops everything that was started here.",
+        env!("CARGO_PKG_VERSION"),
+        took.as_secs_f64(),
+        options.port,
+        dags.display(),
+        data.path().display(),
+    ));
+}
+
+/// Who has the port, as far as this system tells.
+fn port_taken(port: u16, error: &std::io::Error) -> String {
+    if error.kind() != std::io::ErrorKind::AddrInUse {
+        return format!("cannot listen on 127.0.0.1:{port}: {error}");
+    }
+    let owner = data_dir::port_owner(port).map_or_else(|| "another process".to_owned(), |(pid, name)| format!("{name} (process {pid})"));
+    format!("port {port} is taken by {owner}: stop that, or choose another with --port")
+}

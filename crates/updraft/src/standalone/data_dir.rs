@@ -1,0 +1,134 @@
+//! The folder of everything that must survive, and its lock: one standalone at a time.
+
+use std::fs;
+use std::io::{Read as _, Seek as _, Write as _};
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use rustix::fs::FlockOperation;
+use sha2::{Digest as _, Sha256};
+
+/// The locked data folder.
+#[derive(Debug)]
+pub(super) struct DataDir {
+    path: PathBuf,
+    /// Held while this process lives: whoever has it knows that every earlier standalone of this folder is dead.
+    _lock: fs::File,
+}
+
+impl DataDir {
+    /// Opens and locks it. Without a wish it is a folder of its own for each DAG folder, so that two projects do not meet.
+    pub(super) fn open(wish: Option<&Path>, dags: &Path) -> anyhow::Result<Self> {
+        let path = match wish {
+            Some(path) => std::path::absolute(path)?,
+            None => default_base()?.join(name_of(dags)),
+        };
+        // Others may pass through (the server's user has a folder in here), but not look.
+        fs::DirBuilder::new().mode(0o711).recursive(true).create(&path).with_context(|| format!("cannot make {}", path.display()))?;
+        let file = path.join("lock");
+        let mut lock = fs::File::options()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .open(&file)
+            .with_context(|| format!("cannot write {}", file.display()))?;
+        if rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+            let mut owner = String::new();
+            let _ = lock.read_to_string(&mut owner);
+            bail!(
+                "another standalone{} uses {}: stop it, or give another --data-dir",
+                if owner.trim().is_empty() { String::new() } else { format!(" (process {})", owner.trim()) },
+                path.display()
+            );
+        }
+        lock.set_len(0)?;
+        lock.rewind()?;
+        writeln!(lock, "{}", std::process::id())?;
+        Ok(Self { path, _lock: lock })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+fn default_base() -> anyhow::Result<PathBuf> {
+    if rustix::process::geteuid().is_root() {
+        return Ok(PathBuf::from("/var/lib/updraft"));
+    }
+    if let Some(data) = std::env::var_os("XDG_DATA_HOME").filter(|d| !d.is_empty()) {
+        return Ok(PathBuf::from(data).join("updraft"));
+    }
+    let home = std::env::var_os("HOME").context("HOME is not set: give a --data-dir")?;
+    Ok(PathBuf::from(home).join(".local/share/updraft"))
+}
+
+/// Short, because a socket's path must fit 100 characters, and readable.
+fn name_of(dags: &Path) -> String {
+    let digest = Sha256::digest(dags.as_os_str().as_encoded_bytes());
+    let hash: String = digest.iter().take(4).map(|b| format!("{b:02x}")).collect();
+    let project = dags.parent().and_then(Path::file_name).map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    let project: String = project.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_')).take(24).collect();
+    format!("{project}-{hash}")
+}
+
+/// The process that listens on a local TCP port, from /proc. None where that does not exist or may not be read.
+pub(super) fn port_owner(port: u16) -> Option<(u32, String)> {
+    let wanted = format!(":{port:04X}");
+    let mut inodes = Vec::new();
+    for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
+        for line in fs::read_to_string(table).unwrap_or_default().lines().skip(1) {
+            let fields: Vec<&str> = line.split_whitespace().collect();
+            // 0A: listening.
+            if let [_, local, _, "0A", .., ] = fields[..]
+                && local.ends_with(&wanted)
+                && let Some(inode) = fields.get(9)
+            {
+                inodes.push(format!("socket:[{inode}]"));
+            }
+        }
+    }
+    for process in fs::read_dir("/proc").ok()?.filter_map(Result::ok) {
+        let Ok(pid) = process.file_name().to_string_lossy().parse::<u32>() else { continue };
+        for fd in fs::read_dir(process.path().join("fd")).into_iter().flatten().filter_map(Result::ok) {
+            let target = fs::read_link(fd.path()).unwrap_or_default();
+            if inodes.iter().any(|inode| target.as_os_str() == inode.as_str()) {
+                let name = fs::read_to_string(process.path().join("comm")).unwrap_or_default();
+                return Some((pid, name.trim().to_owned()));
+            }
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_standalone_at_a_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = DataDir::open(Some(folder.path()), Path::new("/x/dags")).unwrap();
+        let second = DataDir::open(Some(folder.path()), Path::new("/x/dags")).unwrap_err().to_string();
+        assert!(second.contains(&std::process::id().to_string()), "{second}");
+        drop(first);
+        DataDir::open(Some(folder.path()), Path::new("/x/dags")).unwrap();
+    }
+
+    #[test]
+    fn projects_do_not_meet() {
+        assert_ne!(name_of(Path::new("/a/dags")), name_of(Path::new("/b/dags")));
+        assert!(name_of(Path::new("/a/my project/dags")).starts_with("myproject-"));
+    }
+
+    #[test]
+    fn the_owner_of_a_port_is_named() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        if Path::new("/proc/net/tcp").exists() {
+            assert_eq!(port_owner(port).map(|o| o.0), Some(std::process::id()));
+        }
+    }
+}

@@ -1,0 +1,61 @@
+#!/usr/bin/env bash
+# Installs what is missing: `setup.sh run` what the product needs, `setup.sh test` what its tests need, `setup.sh verify` what the checks need.
+set -euo pipefail
+
+say() { printf '%s\n' "$*" >&2; }
+have() { command -v "$1" >/dev/null 2>&1; }
+
+sudo_() { if [ "$(id -u)" = 0 ]; then "$@"; elif have sudo; then sudo "$@"; else say "error: this needs root: $*"; exit 1; fi; }
+
+apt_updated=
+apt_install() {
+    if [ -z "$apt_updated" ]; then sudo_ apt-get update -qq; apt_updated=1; fi
+    sudo_ env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+}
+
+has_postgres() {
+    have initdb && return 0
+    compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null && return 0
+    compgen -G '/opt/homebrew/opt/postgresql*/bin/initdb' >/dev/null && return 0
+    compgen -G '/usr/local/opt/postgresql*/bin/initdb' >/dev/null
+}
+
+package() { # name-on-debian name-on-homebrew
+    if have apt-get; then say "installing $1"; apt_install "$1"
+    elif have brew; then say "installing $2"; brew install -q "$2"
+    else say "error: install $1 by hand: neither apt-get nor brew is here"; exit 1; fi
+}
+
+cargo_tool() { # command crate version extra-arguments
+    local have_version
+    have_version=$(cargo "$1" --version 2>/dev/null | grep -oE '[0-9]+\.[0-9]+\.[0-9]+' | head -n 1 || true)
+    if [ "$have_version" = "$3" ]; then return; fi
+    say "installing $2 $3"
+    # Its own target folder stays warm without growing the project's.
+    CARGO_TARGET_DIR="$HOME/.cache/updraft/tools" cargo install -q --locked --root "$HOME/.cargo" "$2" --version "$3" "${@:4}"
+}
+
+what=${1:-run}
+if ! have cargo; then say "error: Rust is missing: install it with rustup (rustup.rs), then run this again"; exit 1; fi
+have python3 || package python3 python3
+have cc || package gcc gcc
+has_postgres || {
+    package postgresql postgresql@17
+    # The package starts a server of its own, which nobody asked for.
+    if have pg_dropcluster && have pg_lsclusters; then
+        pg_lsclusters -h 2>/dev/null | while read -r version name _; do sudo_ pg_dropcluster --stop "$version" "$name" || true; done
+    fi
+}
+case $what in
+    run) ;;
+    test)
+        have cargo-nextest || cargo_tool nextest cargo-nextest 0.9.143
+        have chromium-headless-shell || have chromium || true
+        ;;
+    verify)
+        cargo_tool sqlx sqlx-cli 0.9.0 --no-default-features --features rustls,postgres
+        cargo_tool machete cargo-machete 0.9.2
+        cargo_tool deny cargo-deny 0.20.2
+        ;;
+    *) say "usage: setup.sh run|test|verify"; exit 2 ;;
+esac

@@ -1,0 +1,55 @@
+#!/usr/bin/env bash
+# Everything that CI checks besides the tests. Prints one line per check; the first that fails says why and ends it.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+log=$(mktemp); trap 'rm -f "$log"' EXIT
+
+check() { # name command…
+    local begin=$SECONDS
+    if "${@:2}" >"$log" 2>&1; then printf 'ok    %s (%s s)\n' "$1" $((SECONDS - begin))
+    else printf 'FAIL  %s\n' "$1"; cat "$log"; exit 1; fi
+}
+
+absent_from_tree() { # package crate…: the package must not depend on these
+    local package=$1; shift
+    for crate in "$@"; do
+        if cargo tree --locked -e normal -p "$package" -i "$crate" >/dev/null 2>&1 && [ -n "$(cargo tree --locked -e normal -p "$package" -i "$crate" 2>/dev/null)" ]; then
+            echo "$package must not depend on $crate:"; cargo tree --locked -e normal -p "$package" -i "$crate"; return 1
+        fi
+    done
+}
+
+only_user() { # crate users…: nobody else of ours names it
+    local crate=$1; shift
+    local found
+    found=$(grep -lE "^$crate(\.| =)" crates/*/Cargo.toml | sed -E 's#crates/([^/]+)/.*#\1#' | grep -vxF "$(printf '%s\n' "$@")" || true)
+    if [ -n "$found" ]; then echo "only $* may name $crate, but so does: $found"; return 1; fi
+}
+
+pure_crates() { absent_from_tree updraft-planner tokio sqlx sqlx-core lapin kube axum tracing && absent_from_tree updraft-model tokio sqlx sqlx-core tracing; }
+arrows() {
+    only_user sqlx store testkit && only_user axum api && only_user clap updraft \
+        && absent_from_tree updraft-scheduler updraft-worker updraft-api axum && absent_from_tree updraft-worker updraft-scheduler updraft-planner axum \
+        && absent_from_tree updraft-api updraft-scheduler updraft-worker && absent_from_tree updraft-store updraft-planner axum
+}
+one_tls_provider() { absent_from_tree updraft ring openssl-sys native-tls; }
+one_writer() { # I9, I4: task_instance.state is written in one place
+    local found
+    found=$(grep -rnEi 'update +task_instance' --include='*.rs' --include='*.sql' crates migrations | grep -v '^migrations/0002_functions.sql' | grep -v '/tests/' || true)
+    if [ -n "$found" ]; then echo "task_instance is written outside the functions:"; echo "$found"; return 1; fi
+}
+state_machine_page() { diff <(cargo run -q --locked -p updraft -- docs state-machine) docs/state_machine.md; }
+python_style() { python3 -m compileall -q crates/dagfile/python tools && find . -name __pycache__ -prune -exec rm -rf {} +; }
+
+check 'format' cargo fmt --check
+check 'clippy' cargo clippy --locked --workspace --all-targets -- -D warnings
+check 'docs' env RUSTDOCFLAGS='-D warnings' cargo doc --locked --workspace --no-deps --document-private-items
+check 'unused dependencies' cargo machete
+check 'licenses, bans, sources' cargo deny --log-level error check bans licenses sources
+check 'prepared queries' tools/with-postgres.sh cargo sqlx prepare --check --workspace -- --all-targets
+check 'pure crates' pure_crates
+check 'arrows between crates' arrows
+check 'one TLS provider' one_tls_provider
+check 'one state writer' one_writer
+check 'state machine page' state_machine_page
+check 'python compiles' python_style

@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# Runs a command with DATABASE_URL set to a fresh Postgres that has the migrations of this checkout, and takes the server away afterwards.
+# As root the server runs as an unprivileged user, since it refuses root.
+set -euo pipefail
+root=$(cd "$(dirname "$0")/.." && pwd)
+
+bin=$(dirname "$(command -v initdb 2>/dev/null || ls -d /usr/lib/postgresql/*/bin/initdb /opt/homebrew/opt/postgresql*/bin/initdb 2>/dev/null | sort -V | tail -n 1)")
+[ -x "$bin/postgres" ] || { echo "error: no postgres server found; run tools/setup.sh" >&2; exit 1; }
+
+# Not below TMPDIR, which may be a folder that only its owner can enter.
+folder=$(mktemp -d /tmp/updraft-pg.XXXXXX)
+as=()
+if [ "$(id -u)" = 0 ]; then
+    user=postgres; id "$user" >/dev/null 2>&1 || user=nobody
+    chown "$user" "$folder"
+    as=(setpriv --reuid="$user" --regid="$(id -g "$user")" --clear-groups env HOME="$folder")
+fi
+stop() {
+    if [ -f "$folder/data/postmaster.pid" ]; then (cd / && "${as[@]}" "$bin/pg_ctl" -D "$folder/data" -m immediate stop >/dev/null 2>&1) || true; fi
+    rm -rf "$folder"
+}
+trap stop EXIT
+trap 'exit 130' INT TERM
+
+cd /
+"${as[@]}" "$bin/initdb" -D "$folder/data" -U postgres -A trust -E UTF8 --locale=C --no-instructions >"$folder/log" 2>&1 || { cat "$folder/log" >&2; exit 1; }
+# Durability is off for unit tests alone: each database lives for a second. Benchmarks and `standalone` keep it on.
+"${as[@]}" "$bin/pg_ctl" -D "$folder/data" -l "$folder/log" -w -o "-c listen_addresses= -k $folder -c max_connections=300 -c fsync=off -c shared_buffers=128MB" start >/dev/null \
+    || { cat "$folder/log" >&2; exit 1; }
+cat "$root"/migrations/*.sql | "$bin/psql" -q -h "$folder" -U postgres -v ON_ERROR_STOP=1 -1 postgres >/dev/null
+
+export DATABASE_URL="postgres://postgres@localhost/postgres?host=$folder"
+cd "$root"
+"$@"

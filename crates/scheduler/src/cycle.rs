@@ -16,7 +16,7 @@ const BATCH: usize = 128;
 
 impl Scheduler {
     /// Plans runs until nothing follows any more, and admits what became ready. True: something was put off to a later time.
-    pub(crate) async fn cycle(&mut self, runs: Vec<RunKey>) -> Result<bool, Error> {
+    pub async fn cycle(&mut self, runs: Vec<RunKey>) -> Result<bool, Error> {
         let mut open: BTreeSet<RunKey> = runs.into_iter().collect();
         let mut pools: BTreeSet<String> = std::mem::take(&mut self.backlog);
         let mut put_off = false;

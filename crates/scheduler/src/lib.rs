@@ -49,7 +49,8 @@ pub struct Config {
     pub host: String,
 }
 
-pub(crate) struct Scheduler {
+/// One scheduler. [`run`] drives it; tests and benchmarks step it by [`Scheduler::cycle`].
+pub struct Scheduler {
     pub(crate) id: Uuid,
     pub(crate) store: Store,
     pub(crate) broker: Broker,
@@ -66,16 +67,7 @@ pub(crate) struct Scheduler {
 pub async fn run(store: Store, broker: Broker, config: Config, shutdown: CancellationToken) {
     let (status, dags_status) = watch::channel(Value::Object(serde_json::Map::new()));
     let sync = tokio::spawn(dag_sync::dag_sync(store.clone(), broker.clone(), config.clone(), Arc::new(status), shutdown.clone()));
-    let mut scheduler = Scheduler {
-        id: Uuid::now_v7(),
-        store,
-        broker,
-        config,
-        cache: cache::Cache::default(),
-        backlog: std::collections::BTreeSet::new(),
-        waiting: std::collections::BTreeSet::new(),
-        dags_status,
-    };
+    let mut scheduler = Scheduler::new(store, broker, config, dags_status);
     info!(scheduler.id = %scheduler.id, "scheduler {} starts", scheduler.id);
     tokio::select! {
         () = shutdown.cancelled() => {}
@@ -86,6 +78,20 @@ pub async fn run(store: Store, broker: Broker, config: Config, shutdown: Cancell
 }
 
 impl Scheduler {
+    /// A scheduler that has seen nothing yet. `dags_status` is shown beside its heartbeat.
+    pub fn new(store: Store, broker: Broker, config: Config, dags_status: watch::Receiver<Value>) -> Self {
+        Self {
+            id: Uuid::now_v7(),
+            store,
+            broker,
+            config,
+            cache: cache::Cache::default(),
+            backlog: std::collections::BTreeSet::new(),
+            waiting: std::collections::BTreeSet::new(),
+            dags_status,
+        }
+    }
+
     async fn work(&mut self) {
         let mut wakes = self.broker.wakes();
         let mut sweep_at = Instant::now();

@@ -6,7 +6,7 @@
 mod dags;
 mod explain;
 mod http;
-mod output;
+pub(crate) mod output;
 mod pools;
 mod runs;
 mod tasks;
@@ -16,7 +16,6 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 
 use http::Failure;
-pub(crate) use output::Output;
 
 /// What all verbs share.
 #[derive(Debug, Clone, Args)]

@@ -34,7 +34,7 @@ fn apply(command: Command, values: &BTreeMap<String, String>) -> Command {
         .mut_args(|arg| {
             let value = arg.get_env().and_then(|env| env.to_str()).and_then(|env| values.get(env)).cloned();
             match value {
-                Some(value) => arg.default_value(value).hide_default_value(true),
+                Some(value) => arg.default_value(clap::builder::OsStr::from(value)).hide_default_value(true),
                 None => arg,
             }
         })

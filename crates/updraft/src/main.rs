@@ -63,7 +63,7 @@ fn main() -> ExitCode {
         Some("sandbox") => {
             let error = updraft_dagfile::sandbox::enter_and_exec(words);
             say(&format!("error: {error}"));
-            return ExitCode::from(USAGE);
+            return ExitCode::from(127);
         }
         _ => {}
     }

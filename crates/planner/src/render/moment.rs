@@ -74,8 +74,9 @@ impl Moment {
         NaiveDateTime::parse_from_str(text, format)
             .or_else(|_| NaiveDate::parse_from_str(text, format).map(Into::into))
             .or_else(|_| NaiveDate::parse_from_str(&format!("{text} 1"), &format!("{format} %d")).map(Into::into))
-            .map(Self::naive)
             .map_err(|_| bad())
+            .and_then(in_range)
+            .map(Self::naive)
     }
 
     /// Python's `datetime(year, month, day, …)`.
@@ -98,7 +99,9 @@ impl Moment {
         let [y, mo, d, h, mi, s, us] = parts;
         let y = i32::try_from(y).map_err(|_| invalid("datetime: the year is out of range"))?;
         let wall = NaiveDate::from_ymd_opt(y, mo, d).and_then(|day| day.and_hms_micro_opt(h, mi, s, us));
-        wall.map(Self::naive).ok_or_else(|| invalid(format!("there is no {y}-{mo}-{d} {h}:{mi}:{s}")))
+        wall.filter(|wall| in_range(*wall).is_ok())
+            .map(Self::naive)
+            .ok_or_else(|| invalid(format!("there is no {y}-{mo}-{d} {h}:{mi}:{s}")))
     }
 
     fn instant(&self) -> NaiveDateTime {
@@ -177,6 +180,7 @@ impl Moment {
             date.and_then(|date| date.and_hms_micro_opt(time.0, time.1, time.2, micro)).ok_or_else(|| invalid("there is no such date"))?;
         let cut = kwargs.has("tzinfo") && kwargs.get::<Value>("tzinfo")?.is_none();
         kwargs.assert_all_used()?;
+        let wall = in_range(wall)?;
         Ok(if cut { Self { wall, zone: None, ..*self } } else { self.with(wall) })
     }
 

@@ -1,0 +1,85 @@
+//! Every way to end: its reason is told, from the right budget, and none is taken for success.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::harness::{Standalone, encode, processes_with};
+
+const ENDS: &str = r#"
+dag_id: ends
+schedule: null
+tasks:
+  exits: {bash_command: "exit 3"}
+  signalled: {bash_command: "kill -KILL $$"}
+  times_out: {bash_command: "sleep 600", execution_timeout: 1s}
+  missing: {image: none, cmds: [no-such-command-anywhere]}
+  no_command: {image: busybox}
+  hungry:
+    image: none
+    cmds: [python3, -c, "x = bytearray(400 * 1024 * 1024); print(len(x))"]
+    container_resources: {limits: {memory: 64Mi}}
+  undefined: {bash_command: "echo {{ no_such_name }}"}
+  skips: {bash_command: "exit 99"}
+  retried: {bash_command: "exit 1", retries: 2, retry_delay: 0}
+  polite: {bash_command: "trap 'exit 0' TERM; echo ready; sleep 600 & wait", execution_timeout: 1s}
+  good: {bash_command: "echo fine"}
+"#;
+
+#[test]
+fn every_end_has_its_reason() {
+    let server = Standalone::start(&[("ends.yaml", ENDS)], &[]);
+    server.until_dag("ends");
+    let run = server.trigger("ends");
+    assert_eq!(server.end_of("ends", &run, Duration::from_secs(90)), "failed");
+    let states = server.cli_json(&["tasks", "states", "ends", &run, "-o", "json"]);
+    let state_of = |task: &str| {
+        states.as_array().unwrap().iter().find(|t| t["task_id"] == task).unwrap_or_else(|| panic!("{task} in {states}")).clone()
+    };
+    for (task, state, reason, budget) in [
+        ("exits", "failed", "exit_code", json!("user")),
+        ("signalled", "failed", "signal", json!("user")),
+        ("times_out", "failed", "timeout", json!("user")),
+        ("missing", "failed", "cannot_start", json!("user")),
+        ("no_command", "failed", "cannot_start", json!("user")),
+        ("hungry", "failed", "oom_killed", json!("user")),
+        ("retried", "failed", "exit_code", json!("user")),
+        ("polite", "failed", "timeout", json!("user")),
+    ] {
+        let row = state_of(task);
+        assert_eq!((row["state"].as_str(), row["reason"].as_str()), (Some(state), Some(reason)), "{task}: {row}");
+        let why = server.cli_json(&["why", "ends", &run, task, "-o", "json"]);
+        assert_eq!(why["budget"], budget, "{task}: {why}");
+        assert!(why["message"].as_str().is_some_and(|m| m.len() > 10), "{task}: {why}");
+    }
+    assert_eq!(state_of("undefined")["reason"], "render_error");
+    assert!(state_of("undefined")["message"].as_str().unwrap().contains("no_such_name"), "{}", state_of("undefined"));
+    assert_eq!(state_of("skips")["state"], "skipped");
+    assert_eq!(state_of("good")["state"], "success");
+    assert_eq!(server.instance("ends", &run, "retried")["try_number"], 3);
+    assert!(processes_with("sleep 600").is_empty(), "a child of a stopped command lives on");
+}
+
+#[test]
+fn a_cancelled_task_is_stopped_with_its_children() {
+    let dag = "dag_id: slow\nschedule: null\ntasks:\n  sleeps: {bash_command: 'sleep 3601 & sleep 3602', retries: 5}\n  after: {needs: [sleeps], bash_command: 'true'}\n";
+    let server = Standalone::start(&[("slow.yaml", dag)], &[]);
+    server.until_dag("slow");
+    let run = server.trigger("slow");
+    server.until(Duration::from_secs(30), "both sleeps run", || {
+        !processes_with("sleep\x003601").is_empty() && !processes_with("sleep\x003602").is_empty()
+    });
+    let (status, body) = {
+        // Airflow's way to cancel: mark the run failed.
+        let path = format!("/api/v2/dags/slow/dagRuns/{}", encode(&run));
+        server.patch(&path, &json!({"state": "failed"}))
+    };
+    assert_eq!(status, 200, "{body}");
+    server.until(Duration::from_secs(20), "the task is stopped", || {
+        processes_with("sleep\x003601").is_empty() && processes_with("sleep\x003602").is_empty()
+    });
+    assert_eq!(server.end_of("slow", &run, Duration::from_secs(20)), "failed");
+    server.until(Duration::from_secs(20), "it has failed", || server.instance("slow", &run, "sleeps")["state"] == "failed");
+    // A cancelled task is not retried, whatever is left of its retries.
+    assert_eq!(server.instance("slow", &run, "sleeps")["try_number"], 1);
+}

@@ -1,0 +1,10 @@
+//! `updraft standalone` as a whole: the real binary, its own Postgres, real processes, killed and restarted.
+//!
+//! What happened is counted by files to which the commands append, not by our own tables.
+
+mod bad_input;
+mod chaos;
+mod ends;
+mod harness;
+mod seed;
+mod service;

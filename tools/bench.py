@@ -1,0 +1,256 @@
+#!/usr/bin/env python3
+"""Benchmarks of the real thing: `updraft standalone` with its own Postgres (fsync on) and the process runner.
+
+chain40     40 tasks one after another: total seconds, and from one task's end to the next one's start
+fan1000     1,000 tasks at once: tasks per second from the trigger to the last end
+completion  what one completion costs in a run of 100 and in one of 100,000 tasks (database and planner, no processes)
+idle        proportional memory and processor time of an idle standalone without its Postgres
+floor       what the machine itself allows: fsync, commit, spawn
+
+Times of tasks are those that the supervisors stored as evidence. Every figure is of this run on this machine: compare ratios of one run,
+never figures of different days.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.parse
+import urllib.request
+
+BENCHES = ("floor", "chain40", "fan1000", "completion", "idle")
+
+DAGS = '''
+from datetime import datetime
+from airflow.providers.standard.operators.bash import BashOperator
+from airflow.sdk import DAG
+
+def make(name, tasks, chain):
+    with DAG(name, start_date=datetime(2020, 1, 1), schedule=None, catchup=False, max_active_tasks=2000) as dag:
+        previous = None
+        for i in range(tasks):
+            task = BashOperator(task_id=f"t{i:04d}", bash_command="true")
+            if chain and previous:
+                previous >> task
+            previous = task
+    return dag
+
+chain40 = make("chain40", 40, True)
+fan1000 = make("fan1000", 1000, False)
+'''
+
+
+def quantile(values, q):
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(q * len(ordered)))]
+
+
+def seconds(text):
+    from datetime import datetime
+
+    return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
+
+
+class Standalone:
+    """One standalone with a folder of its own."""
+
+    def __init__(self, program, concurrency):
+        base = "/var/lib" if os.geteuid() == 0 else tempfile.gettempdir()
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="updraft-bench.", dir=base))
+        self.folder.chmod(0o755)
+        (self.folder / "dags").mkdir()
+        (self.folder / "dags" / "bench.py").write_text(DAGS)
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.log = open(self.folder / "log", "w+")
+        self.process = subprocess.Popen(
+            [program, "standalone", "--dags", str(self.folder / "dags"), "--data-dir", str(self.folder / "data"),
+             "--port", str(self.port), "--concurrency", str(concurrency)],
+            stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, start_new_session=True)
+        self.wait_for(lambda: self.call("GET", "/api/v2/dags")["total_entries"] == 2, 60)
+
+    def call(self, method, path, body=None):
+        data = json.dumps(body).encode() if body is not None else None
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", method=method, data=data,
+                                         headers={"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return json.load(answer)
+
+    def wait_for(self, condition, limit):
+        end = time.monotonic() + limit
+        while True:
+            try:
+                if condition():
+                    return
+            except OSError:
+                pass
+            if self.process.poll() is not None or time.monotonic() > end:
+                self.log.seek(0)
+                sys.exit(f"error: standalone is not ready:\n{self.log.read()[-4000:]}")
+            time.sleep(0.05)
+
+    def run(self, dag, limit=600):
+        """Triggers a run, waits for its end, and returns its seconds by the wall and its task instances."""
+        begin = time.time()
+        run = self.call("POST", f"/api/v2/dags/{dag}/dagRuns", {"logical_date": None})
+        path = f"/api/v2/dags/{dag}/dagRuns/" + urllib.parse.quote(run["dag_run_id"], safe="")
+        while True:
+            run = self.call("GET", path)
+            if run["state"] in ("success", "failed"):
+                break
+            if time.time() > begin + limit:
+                sys.exit(f"error: run of {dag} did not end within {limit} s")
+            time.sleep(0.02)
+        instances, offset = [], 0
+        while True:
+            page = self.call("GET", f"{path}/taskInstances?limit=100&offset={offset}")
+            instances += page["task_instances"]
+            offset += 100
+            if offset >= page["total_entries"]:
+                break
+        bad = [t for t in instances if t["state"] != "success"]
+        if bad:
+            sys.exit(f"error: {len(bad)} tasks of {dag} are not success, such as {bad[0]}")
+        ends = [seconds(t["end_date"]) for t in instances]
+        return max(ends) - begin, instances
+
+    def stop(self):
+        self.process.send_signal(signal.SIGINT)
+        try:
+            self.process.wait(30)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def chain40(server, rounds):
+    server.run("chain40")  # warm
+    totals, hops = [], []
+    for _ in range(rounds):
+        total, instances = server.run("chain40")
+        totals.append(total)
+        instances.sort(key=lambda t: t["task_id"])
+        hops += [(seconds(b["start_date"]) - seconds(a["end_date"])) * 1000 for a, b in zip(instances, instances[1:])]
+    return {"bench": "chain40", "seconds": round(statistics.median(totals), 4), "seconds_min": round(min(totals), 4),
+            "seconds_max": round(max(totals), 4), "hop_p50_ms": round(quantile(hops, 0.5), 2), "hop_p99_ms": round(quantile(hops, 0.99), 2),
+            "rounds": rounds}
+
+
+def fan1000(server, rounds):
+    totals = [server.run("fan1000")[0] for _ in range(max(1, rounds // 2))]
+    total = statistics.median(totals)
+    return {"bench": "fan1000", "seconds": round(total, 3), "tasks_per_second": round(1000 / total, 1), "rounds": len(totals)}
+
+
+def idle(server, _rounds):
+    time.sleep(35)  # the parser of DAG files ends after half a minute without work
+    pids = family(server.process.pid)
+
+    def ticks():
+        total = 0
+        for pid in pids:
+            fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+            total += int(fields[11]) + int(fields[12])
+        return total
+
+    before = ticks()
+    time.sleep(20)
+    used = (ticks() - before) / os.sysconf("SC_CLK_TCK") / 20
+    memory = 0
+    for pid in pids:
+        for line in pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                memory += int(line.split()[1])
+    return {"bench": "idle", "seconds": 20, "pss_mb": round(memory / 1024, 1), "core_percent": round(used * 100, 3), "processes": len(pids)}
+
+
+def family(root):
+    """The process and what it started, without Postgres."""
+    children = {}
+    for entry in pathlib.Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                fields = (entry / "stat").read_text()
+            except OSError:
+                continue
+            name = fields[fields.index("(") + 1:fields.rindex(")")]
+            parent = int(fields.rsplit(")", 1)[1].split()[1])
+            if name != "postgres":
+                children.setdefault(parent, []).append(int(entry.name))
+    found, open_ = [], [root]
+    while open_:
+        pid = open_.pop()
+        found.append(pid)
+        open_ += children.get(pid, [])
+    return found
+
+
+def floor(server, _rounds):
+    folder = server.folder
+    with open(folder / "fsync", "wb") as file:
+        times = []
+        for _ in range(200):
+            begin = time.perf_counter()
+            file.write(b"x" * 512)
+            file.flush()
+            os.fdatasync(file.fileno())
+            times.append(time.perf_counter() - begin)
+    spawns = []
+    true = shutil.which("true")
+    for _ in range(300):
+        begin = time.perf_counter()
+        os.waitpid(os.posix_spawn(true, [true], {}), 0)
+        spawns.append(time.perf_counter() - begin)
+    result = {"bench": "floor", "seconds": round(sum(times), 3), "fdatasync_ms": round(statistics.median(times) * 1000, 3),
+              "spawn_ms": round(statistics.median(spawns) * 1000, 3), "spawns_per_second": round(1 / statistics.mean(spawns), 1)}
+    psql = shutil.which("psql")
+    if psql:
+        script = "create table if not exists bench_floor (n int);\n" + "insert into bench_floor values (1);\n" * 300
+        begin = time.perf_counter()
+        done = subprocess.run([psql, "-q", "-h", str(folder / "data/postgres/run"), "-U", "updraft", "postgres"], input=script, text=True,
+                              capture_output=True, env={"PATH": os.environ["PATH"], "HOME": "/"})
+        if done.returncode == 0:
+            result["commit_ms"] = round((time.perf_counter() - begin) / 300 * 1000, 3)
+    return result
+
+
+def completion(_server, _rounds):
+    root = pathlib.Path(__file__).resolve().parent.parent
+    done = subprocess.run([root / "tools/with-postgres.sh", "env", "UPDRAFT_BENCH_FSYNC=1", "cargo", "run", "-q", "--release", "--locked", "-p", "updraft-testkit",
+                           "--example", "completion"], capture_output=True, text=True)
+    if done.returncode != 0:
+        sys.exit(f"error: the completion bench failed:\n{done.stderr[-4000:]}")
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def main():
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("--updraft", default="bin/updraft")
+    arguments.add_argument("--bench", choices=BENCHES, action="append")
+    arguments.add_argument("--format", choices=("text", "json"), default="text")
+    arguments.add_argument("--rounds", type=int, default=5)
+    arguments.add_argument("--concurrency", type=int, default=16)
+    options = arguments.parse_args()
+    server = Standalone(options.updraft, options.concurrency)
+    try:
+        for name in options.bench or BENCHES:
+            result = globals()[name](server, options.rounds)
+            if options.format == "json":
+                print(json.dumps(result), flush=True)
+            else:
+                print(f"{result.pop('bench'):<11}" + "  ".join(f"{key} {value}" for key, value in result.items()), flush=True)
+    finally:
+        server.stop()
+
+
+if __name__ == "__main__":
+    main()

@@ -443,6 +443,7 @@ declare
     v_table text;
 begin
     foreach v_table in array array['event', 'log_chunk'] loop
+        continue when to_regclass(v_table || '_' || to_char(p_day, 'YYYYMMDD')) is not null;
         execute format('create table if not exists %I partition of %I for values from (%L) to (%L)',
             v_table || '_' || to_char(p_day, 'YYYYMMDD'), v_table, p_day, p_day + 1);
     end loop;

@@ -28,7 +28,9 @@ impl std::str::FromStr for LogFormat {
 
 /// Sends log lines to stderr. `filter` is a level or `tracing`'s directives (`info,updraft_scheduler=debug`). Call it once.
 pub fn init(format: LogFormat, filter: &str) -> Result<(), String> {
-    let filter = EnvFilter::try_new(filter).map_err(|e| format!("log filter {filter:?}: {e}"))?;
+    // A bare level is about us: the driver's notices are not.
+    let directives = if filter.contains(['=', ',']) { filter.to_owned() } else { format!("{filter},sqlx=warn") };
+    let filter = EnvFilter::try_new(directives).map_err(|e| format!("log filter {filter:?}: {e}"))?;
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

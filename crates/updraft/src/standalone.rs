@@ -216,12 +216,14 @@ fn scheduler_config(
     data: &DataDir,
     defaults: Defaults,
 ) -> anyhow::Result<updraft_scheduler::Config> {
+    let unpack_to = data.path().join("python");
+    std::fs::create_dir_all(&unpack_to).with_context(|| format!("cannot make {}", unpack_to.display()))?;
     let helper = std::env::current_exe().context("cannot find this program's own file")?;
     let python = python::Options {
         python: options.dag_python.clone(),
         helper: vec![helper.into(), "sandbox".into()],
         timeout: Duration::from_secs(options.dag_file_timeout),
-        unpack_to: Some(data.path().join("python")),
+        unpack_to: Some(unpack_to),
         ..python::Options::default()
     };
     Ok(updraft_scheduler::Config {

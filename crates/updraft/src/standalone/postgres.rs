@@ -63,9 +63,10 @@ impl Postgres {
 
     /// What to give to the store.
     pub(super) fn url(&self) -> String {
-        // A path in the authority part of a URL must be percent-encoded.
-        let host: String = self.sockets.to_string_lossy().bytes().map(|b| if b.is_ascii_alphanumeric() { (b as char).to_string() } else { format!("%{b:02X}") }).collect();
-        format!("postgres://updraft@{host}/postgres")
+        // Everything is named, or libpq's variables (PGPORT …) of whoever starts us would decide.
+        let bytes = self.sockets.to_string_lossy().into_owned();
+        let path: String = bytes.bytes().map(|b| if b.is_ascii_alphanumeric() { (b as char).to_string() } else { format!("%{b:02X}") }).collect();
+        format!("postgres://updraft@localhost:5432/postgres?host={path}&sslmode=disable")
     }
 
     /// Starts the server if it is not running, and waits until it answers.

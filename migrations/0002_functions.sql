@@ -3,6 +3,12 @@
 --
 -- No other code may write task_instance.state (a test greps for it).
 
+-- I4, said so that what is absent is refused: a CHECK lets null pass, and evidence without an exit code compares as null.
+alter table attempt drop constraint attempt_check;
+alter table attempt add constraint attempt_success_has_evidence check (state <> 'success'
+    or (evidence ->> 'runner' in ('manual', 'noop')) is true
+    or (evidence ->> 'exit_code' = '0' and evidence ? 'started_at' and evidence ? 'ended_at') is true);
+
 -- Appends events to runs whose run_seq rows the caller has locked, and moves seq. A run that was planned up to its last event stays
 -- planned when p_quiet, because the events are the planner's own.
 create function events_append(p_run bigint[], p_idx int[], p_map int[], p_attempt int[], p_state text[], p_reason text[], p_quiet boolean)
@@ -23,6 +29,23 @@ begin
     return true;
 end $$;
 
+-- Takes runs in which nothing waits any more out of the heads of fair admission. A head without an instance would hold one of the few places
+-- that admission looks at. Whoever writes several rows of pool_run locks them in order of its key first, since an end unparks the heads
+-- of other runs, whose run_seq it does not hold.
+create function heads_prune(p_run bigint[]) returns void language plpgsql as $$
+begin
+    perform 1 from pool_run where run_id = any (p_run) order by pool, run_id for no key update;
+    delete from pool_run h where h.run_id = any (p_run) and not exists (select 1 from ready r where r.pool = h.pool and r.run_id = h.run_id);
+end $$;
+
+-- Lets the parked heads of DAGs be looked at again.
+create function heads_unpark(p_dag text[]) returns void language sql as $$
+    with parked as materialized (
+        select pool, run_id from pool_run where parked and dag_id = any (p_dag) order by pool, run_id for no key update
+    )
+    update pool_run h set parked = false from parked where h.pool = parked.pool and h.run_id = parked.run_id;
+$$;
+
 -- plan-commit. Moves of a run whose epoch has changed are dropped (`fresh` false: load it again); a move whose instance is no longer in
 -- `m_from`, or has an intent, is dropped alone. May be lost in a crash, since it can be derived again: asynchronous unless a run ends.
 create function plan_commit(
@@ -37,6 +60,9 @@ declare
     v_fresh bigint[];
     v_base_run bigint[];
     v_base_seq bigint[];
+    v_after_run bigint[];
+    v_after_seq bigint[];
+    v_ended bigint[];
     v_done boolean;
 begin
     if cardinality(e_run) = 0 then
@@ -79,15 +105,25 @@ begin
         )
         select events_append(array_agg(run_id), array_agg(idx), array_agg(map_index), array_agg(attempt), array_agg(to_state), array_agg(reason), true) into v_done
         from (select * from moved order by run_id, idx, map_index) moved having count(*) > 0;
+        if 'scheduled' = any (m_from) then
+            perform heads_prune(v_fresh);
+        end if;
     end if;
 
     if cardinality(e_run) > 0 then
-        update run set state = e.state, reason = e.reason, end_date = now(), last_scheduling_decision = now()
-        from unnest(e_run, e_state, e_reason) as e (run_id, state, reason)
-        where run.id = e.run_id and run.state = 'running' and run.id = any (v_fresh);
+        with ended as (
+            update run set state = e.state, reason = e.reason, end_date = now(), last_scheduling_decision = now()
+            from unnest(e_run, e_state, e_reason) as e (run_id, state, reason)
+            where run.id = e.run_id and run.state = 'running' and run.id = any (v_fresh)
+            returning run.id
+        )
+        select array_agg(id) into v_ended from ended;
         perform events_append(array_agg(e.run_id), array_agg(-1), array_agg(-1), array_agg(0), array_agg(null::text), array_agg('run ' || e.state), true)
-        from unnest(e_run, e_state) as e (run_id, state) where e.run_id = any (v_fresh) having count(*) > 0;
+        from unnest(e_run, e_state) as e (run_id, state) where e.run_id = any (v_ended) having count(*) > 0;
     end if;
+
+    -- The numbers handed back end before the pokes: a run that is poked by the commit that plans it must find its poke in the next load.
+    select coalesce(array_agg(run_id), '{}'), coalesce(array_agg(seq), '{}') into v_after_run, v_after_seq from run_seq where run_id = any (p_run);
 
     if cardinality(poke) > 0 then
         perform events_append(array_agg(s.run_id), array_agg(-1), array_agg(-1), array_agg(0), array_agg(null::text), array_agg('the run before moved'::text), false)
@@ -96,7 +132,7 @@ begin
 
     return query select p.run_id, coalesce(b.seq, 0), coalesce(s.seq, 0), p.run_id = any (v_fresh)
     from unnest(p_run) as p (run_id) left join unnest(v_base_run, v_base_seq) as b (run_id, seq) on b.run_id = p.run_id
-        left join run_seq s on s.run_id = p.run_id;
+        left join unnest(v_after_run, v_after_seq) as s (run_id, seq) on s.run_id = p.run_id;
 end $$;
 
 -- admit: takes candidates in the given order while the pool has slots and no limit of their run, DAG or task stands in the way (I9).
@@ -129,6 +165,7 @@ begin
     end if;
 
     select array_agg(run_id), array_agg(seq) into v_base_run, v_base_seq from run_seq where run_id = any (c_run);
+    perform 1 from pool_run where pool = p_pool and run_id = any (c_run) order by run_id for no key update;
 
     return query
     with c as (
@@ -137,7 +174,8 @@ begin
                     c_run_limit, c_dag, c_dag_limit, c_task_limit)
             with ordinality as c (run_id, idx, map_index, attempt, queue, launch, user_left, user_delay, infra_left, infra_delay,
                                   run_limit, dag_id, dag_limit, task_limit, ord)
-        join ready r on r.run_id = c.run_id and r.idx = c.idx and r.map_index = c.map_index and r.pool = p_pool
+        -- What is larger than the whole pool never fits: it waits for a larger pool and stands in nobody's way.
+        join ready r on r.run_id = c.run_id and r.idx = c.idx and r.map_index = c.map_index and r.pool = p_pool and (v_slots < 0 or r.slots <= v_slots)
         join task_instance t on t.run_id = c.run_id and t.idx = c.idx and t.map_index = c.map_index
             and t.state = 'scheduled' and t.attempt = c.attempt - 1 and t.intent is null
     ), live_run as (
@@ -207,7 +245,7 @@ begin
         return false;
     end if;
     delete from ready where run_id = p_run and idx = p_idx and map_index = p_map;
-    delete from pool_run h where h.run_id = p_run and not exists (select 1 from ready r where r.pool = h.pool and r.run_id = h.run_id);
+    perform heads_prune(array[p_run]);
     perform events_append(array[p_run], array[p_idx], array[p_map], array[v_attempt], array['failed'], array[p_reason], false);
     return true;
 end $$;
@@ -230,8 +268,8 @@ declare
 begin
     perform 1 from run_seq where run_id = any (f_run) order by run_id for no key update;
     select array_agg(row (f.run_id, f.idx, f.map_index, f.attempt, f.verdict, f.budget, f.reason, f.message, f.evidence, f.started, f.ended, f.xcom,
-        l.attempt is not null,
-        case t.intent
+        l.attempt is not null and f.nth = 1,
+        case when l.attempt is null then t.state else case t.intent
             when 'clear' then 'none' when 'cancel' then 'failed' when 'mark_failed' then 'failed'
             when 'mark_success' then 'success' when 'skip' then 'skipped'
             else case
@@ -240,14 +278,18 @@ begin
                 when f.budget = 'user' and l.user_retries_left > 0 then 'up_for_retry'
                 when f.budget = 'infra' and l.infra_retries_left > 0 then 'up_for_retry'
                 else 'failed' end
-        end,
+        end end,
         case when f.verdict = 'failed' and t.intent is null and f.budget = 'user' and l.user_retries_left > 0
                 then now() + l.user_retry_delay_ms * interval '1 millisecond'
              when f.verdict = 'failed' and t.intent is null and f.budget = 'infra' and l.infra_retries_left > 0
                 then now() + l.infra_retry_delay_ms * interval '1 millisecond' end,
         t.intent)::finish_row) into v_batch
-    from unnest(f_run, f_idx, f_map, f_attempt, f_verdict, f_budget, f_reason, f_message, f_evidence, f_started, f_ended, f_xcom)
-        as f (run_id, idx, map_index, attempt, verdict, budget, reason, message, evidence, started, ended, xcom)
+    from (
+        -- An attempt that is in the batch twice (claimed, and seen again by an adoption) ends once.
+        select f.*, row_number() over (partition by f.run_id, f.idx, f.map_index, f.attempt order by f.ord) as nth
+        from unnest(f_run, f_idx, f_map, f_attempt, f_verdict, f_budget, f_reason, f_message, f_evidence, f_started, f_ended, f_xcom)
+            with ordinality as f (run_id, idx, map_index, attempt, verdict, budget, reason, message, evidence, started, ended, xcom, ord)
+    ) f
     left join live_attempt l on l.run_id = f.run_id and l.idx = f.idx and l.map_index = f.map_index and l.attempt = f.attempt
     left join task_instance t on t.run_id = f.run_id and t.idx = f.idx and t.map_index = f.map_index;
 
@@ -264,7 +306,7 @@ begin
         state = b.state, intent = null, intent_by = null, not_before = b.not_before,
         user_failures = case when b.intent = 'clear' then 0 when b.verdict = 'failed' and b.budget = 'user' and b.intent is null then t.user_failures + 1 else t.user_failures end,
         infra_failures = case when b.intent = 'clear' then 0 when b.verdict = 'failed' and b.budget = 'infra' and b.intent is null then t.infra_failures + 1 else t.infra_failures end,
-        started_at = b.started, ended_at = coalesce(b.ended, now()),
+        started_at = case when b.state <> 'none' then b.started end, ended_at = case when b.state <> 'none' then coalesce(b.ended, now()) end,
         reason = case when b.intent is null then b.reason when b.intent = 'clear' then null else b.intent end,
         message = case when b.intent is null then b.message when b.intent = 'clear' then null
                        else 'by ' || coalesce(t.intent_by, 'hand') || ': ' || replace(b.intent, '_', ' ') end
@@ -275,14 +317,14 @@ begin
     where b.live and l.run_id = b.run_id and l.idx = b.idx and l.map_index = b.map_index and l.attempt = b.attempt;
 
     insert into xcom (run_id, idx, map_index, key, value, attempt)
-    select run_id, idx, map_index, 'return_value', xcom, attempt from unnest(v_batch) where live and state = 'success' and xcom is not null
+    select run_id, idx, map_index, 'return_value', xcom, attempt from unnest(v_batch)
+    where live and state = 'success' and verdict = 'success' and xcom is not null
     on conflict (run_id, idx, map_index, key) do update set value = excluded.value, attempt = excluded.attempt, at = now();
 
     insert into due (kind, run_id, idx, map_index, at)
     select 'retry', run_id, idx, map_index, not_before from unnest(v_batch) where live and not_before is not null;
 
-    update pool_run h set parked = false
-    where h.parked and h.dag_id in (select run.dag_id from unnest(v_batch) b join run on run.id = b.run_id where b.live);
+    perform heads_unpark(array(select distinct run.dag_id from unnest(v_batch) b join run on run.id = b.run_id where b.live));
 
     update run_seq s set epoch = s.epoch + 1
     where s.run_id in (select run_id from unnest(v_batch) where live and intent = 'clear');
@@ -306,6 +348,9 @@ returns table (r_idx int, r_map int, r_was text, r_effect text, r_told uuid) lan
 declare
     v record;
     v_target text;
+    v_idx int[] := '{}';
+    v_map int[] := '{}';
+    v_attempt int[] := '{}';
 begin
     v_target := case p_intent when 'clear' then 'none' when 'cancel' then 'failed' when 'mark_failed' then 'failed'
         when 'mark_success' then 'success' when 'skip' then 'skipped' end;
@@ -351,12 +396,20 @@ begin
         if p_intent = 'clear' then
             delete from xcom where run_id = p_run and idx = v.idx and map_index = v.map_index;
         end if;
-        perform events_append(array[p_run], array[v.idx], array[v.map_index], array[v.attempt], array[v_target], array[p_intent || ' by ' || p_by], false);
+        v_idx := v_idx || v.idx; v_map := v_map || v.map_index; v_attempt := v_attempt || v.attempt;
         r_effect := 'done';
         return next;
     end loop;
-    delete from pool_run h where h.run_id = p_run and not exists (select 1 from ready r where r.pool = h.pool and r.run_id = h.run_id);
-    update pool_run h set parked = false where h.parked and h.dag_id = (select dag_id from run where id = p_run);
+    if cardinality(v_idx) = 0 then
+        -- What was only asked changes nothing that a planner has seen: no new epoch, or a scheduler that stops a run which is out of time
+        -- would throw away its own plan each time.
+        return;
+    end if;
+    -- One step of seq for all: a row that is updated once for each of 100,000 instances gets slower with each.
+    perform events_append(array_fill(p_run, array[cardinality(v_idx)]), v_idx, v_map, v_attempt, array_fill(v_target, array[cardinality(v_idx)]),
+        array_fill(p_intent || ' by ' || p_by, array[cardinality(v_idx)]), false);
+    perform heads_prune(array[p_run]);
+    perform heads_unpark(array(select dag_id from run where id = p_run));
     update run_seq set epoch = epoch + 1 where run_id = p_run;
 end $$;
 
@@ -400,6 +453,8 @@ declare
     v_max int;
     v_paused boolean;
     v_active int;
+    v_next bigint[];
+    v_started bigint[];
 begin
     select max_active_runs, is_paused into v_max, v_paused from dag where dag_id = p_dag for no key update;
     if v_max is null then
@@ -407,45 +462,74 @@ begin
     end if;
     select count(*) into v_active from run where dag_id = p_dag and state = 'running';
     if not v_paused and v_active < v_max then
-        return query
-        with next as (
-            select id from run where dag_id = p_dag and state = 'queued' and run_after <= now() order by run_after, id limit v_max - v_active
-        )
-        update run set state = 'running', start_date = now() from next where run.id = next.id returning run.id, run.run_id;
-        perform 1 from run_seq where run_id in (select id from run where dag_id = p_dag and state = 'running') order by run_id for no key update;
+        v_next := array(select id from run where dag_id = p_dag and state = 'queued' and run_after <= now() order by run_after, id limit v_max - v_active);
+        perform 1 from run_seq where run_id = any (v_next) order by run_id for no key update;
+        with started as (update run set state = 'running', start_date = now() where id = any (v_next) and state = 'queued' returning id)
+        select array_agg(id) into v_started from started;
         perform events_append(array_agg(id), array_agg(-1), array_agg(-1), array_agg(0), array_agg(null::text), array_agg('run started'::text), false)
-        from run where dag_id = p_dag and state = 'running' and start_date = now() having count(*) > 0;
+        from unnest(v_started) id having count(*) > 0;
+        return query select run.id, run.run_id from run where run.id = any (v_started) order by run.run_after, run.id;
     end if;
     update dag set runs_capped = false
     where dag_id = p_dag and runs_capped and (select count(*) from run where dag_id = p_dag and state in ('queued', 'running')) < max_active_runs;
 end $$;
 
--- Takes what is due and marks its runs for planning.
+-- Takes what is due and marks its runs for planning. A retry that was overtaken (its instance was cleared or marked, and waits for another
+-- time or not at all) is taken in silence.
 create function due_take(p_limit int) returns table (r_kind text, r_run bigint) language plpgsql as $$
 #variable_conflict use_column
 declare
+    v_ids bigint[];
     v_batch due[];
 begin
+    v_ids := array(select id from due where at <= now() order by at limit p_limit);
+    -- The runs before their due rows: who deletes a run holds its run_seq row and then waits for the rows below it.
+    perform 1 from run_seq where run_id in (select run_id from due where id = any (v_ids)) order by run_id for no key update;
     with taken as (
-        delete from due where id in (select id from due where at <= now() order by at limit p_limit for update skip locked)
-        returning *
+        delete from due where id in (select id from due where id = any (v_ids) for update skip locked) returning *
     )
-    select array_agg(row (taken.*)::due) into v_batch from taken;
-    perform 1 from run_seq where run_id in (select run_id from unnest(v_batch)) order by run_id for no key update;
+    select array_agg(row (taken.*)::due order by taken.at) into v_batch from taken;
     perform events_append(array_agg(run_id), array_agg(idx), array_agg(map_index), array_agg(0), array_agg(null::text), array_agg(kind || ' due'), false)
-    from (select b.* from unnest(v_batch) b join run_seq s on s.run_id = b.run_id order by run_id, idx) b having count(*) > 0;
+    from (select b.* from unnest(v_batch) b join run_seq s on s.run_id = b.run_id
+          where b.kind <> 'retry' or exists (
+              select 1 from task_instance t where t.run_id = b.run_id and t.idx = b.idx and t.map_index = b.map_index
+                  and t.state = 'up_for_retry' and t.not_before <= now())
+          order by run_id, idx) b having count(*) > 0;
     return query select kind, run_id from unnest(v_batch);
 end $$;
 
--- One day of partitions, ahead of time.
+-- Removes lease groups that nobody owns any more and that hold nothing. Two steps: a claim holds its group's row in share mode while it puts
+-- attempts in, and its attempts are visible only to a statement that began after this one had waited for it.
+create function groups_prune() returns void language plpgsql as $$
+declare
+    v_ids uuid[];
+begin
+    v_ids := array(
+        select g.id from lease_group g
+        where not exists (select 1 from live_attempt l where l.group_id = g.id)
+            and (g.owner is null or not exists (select 1 from worker w where w.id = g.owner and w.state = 'running'
+                                                and w.last_heartbeat > now() - interval '1 hour'))
+        order by g.id for update skip locked);
+    delete from lease_group g where g.id = any (v_ids) and not exists (select 1 from live_attempt l where l.group_id = g.id);
+end $$;
+
+-- One day of partitions, ahead of time. A day of which the default partition has rows already (nobody was there to make its own in time)
+-- stays there: an error here would stop every scheduler.
 create function partitions_ensure(p_day date) returns void language plpgsql as $$
 declare
     v_table text;
+    v_name text;
 begin
     foreach v_table in array array['event', 'log_chunk'] loop
-        continue when to_regclass(v_table || '_' || to_char(p_day, 'YYYYMMDD')) is not null;
-        execute format('create table if not exists %I partition of %I for values from (%L) to (%L)',
-            v_table || '_' || to_char(p_day, 'YYYYMMDD'), v_table, p_day, p_day + 1);
+        v_name := v_table || '_' || to_char(p_day, 'YYYYMMDD');
+        continue when to_regclass(v_name) is not null;
+        -- `if not exists` looks before it takes a lock, so two that make the same table at once need a queue.
+        perform pg_advisory_xact_lock(hashtext('updraft partitions'));
+        begin
+            execute format('create table if not exists %I partition of %I for values from (%L) to (%L)', v_name, v_table, p_day, p_day + 1);
+        exception when check_violation then
+            null;
+        end;
     end loop;
 end $$;
 select partitions_ensure(current_date + i) from generate_series(0, 7) i;

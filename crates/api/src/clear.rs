@@ -93,7 +93,12 @@ pub(crate) async fn runs_around(state: &ApiState, run: &RunRow, past: bool, futu
     runs_between(state, &run.dag_id, from, until).await
 }
 
-async fn runs_between(state: &ApiState, dag_id: &str, from: Option<DateTime<Utc>>, until: Option<DateTime<Utc>>) -> Result<Vec<RunRow>, Error> {
+async fn runs_between(
+    state: &ApiState,
+    dag_id: &str,
+    from: Option<DateTime<Utc>>,
+    until: Option<DateTime<Utc>>,
+) -> Result<Vec<RunRow>, Error> {
     let mut query = ListQuery::first(MOST_RUNS);
     for (bound, compare) in [(from, Compare::GreaterOrEqual), (until, Compare::LessOrEqual)] {
         if let Some(at) = bound
@@ -104,7 +109,10 @@ async fn runs_between(state: &ApiState, dag_id: &str, from: Option<DateTime<Utc>
     }
     let page = state.store().run_list(Some(dag_id), &query).await?;
     if page.total > MOST_RUNS {
-        return Err(Error::BadRequest(format!("the request covers {} runs; at most {MOST_RUNS} are cleared at once: narrow its dates", page.total)));
+        return Err(Error::BadRequest(format!(
+            "the request covers {} runs; at most {MOST_RUNS} are cleared at once: narrow its dates",
+            page.total
+        )));
     }
     Ok(page.rows)
 }
@@ -212,7 +220,10 @@ async fn clear(state: &ApiState, caller: &Caller, runs: Vec<RunRow>, choice: &Ch
     if options.prevent_running
         && let Some((run, _)) = chosen.iter().find(|(_, instances)| instances.iter().any(|(_, _, s)| s == "running"))
     {
-        return Err(Error::Conflict(format!("a task of run {} is running; clear it without prevent_running_task, or wait for it", run.run_id)));
+        return Err(Error::Conflict(format!(
+            "a task of run {} is running; clear it without prevent_running_task, or wait for it",
+            run.run_id
+        )));
     }
     let total: usize = chosen.iter().map(|(_, instances)| instances.len()).sum();
     if !options.dry_run {

@@ -96,7 +96,12 @@ pub(crate) async fn patch(
 }
 
 /// Pauses or unpauses every DAG that the filters choose.
-pub(crate) async fn patch_many(State(state): State<ApiState>, params: Params, caller: Caller, Body(body): Body) -> Result<Json<Value>, Error> {
+pub(crate) async fn patch_many(
+    State(state): State<ApiState>,
+    params: Params,
+    caller: Caller,
+    Body(body): Body,
+) -> Result<Json<Value>, Error> {
     let paused = paused_of(&params, body)?;
     let page = matching(&state, &params).await?;
     let mut dags = Vec::with_capacity(page.rows.len());
@@ -227,5 +232,6 @@ pub(crate) async fn import_error(State(state): State<ApiState>, Path(id): Path<S
         Ok(number) => state.store().import_error_get(number).await?,
         Err(_) => None,
     };
-    row.map(|row| Json(import_error_shape(&row))).ok_or_else(|| Error::NotFound(format!("The ImportError with import_error_id: `{id}` was not found")))
+    row.map(|row| Json(import_error_shape(&row)))
+        .ok_or_else(|| Error::NotFound(format!("The ImportError with import_error_id: `{id}` was not found")))
 }

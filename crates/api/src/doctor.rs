@@ -36,7 +36,13 @@ pub(crate) async fn doctor(State(state): State<ApiState>) -> Json<Value> {
     let mut findings = Vec::new();
     match state.store().ping().await {
         Ok(took) => {
-            findings.push(finding("database", "the database answers", Status::Ok, format!("in {:.1} ms", took.as_secs_f64() * 1000.0), None));
+            findings.push(finding(
+                "database",
+                "the database answers",
+                Status::Ok,
+                format!("in {:.1} ms", took.as_secs_f64() * 1000.0),
+                None,
+            ));
             schema(&state, &mut findings).await;
             processes(&state, &mut findings).await;
             for check in CHECKS {
@@ -120,7 +126,13 @@ async fn processes(state: &ApiState, findings: &mut Vec<Finding>) {
         Ok(all) => {
             let alive: Vec<_> = all.iter().filter(|w| w.silent_seconds <= SILENT_SECONDS).collect();
             if alive.is_empty() {
-                finding("workers", name, Status::Fail, "none has been heard of for 30 s", Some("start one: updraft standalone, or updraft worker"))
+                finding(
+                    "workers",
+                    name,
+                    Status::Fail,
+                    "none has been heard of for 30 s",
+                    Some("start one: updraft standalone, or updraft worker"),
+                )
             } else {
                 let running: i64 = alive.iter().map(|w| w.running).sum();
                 let room: i32 = alive.iter().map(|w| w.concurrency).sum();

@@ -23,7 +23,9 @@ fn check(headers: &HeaderMap) -> Result<(), String> {
     if let Some(host) = host
         && !is_local_name(host)
     {
-        return Err(format!("the API without passwords answers to localhost and IP addresses only, not to {host:?}: open it as http://127.0.0.1"));
+        return Err(format!(
+            "the API without passwords answers to localhost and IP addresses only, not to {host:?}: open it as http://127.0.0.1"
+        ));
     }
     if let Some(origin) = text(header::ORIGIN) {
         let authority = origin.split_once("://").map_or("", |(_, rest)| rest);

@@ -19,7 +19,13 @@ use crate::shapes;
 const TASK_PARAMETERS: [&str; 5] = ["task_id", "task_id_pattern", "task_id_prefix_pattern", "task_display_name_pattern", "operator"];
 
 /// One instance with its run, or Airflow's 404.
-pub(crate) async fn find(state: &ApiState, dag_id: &str, run_id: &str, task_id: &str, map_index: i32) -> Result<(RunRow, InstanceRow), Error> {
+pub(crate) async fn find(
+    state: &ApiState,
+    dag_id: &str,
+    run_id: &str,
+    task_id: &str,
+    map_index: i32,
+) -> Result<(RunRow, InstanceRow), Error> {
     let missing = || {
         Error::NotFound(if map_index == NOT_MAPPED {
             format!("The Task Instance with dag_id: `{dag_id}`, run_id: `{run_id}` and task_id: `{task_id}` was not found")

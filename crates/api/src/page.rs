@@ -68,11 +68,8 @@ pub(crate) async fn overview(State(state): State<ApiState>, params: Params) -> R
         }));
     }
     let errors = state.store().import_error_list(&updraft_store::read::ListQuery::first(20)).await?;
-    let import_errors: Vec<Value> = errors
-        .rows
-        .iter()
-        .map(|e| json!({"filename": e.relative_fileloc, "message": e.message, "timestamp": time(e.at)}))
-        .collect();
+    let import_errors: Vec<Value> =
+        errors.rows.iter().map(|e| json!({"filename": e.relative_fileloc, "message": e.message, "timestamp": time(e.at)})).collect();
     Ok(Json(json!({"dags": dags, "total_entries": page.total, "import_errors": import_errors, "version": state.inner.version})))
 }
 
@@ -109,7 +106,7 @@ fn task_shape(row: &InstanceRow, version: &Version) -> Option<Value> {
     Some(json!({
         "task_id": task.task_id, "map_index": row.map_index, "state": state, "try_number": try_number, "max_tries": max_tries,
         "start_date": maybe(row.started_at), "end_date": maybe(row.ended_at), "duration": seconds(row.started_at, row.ended_at),
-        "reason": row.reason, "message": row.message, "hostname": row.host, "operator": crate::shapes::operator(task),
+        "reason": row.reason, "message": row.message, "hostname": row.host.as_deref().map(|h| crate::shapes::hostname(Some(h))), "operator": crate::shapes::operator(task),
         "next_attempt_at": maybe(row.not_before.filter(|_| row.state == "up_for_retry")), "intent": row.intent, "note": row.note,
         "upstream_task_ids": task.upstream, "trigger_rule": task.trigger_rule.as_str(),
     }))

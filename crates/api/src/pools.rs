@@ -92,7 +92,8 @@ pub(crate) async fn patch(
     let wanted = |field: &str| mask.is_empty() || mask.iter().any(|m| m == field);
     let slots = slots_of(&mut fields).filter(|_| wanted("slots")).unwrap_or(old.slots);
     let description = if fields.has("description") && wanted("description") { fields.text("description") } else { old.description.clone() };
-    let include_deferred = if wanted("include_deferred") { fields.flag("include_deferred", old.include_deferred) } else { old.include_deferred };
+    let include_deferred =
+        if wanted("include_deferred") { fields.flag("include_deferred", old.include_deferred) } else { old.include_deferred };
     fields.done()?;
     state.store().pool_update(&PoolWrite { name: &name, slots, description: description.as_deref(), include_deferred }).await?;
     log(&state, &caller, "patch_pool", body).await?;

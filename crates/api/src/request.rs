@@ -97,9 +97,12 @@ impl Params {
         let last = values.last().cloned().unwrap_or_default();
         Ok(match column.kind {
             // The list says "no state" in three ways.
-            Kind::Text if column.name == "state" => {
-                Test::AnyOf(values.into_iter().map(|v| if matches!(v.as_str(), "null" | "no_status" | "None") { "none".to_owned() } else { v }).collect())
-            }
+            Kind::Text if column.name == "state" => Test::AnyOf(
+                values
+                    .into_iter()
+                    .map(|v| if matches!(v.as_str(), "null" | "no_status" | "None") { "none".to_owned() } else { v })
+                    .collect(),
+            ),
             Kind::Text => Test::AnyOf(values),
             Kind::Bool => Test::Is(parse_bool(key, &last)?),
             Kind::Number => Test::AnyNumber(values.iter().map(|v| parse_int(key, v)).collect::<Result<_, _>>()?),
@@ -117,10 +120,9 @@ impl Params {
 
     pub(crate) fn offset(&self) -> Result<i64, Error> {
         if let Some(cursor) = self.one("cursor").filter(|c| !c.is_empty()) {
-            return cursor
-                .strip_prefix("after-")
-                .and_then(|n| n.parse().ok())
-                .ok_or_else(|| Error::invalid("value_error", json!(["query", "cursor"]), "Value error, this is no cursor of ours", json!(cursor)));
+            return cursor.strip_prefix("after-").and_then(|n| n.parse().ok()).ok_or_else(|| {
+                Error::invalid("value_error", json!(["query", "cursor"]), "Value error, this is no cursor of ours", json!(cursor))
+            });
         }
         match self.int("offset")? {
             None => Ok(0),
@@ -136,7 +138,10 @@ impl Params {
         }
         let after = |n: i64| json!(format!("after-{n}"));
         let next = query.offset + query.limit;
-        (if next < total { after(next) } else { Value::Null }, if query.offset > 0 { after((query.offset - query.limit).max(0)) } else { Value::Null })
+        (
+            if next < total { after(next) } else { Value::Null },
+            if query.offset > 0 { after((query.offset - query.limit).max(0)) } else { Value::Null },
+        )
     }
 
     /// Turns the body of a `…/list` request into parameters of the same meaning.
@@ -180,7 +185,8 @@ pub(crate) fn pattern(text: &str) -> String {
 }
 
 fn at_least_zero(name: &str, n: i64) -> Error {
-    let mut entry = problem("greater_than_equal", json!(["query", name]), "Input should be greater than or equal to 0", json!(n.to_string()));
+    let mut entry =
+        problem("greater_than_equal", json!(["query", name]), "Input should be greater than or equal to 0", json!(n.to_string()));
     entry["ctx"] = json!({"ge": 0});
     Error::Invalid(vec![entry])
 }
@@ -198,7 +204,12 @@ fn parse_int(name: &str, value: &str) -> Result<i64, Error> {
 
 fn parse_float(name: &str, value: &str) -> Result<f64, Error> {
     value.parse().map_err(|_| {
-        Error::invalid("float_parsing", json!(["query", name]), "Input should be a valid number, unable to parse string as a number", json!(value))
+        Error::invalid(
+            "float_parsing",
+            json!(["query", name]),
+            "Input should be a valid number, unable to parse string as a number",
+            json!(value),
+        )
     })
 }
 
@@ -206,9 +217,12 @@ fn parse_bool(name: &str, value: &str) -> Result<bool, Error> {
     match value.to_ascii_lowercase().as_str() {
         "true" | "1" | "yes" | "on" | "t" | "y" => Ok(true),
         "false" | "0" | "no" | "off" | "f" | "n" => Ok(false),
-        _ => {
-            Err(Error::invalid("bool_parsing", json!(["query", name]), "Input should be a valid boolean, unable to interpret input", json!(value)))
-        }
+        _ => Err(Error::invalid(
+            "bool_parsing",
+            json!(["query", name]),
+            "Input should be a valid boolean, unable to interpret input",
+            json!(value),
+        )),
     }
 }
 
@@ -264,7 +278,12 @@ impl<S: Send + Sync> FromRequest<S> for Body {
 }
 
 fn not_an_object(body: &Value) -> Error {
-    Error::invalid("model_attributes_type", json!(["body"]), "Input should be a valid dictionary or object to extract fields from", body.clone())
+    Error::invalid(
+        "model_attributes_type",
+        json!(["body"]),
+        "Input should be a valid dictionary or object to extract fields from",
+        body.clone(),
+    )
 }
 
 /// The fields of a body, read one by one; what is wrong is collected and told at once.

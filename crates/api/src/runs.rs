@@ -57,7 +57,11 @@ pub(crate) async fn list(State(state): State<ApiState>, Path(dag_id): Path<Strin
     page(&state, &dag_id, &params).await
 }
 
-pub(crate) async fn list_by_body(State(state): State<ApiState>, Path(dag_id): Path<String>, Body(body): Body) -> Result<Json<Value>, Error> {
+pub(crate) async fn list_by_body(
+    State(state): State<ApiState>,
+    Path(dag_id): Path<String>,
+    Body(body): Body,
+) -> Result<Json<Value>, Error> {
     page(&state, &dag_id, &Params::from_body(&body)?).await
 }
 
@@ -175,7 +179,9 @@ pub(crate) async fn delete(
                 row.run_id, row.state
             )));
         }
-        RunDeleted::Missing => return Err(Error::NotFound(format!("The DagRun with dag_id: `{dag_id}` and run_id: `{run_id}` was not found"))),
+        RunDeleted::Missing => {
+            return Err(Error::NotFound(format!("The DagRun with dag_id: `{dag_id}` and run_id: `{run_id}` was not found")));
+        }
         RunDeleted::Done => {}
     }
     let entry = Audit {
@@ -198,12 +204,13 @@ pub(crate) async fn wait(
     params: Params,
 ) -> Result<Response, Error> {
     let row = find(&state, &dag_id, &run_id).await?;
-    let interval = match params.one("interval") {
-        None => 1.0,
-        Some(text) => text.parse::<f64>().ok().filter(|s| *s > 0.0 && *s <= 3600.0).ok_or_else(|| {
-            Error::invalid("greater_than", json!(["query", "interval"]), "Input should be greater than 0", json!(text))
-        })?,
-    };
+    let interval =
+        match params.one("interval") {
+            None => 1.0,
+            Some(text) => text.parse::<f64>().ok().filter(|s| *s > 0.0 && *s <= 3600.0).ok_or_else(|| {
+                Error::invalid("greater_than", json!(["query", "interval"]), "Input should be greater than 0", json!(text))
+            })?,
+        };
     let results = params.all("result");
     let first = Some((state, row, results));
     let lines = futures::stream::unfold((first, false), move |(next, later)| async move {

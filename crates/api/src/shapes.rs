@@ -228,6 +228,11 @@ pub(crate) fn instance_id(installation: Uuid, run: i64, idx: i32, map_index: i32
     Uuid::new_v5(&installation, format!("{run}/{idx}/{map_index}").as_bytes())
 }
 
+/// The name that people know a host by: a worker adds to it what makes it unique (its boot, its data).
+pub(crate) fn hostname(host: Option<&str>) -> &str {
+    host.and_then(|h| h.split('/').next()).unwrap_or_default()
+}
+
 fn api_state(state: &str) -> Value {
     state.parse::<TaskState>().ok().and_then(TaskState::as_api).map_or(Value::Null, |s| Value::String(s.to_owned()))
 }
@@ -253,7 +258,7 @@ pub(crate) fn instance(row: &InstanceRow, version: &Version, installation: Uuid)
         "start_date": maybe(row.started_at), "end_date": maybe(row.ended_at), "duration": seconds(row.started_at, row.ended_at),
         "state": api_state(&row.state), "try_number": try_number, "max_tries": max_tries,
         "task_display_name": task.display_name.as_deref().unwrap_or(task.task_id.as_str()), "dag_display_name": display_name.unwrap_or(&row.dag_id),
-        "hostname": row.host.as_deref().unwrap_or_default(), "unixname": "updraft",
+        "hostname": hostname(row.host.as_deref()), "unixname": "updraft",
         "pool": row.pool.as_deref().unwrap_or(&task.pool), "pool_slots": row.slots.unwrap_or_else(|| i32::try_from(task.pool_slots).unwrap_or(1)),
         "queue": row.queue.as_deref().unwrap_or(&task.queue), "priority_weight": row.prio.unwrap_or_else(|| version.graph.priority(at)),
         "operator": operator(task), "operator_name": operator(task), "queued_when": maybe(row.queued_at),
@@ -272,7 +277,9 @@ pub(crate) fn one_try(row: &InstanceRow, attempt: &AttemptRow, version: &Version
     let display_name = spec.display_name.as_deref();
     // The newest attempt shows the instance's state: a mark by hand, or the wait for the next one.
     let state = match attempt.state.as_str() {
-        _ if attempt.attempt == row.attempt && attempt.ended_at.is_some() && row.state != "none" && row.state != "scheduled" => api_state(&row.state),
+        _ if attempt.attempt == row.attempt && attempt.ended_at.is_some() && row.state != "none" && row.state != "scheduled" => {
+            api_state(&row.state)
+        }
         "up_for_retry" => json!("failed"),
         other => api_state(other),
     };
@@ -281,7 +288,7 @@ pub(crate) fn one_try(row: &InstanceRow, attempt: &AttemptRow, version: &Version
         "start_date": maybe(attempt.started_at), "end_date": maybe(attempt.ended_at), "duration": seconds(attempt.started_at, attempt.ended_at),
         "state": state, "try_number": attempt.attempt - row.attempt_base, "max_tries": max_tries,
         "task_display_name": task.display_name.as_deref().unwrap_or(task.task_id.as_str()), "dag_display_name": display_name.unwrap_or(&row.dag_id),
-        "hostname": attempt.host.as_deref().unwrap_or_default(), "unixname": "updraft", "pool": attempt.pool, "pool_slots": attempt.slots,
+        "hostname": hostname(attempt.host.as_deref()), "unixname": "updraft", "pool": attempt.pool, "pool_slots": attempt.slots,
         "queue": attempt.queue, "priority_weight": u32::try_from(row.idx).ok().map(|at| version.graph.priority(at)),
         "operator": operator(task), "operator_name": operator(task), "queued_when": maybe(attempt.queued_at), "scheduled_when": maybe(attempt.queued_at),
         "pid": null, "executor": null, "executor_config": "{}", "hitl_detail": null,

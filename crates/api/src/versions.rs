@@ -84,7 +84,9 @@ impl Versions {
         let now = kept.clock;
         kept.graphs.insert(id, (now, Arc::clone(&version)));
         while kept.graphs.len() > 1 && kept.graphs.values().map(|(_, v)| v.graph.len()).sum::<usize>() > MOST_TASKS {
-            let Some(oldest) = kept.graphs.iter().filter(|(k, _)| **k != id).min_by_key(|(_, (used, _))| *used).map(|(k, _)| *k) else { break };
+            let Some(oldest) = kept.graphs.iter().filter(|(k, _)| **k != id).min_by_key(|(_, (used, _))| *used).map(|(k, _)| *k) else {
+                break;
+            };
             kept.graphs.remove(&oldest);
         }
         Ok(version)

@@ -79,7 +79,13 @@ pub(crate) async fn why(
     let task = version.task(row.idx).ok_or_else(|| Error::Broken(format!("task {} is not in its version", row.idx)))?;
     let facts = state
         .store()
-        .why_facts(run.key(), row.idx, row.map_index, row.queue.as_deref().unwrap_or(&task.queue), row.pool.as_deref().unwrap_or(&task.pool))
+        .why_facts(
+            run.key(),
+            row.idx,
+            row.map_index,
+            row.queue.as_deref().unwrap_or(&task.queue),
+            row.pool.as_deref().unwrap_or(&task.pool),
+        )
         .await?
         .ok_or_else(|| Error::NotFound(format!("The DagRun with dag_id: `{dag_id}` and run_id: `{run_id}` was not found")))?;
     let attempts = state.store().attempt_list(run.key(), row.idx, row.map_index).await?;
@@ -118,7 +124,7 @@ fn row_task(task: &TaskSpec) -> &str {
 fn attempt_shape(attempt: &AttemptRow, base: i32) -> Value {
     serde_json::json!({
         "try_number": attempt.attempt - base, "state": attempt.state, "budget": attempt.budget, "reason": attempt.reason,
-        "message": attempt.message, "host": attempt.host, "queued_at": attempt.queued_at, "started_at": attempt.started_at,
+        "message": attempt.message, "host": attempt.host.as_deref().map(|h| shapes::hostname(Some(h))), "queued_at": attempt.queued_at, "started_at": attempt.started_at,
         "ended_at": attempt.ended_at, "evidence": attempt.evidence,
     })
 }
@@ -162,7 +168,8 @@ async fn waiting_of(
             Planned::Upstream { task_id, state: up } => {
                 let word = if up == "none" { "has not started" } else { up };
                 // The planner does not tell queued from running: the rows do.
-                let real = version.position(&task_id).and_then(|p| states.iter().find(|n| u32::try_from(n.idx) == Ok(p))).map(|n| n.state.clone());
+                let real =
+                    version.position(&task_id).and_then(|p| states.iter().find(|n| u32::try_from(n.idx) == Ok(p))).map(|n| n.state.clone());
                 let word = real.clone().filter(|r| r != "none").unwrap_or_else(|| word.to_owned());
                 let mut entry = waiting("upstream", format!("upstream {task_id} is not over: {word}"));
                 entry.state = real;
@@ -217,13 +224,17 @@ fn run_queued(run: &RunRow, facts: &WhyFacts) -> Vec<Waiting> {
         found.push(waiting("dag_gone", "the DAG is no longer in its file"));
     }
     if facts.dag_paused {
-        found.push(waiting("paused", "the DAG is paused, so its run does not start").remedy(format!("updraft dags unpause {}", run.dag_id)));
+        found
+            .push(waiting("paused", "the DAG is paused, so its run does not start").remedy(format!("updraft dags unpause {}", run.dag_id)));
     }
     if run.run_after > facts.now {
         found.push(waiting("until", format!("the run may start at {}", shapes::time_text(run.run_after))));
     }
     if facts.active_runs >= i64::from(facts.max_active_runs) {
-        found.push(waiting("max_active_runs", format!("{} runs of the DAG are running and max_active_runs is {}", facts.active_runs, facts.max_active_runs)));
+        found.push(waiting(
+            "max_active_runs",
+            format!("{} runs of the DAG are running and max_active_runs is {}", facts.active_runs, facts.max_active_runs),
+        ));
     }
     if found.is_empty() {
         found.push(waiting("run_queued", "the run is about to start"));
@@ -235,7 +246,13 @@ fn run_queued(run: &RunRow, facts: &WhyFacts) -> Vec<Waiting> {
 }
 
 /// Ready, and without a slot: which limit?
-async fn admission(state: &ApiState, row: &InstanceRow, task: &TaskSpec, version: &Version, facts: &WhyFacts) -> Result<Vec<Waiting>, Error> {
+async fn admission(
+    state: &ApiState,
+    row: &InstanceRow,
+    task: &TaskSpec,
+    version: &Version,
+    facts: &WhyFacts,
+) -> Result<Vec<Waiting>, Error> {
     let mut found = Vec::new();
     let pool = row.pool.as_deref().unwrap_or(&task.pool);
     match state.store().pool_get(pool).await? {
@@ -249,14 +266,20 @@ async fn admission(state: &ApiState, row: &InstanceRow, task: &TaskSpec, version
                         .remedy(format!("updraft pools set {pool} {}", task.pool_slots)),
                 );
             } else if slots >= 0 && used + i64::from(task.pool_slots) > slots {
-                found.push(waiting("pool", format!("the pool {pool} is full: {used} of {slots} slots are held, it wants {}", task.pool_slots)));
+                found.push(waiting(
+                    "pool",
+                    format!("the pool {pool} is full: {used} of {slots} slots are held, it wants {}", task.pool_slots),
+                ));
             }
         }
     }
     let spec = version.spec();
     let limit = spec.max_active_tasks.unwrap_or(state.inner.defaults.max_active_tasks);
     if facts.live_in_run >= i64::from(limit) {
-        found.push(waiting("max_active_tasks", format!("{} tasks of the run are active and max_active_tasks is {limit}", facts.live_in_run)));
+        found.push(waiting(
+            "max_active_tasks",
+            format!("{} tasks of the run are active and max_active_tasks is {limit}", facts.live_in_run),
+        ));
     }
     if let Some(limit) = task.max_active_tis_per_dag
         && facts.live_of_task >= i64::from(limit)
@@ -283,7 +306,10 @@ fn live(row: &InstanceRow, task: &TaskSpec, facts: &WhyFacts) -> Vec<Waiting> {
     if row.state == "queued" {
         let queue = row.queue.as_deref().unwrap_or(&task.queue);
         if facts.workers == 0 {
-            found.push(waiting("no_worker", format!("no worker serves the queue {queue}")).remedy(format!("start one: updraft worker --queues {queue}")));
+            found.push(
+                waiting("no_worker", format!("no worker serves the queue {queue}"))
+                    .remedy(format!("start one: updraft worker --queues {queue}")),
+            );
         } else if facts.worker_room == 0 {
             found.push(waiting("workers_full", format!("all {} workers of the queue {queue} are full", facts.workers)));
         } else {
@@ -299,7 +325,7 @@ fn live(row: &InstanceRow, task: &TaskSpec, facts: &WhyFacts) -> Vec<Waiting> {
                 "watcher_silent",
                 format!(
                     "it runs, but its worker on {} is silent since {}",
-                    facts.watcher_host.as_deref().unwrap_or("an unknown host"),
+                    facts.watcher_host.as_deref().map_or("an unknown host", |h| shapes::hostname(Some(h))),
                     shapes::time_text(at)
                 ),
             )),
@@ -333,7 +359,10 @@ fn summary(row: &InstanceRow, task: &TaskSpec, found: &[Waiting], last: Option<&
         "failed" => {
             let tries = match task.retries {
                 0 => "it has no retries".to_owned(),
-                n => format!("{} of {n} retries are used", row.user_failures.saturating_sub(1).max(0).min(i32::try_from(n).unwrap_or(i32::MAX))),
+                n => format!(
+                    "{} of {n} retries are used",
+                    row.user_failures.saturating_sub(1).max(0).min(i32::try_from(n).unwrap_or(i32::MAX))
+                ),
             };
             format!("failed: {}; {tries}", message.unwrap_or("no reason was stored"))
         }
@@ -341,7 +370,7 @@ fn summary(row: &InstanceRow, task: &TaskSpec, found: &[Waiting], last: Option<&
         "upstream_failed" => format!("did not run: {}", message.unwrap_or("an upstream failed and its trigger rule needs it")),
         "skipped" => format!("skipped: {}", message.or(row.reason.as_deref()).unwrap_or("its trigger rule asks for it")),
         "running" if found.is_empty() => {
-            format!("running for {} on {}", ago(row.started_at, now), row.host.as_deref().unwrap_or("a worker"))
+            format!("running for {} on {}", ago(row.started_at, now), row.host.as_deref().map_or("a worker", |h| shapes::hostname(Some(h))))
         }
         _ if found.is_empty() => format!("{}: nothing stands in the way", row.state),
         _ => details(),

@@ -53,7 +53,8 @@ pub(crate) async fn show(
     params: Params,
 ) -> Result<Json<Value>, Error> {
     let map_index = params.int("map_index")?.unwrap_or(-1);
-    let wanted = Params(vec![("task_id".to_owned(), task_id), ("key".to_owned(), key.clone()), ("map_index".to_owned(), map_index.to_string())]);
+    let wanted =
+        Params(vec![("task_id".to_owned(), task_id), ("key".to_owned(), key.clone()), ("map_index".to_owned(), map_index.to_string())]);
     let scope = super::instances::scope(&state, &dag_id, &run_id, &wanted).await?;
     let page = state.store().xcom_list(&scope, &wanted.list(XCOM_COLUMNS)?).await?;
     let row = page.rows.first().ok_or_else(|| Error::NotFound(format!("XCom entry with key: `{key}` not found")))?;

@@ -136,7 +136,7 @@ async function drawDags() {
         el("div", { class: "quiet" }, dag.has_import_errors ? "✗ its file has an error; " : "", dag.description || dag.relative_fileloc),
         dag.tags.map((tag) => el("span", { class: "tag", text: tag }))),
       el("td", null, el("div", { class: "strip" }, dag.runs.map((run) => runSquare(dag, run)))),
-      el("td", { class: "hide-small" }, el("span", { text: dag.schedule || "by hand", title: dag.schedule_description }),
+      el("td", { class: "hide-small" }, el("span", { text: dag.schedule && dag.schedule !== "None" ? dag.schedule : "by hand", title: dag.schedule_description }),
         dag.next_run_after && !dag.is_paused ? el("div", { class: "quiet small" }, "next ", time(dag.next_run_after)) : ""),
       el("td", { class: "num hide-small", text: String(dag.task_count) }),
       el("td", null, pauseSwitch(dag)),

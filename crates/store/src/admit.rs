@@ -78,15 +78,21 @@ pub struct Admission {
 }
 
 impl Store {
-    /// The heads of a pool: of up to `runs` runs, up to `each` instances. Work is bounded by these, not by what waits.
+    /// The heads of a pool: of up to `runs` runs, up to `each` instances. Work is bounded by these, not by what waits. What needs more slots
+    /// than the whole pool has is no head: it would stand in the way of everything behind it for ever.
     pub async fn admit_heads(&self, pool: &str, runs: i64, each: i64) -> Result<Option<Heads>, Error> {
         let rows = sqlx::query!(
             r#"select case when p.slots < 0 then 1000000 else p.slots - coalesce((select sum(slots) from live_attempt l where l.pool = p.name), 0) end as "free!",
                       h.run_id as "run_id?", r.idx as "idx?", r.map_index as "map_index?", r.prio as "prio?", r.slots as "slots?", h.vtime as "vtime?",
                       t.attempt as "attempt?", t.user_failures as "user_failures?", t.infra_failures as "infra_failures?"
                from pool p
-               left join lateral (select run_id, vtime from pool_run where pool = p.name and not parked order by vtime, run_id limit $2) h on true
-               left join lateral (select * from ready where pool = p.name and run_id = h.run_id order by prio desc, idx, map_index limit $3) r on true
+               left join lateral (
+                   select run_id, vtime from pool_run where pool = p.name and not parked
+                       and exists (select 1 from ready where pool = p.name and run_id = pool_run.run_id and (p.slots < 0 or slots <= p.slots))
+                   order by vtime, run_id limit $2) h on true
+               left join lateral (
+                   select * from ready where pool = p.name and run_id = h.run_id and (p.slots < 0 or slots <= p.slots)
+                   order by prio desc, idx, map_index limit $3) r on true
                left join task_instance t on t.run_id = h.run_id and t.idx = r.idx and t.map_index = r.map_index
                where p.name = $1
                order by h.vtime, h.run_id, r.prio desc, r.idx, r.map_index"#,
@@ -166,7 +172,9 @@ impl Store {
     /// The pools in which something waits. Unparks whatever is parked: the safety net for a limit that was lifted just while it was met.
     pub async fn pools_unpark(&self) -> Result<Vec<String>, Error> {
         sqlx::query_scalar!(
-            r#"with u as (update pool_run set parked = false where parked) select distinct pool from pool_run"#
+            r#"with p as materialized (select pool, run_id from pool_run where parked order by pool, run_id for no key update),
+                    u as (update pool_run h set parked = false from p where h.pool = p.pool and h.run_id = p.run_id)
+               select distinct pool from pool_run"#
         )
         .fetch_all(&self.pool)
         .await

@@ -184,14 +184,7 @@ impl Store {
 
     /// Removes groups that nobody owns and that hold nothing.
     pub async fn groups_prune(&self) -> Result<(), Error> {
-        sqlx::query!(
-            r#"delete from lease_group g where not exists (select 1 from live_attempt l where l.group_id = g.id)
-                 and (owner is null or not exists (select 1 from worker w where w.id = g.owner and w.state = 'running'
-                                                   and w.last_heartbeat > now() - interval '1 hour'))"#
-        )
-        .execute(&self.pool)
-        .await
-        .map_err(Error::of("groups_prune"))?;
+        sqlx::query!("select groups_prune()").execute(&self.pool).await.map_err(Error::of("groups_prune"))?;
         Ok(())
     }
 

@@ -156,7 +156,11 @@ impl ListQuery {
             sql.push(default);
         } else {
             for (n, (column, descending)) in self.order.iter().enumerate() {
-                sql.push(if n == 0 { "" } else { ", " }).push(column.sql).push(if *descending { " desc nulls last" } else { " asc nulls first" });
+                sql.push(if n == 0 { "" } else { ", " }).push(column.sql).push(if *descending {
+                    " desc nulls last"
+                } else {
+                    " asc nulls first"
+                });
             }
             sql.push(", ").push(tie);
         }

@@ -109,10 +109,12 @@ impl Store {
 
     /// One entry.
     pub async fn audit_get(&self, id: i64) -> Result<Option<AuditRow>, Error> {
-        sqlx::query_as("select id, at, who, event, dag_id, run_id, task_id, map_index, try_number, logical_date, extra from audit_log where id = $1")
-            .bind(id)
-            .fetch_optional(&self.pool)
-            .await
-            .map_err(Error::of("audit_get"))
+        sqlx::query_as(
+            "select id, at, who, event, dag_id, run_id, task_id, map_index, try_number, logical_date, extra from audit_log where id = $1",
+        )
+        .bind(id)
+        .fetch_optional(&self.pool)
+        .await
+        .map_err(Error::of("audit_get"))
     }
 }

@@ -19,10 +19,26 @@ pub const DAG_COLUMNS: &[Column] = &[
     column("last_parsed_time", "d.last_parsed_at", Kind::Time),
     column("next_dagrun", "d.next_logical_date", Kind::Time),
     column("next_dagrun_run_after", "d.next_run_after", Kind::Time),
-    column("has_import_errors", "exists (select 1 from import_error e where e.bundle = d.bundle and e.relative_fileloc = d.relative_fileloc)", Kind::Bool),
-    column("last_run_state", "(select r.state from run r where r.dag_id = d.dag_id order by r.run_after desc, r.id desc limit 1)", Kind::Text),
-    column("last_dag_run_state", "(select r.state from run r where r.dag_id = d.dag_id order by r.run_after desc, r.id desc limit 1)", Kind::Text),
-    column("last_run_start_date", "(select r.start_date from run r where r.dag_id = d.dag_id order by r.run_after desc, r.id desc limit 1)", Kind::Time),
+    column(
+        "has_import_errors",
+        "exists (select 1 from import_error e where e.bundle = d.bundle and e.relative_fileloc = d.relative_fileloc)",
+        Kind::Bool,
+    ),
+    column(
+        "last_run_state",
+        "(select r.state from run r where r.dag_id = d.dag_id order by r.run_after desc, r.id desc limit 1)",
+        Kind::Text,
+    ),
+    column(
+        "last_dag_run_state",
+        "(select r.state from run r where r.dag_id = d.dag_id order by r.run_after desc, r.id desc limit 1)",
+        Kind::Text,
+    ),
+    column(
+        "last_run_start_date",
+        "(select r.start_date from run r where r.dag_id = d.dag_id order by r.run_after desc, r.id desc limit 1)",
+        Kind::Time,
+    ),
 ];
 
 /// What a list of DAG versions can be filtered and ordered by.

@@ -160,7 +160,7 @@ const SELECT: &str = "select t.run_id as run_key, r.dag_id, r.run_id, r.version_
     t.attempt, t.user_failures, t.infra_failures, t.intent, t.intent_by, t.not_before, coalesce(t.started_at, l.started_at) as started_at, t.ended_at, \
     t.reason, t.message, t.note, coalesce(l.host, a.host) as host, coalesce(l.queue, a.queue) as queue, coalesce(l.pool, a.pool, y.pool) as pool, \
     coalesce(l.slots, a.slots, y.slots) as slots, coalesce(l.prio, y.prio) as prio, coalesce(l.queued_at, a.queued_at) as queued_at, y.since as ready_since";
-const FROM: &str = " from task_instance t join run r on r.id = t.run_id join dag_version v on v.id = r.version_id \
+const JOINS: &str = " join run r on r.id = t.run_id join dag_version v on v.id = r.version_id \
     left join dag d on d.dag_id = r.dag_id \
     left join live_attempt l on l.run_id = t.run_id and l.idx = t.idx and l.map_index = t.map_index \
     left join attempt a on a.run_id = t.run_id and a.idx = t.idx and a.map_index = t.map_index and a.attempt = t.attempt \
@@ -176,7 +176,11 @@ impl InstanceScope {
         }
         if let Some(tasks) = &self.tasks {
             let (versions, positions): (Vec<i64>, Vec<i32>) = tasks.iter().copied().unzip();
-            sql.push(" and (r.version_id, t.idx) in (select * from unnest(").push_bind(versions).push("::bigint[], ").push_bind(positions).push("::int[]))");
+            sql.push(" and (r.version_id, t.idx) in (select * from unnest(")
+                .push_bind(versions)
+                .push("::bigint[], ")
+                .push_bind(positions)
+                .push("::int[]))");
         }
     }
 }
@@ -186,13 +190,31 @@ impl Store {
     pub async fn instance_list(&self, scope: &InstanceScope, query: &ListQuery) -> Result<Page<InstanceRow>, Error> {
         let start = |select: &str| {
             let mut sql = QueryBuilder::<Postgres>::new(select);
-            sql.push(FROM);
+            sql.push(" from task_instance t").push(JOINS);
             scope.push(&mut sql);
             query.push_filters(&mut sql);
             sql
         };
-        let mut sql = start(SELECT);
-        query.push_tail(&mut sql, "t.run_id, t.idx, t.map_index", "t.run_id, t.idx, t.map_index");
+        let mut sql = match scope.run {
+            // All of a run, in its own order: the page is cut before the joins, or each of the many pages of a large run costs as
+            // much as all of them.
+            Some(run) if scope.tasks.is_none() && query.filters.is_empty() && query.order.is_empty() => {
+                let mut sql = QueryBuilder::<Postgres>::new(SELECT);
+                sql.push(" from (select * from task_instance where run_id = ").push_bind(run.0).push(" order by idx, map_index limit ");
+                sql.push_bind(query.limit)
+                    .push(" offset ")
+                    .push_bind(query.offset)
+                    .push(") t")
+                    .push(JOINS)
+                    .push(" order by t.idx, t.map_index");
+                sql
+            }
+            _ => {
+                let mut sql = start(SELECT);
+                query.push_tail(&mut sql, "t.run_id, t.idx, t.map_index", "t.run_id, t.idx, t.map_index");
+                sql
+            }
+        };
         let rows = sql.build_query_as().fetch_all(&self.pool).await.map_err(Error::of("instance_list"))?;
         let total = start("select count(*)").build_query_scalar().fetch_one(&self.pool).await.map_err(Error::of("instance_list"))?;
         Ok(Page { rows, total })
@@ -201,7 +223,14 @@ impl Store {
     /// One instance.
     pub async fn instance_get(&self, run: RunKey, idx: i32, map_index: i32) -> Result<Option<InstanceRow>, Error> {
         let mut sql = QueryBuilder::new(SELECT);
-        sql.push(FROM).push(" and t.run_id = ").push_bind(run.0).push(" and t.idx = ").push_bind(idx).push(" and t.map_index = ").push_bind(map_index);
+        sql.push(" from task_instance t")
+            .push(JOINS)
+            .push(" and t.run_id = ")
+            .push_bind(run.0)
+            .push(" and t.idx = ")
+            .push_bind(idx)
+            .push(" and t.map_index = ")
+            .push_bind(map_index);
         sql.build_query_as().fetch_optional(&self.pool).await.map_err(Error::of("instance_get"))
     }
 

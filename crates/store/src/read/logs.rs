@@ -19,7 +19,15 @@ pub struct LogPiece {
 
 impl Store {
     /// The pieces that hold bytes from `offset` on, at most about `limit` bytes. The first may begin before `offset`.
-    pub async fn log_read(&self, run: RunKey, idx: i32, map_index: i32, attempt: i32, offset: i64, limit: i64) -> Result<Vec<LogPiece>, Error> {
+    pub async fn log_read(
+        &self,
+        run: RunKey,
+        idx: i32,
+        map_index: i32,
+        attempt: i32,
+        offset: i64,
+        limit: i64,
+    ) -> Result<Vec<LogPiece>, Error> {
         sqlx::query_as(
             "select start, data, at from ( \
                  select start, data, at, sum(length(data)) over (order by start) - length(data) as before from log_chunk \

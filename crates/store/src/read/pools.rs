@@ -72,14 +72,15 @@ impl Store {
 
     /// Makes a pool; false: there is one of that name.
     pub async fn pool_create(&self, pool: &PoolWrite<'_>) -> Result<bool, Error> {
-        let done = sqlx::query("insert into pool (name, slots, description, include_deferred) values ($1, $2, $3, $4) on conflict do nothing")
-            .bind(pool.name)
-            .bind(pool.slots)
-            .bind(pool.description)
-            .bind(pool.include_deferred)
-            .execute(&self.pool)
-            .await
-            .map_err(Error::of("pool_create"))?;
+        let done =
+            sqlx::query("insert into pool (name, slots, description, include_deferred) values ($1, $2, $3, $4) on conflict do nothing")
+                .bind(pool.name)
+                .bind(pool.slots)
+                .bind(pool.description)
+                .bind(pool.include_deferred)
+                .execute(&self.pool)
+                .await
+                .map_err(Error::of("pool_create"))?;
         Ok(done.rows_affected() == 1)
     }
 
@@ -98,7 +99,8 @@ impl Store {
 
     /// Deletes a pool; false: there is none. Tasks that name it wait until it is made again, and `why` says so.
     pub async fn pool_delete(&self, name: &str) -> Result<bool, Error> {
-        let done = sqlx::query("delete from pool where name = $1").bind(name).execute(&self.pool).await.map_err(Error::of("pool_delete"))?;
+        let done =
+            sqlx::query("delete from pool where name = $1").bind(name).execute(&self.pool).await.map_err(Error::of("pool_delete"))?;
         Ok(done.rows_affected() == 1)
     }
 }

@@ -30,7 +30,6 @@ pub const RUN_COLUMNS: &[Column] = &[
     column("bundle_version", "v.git_commit", Kind::Text),
     // A run has no time of its own for it: its last planned end is the nearest that there is.
     column("updated_at", "coalesce(r.end_date, r.start_date, r.queued_at)", Kind::Time),
-    column("conf", "r.conf", Kind::Text),
 ];
 
 /// A run with its version.
@@ -209,7 +208,12 @@ impl Store {
 
     /// Changes a run's note.
     pub async fn run_note(&self, run: RunKey, note: Option<&str>) -> Result<(), Error> {
-        sqlx::query("update run set note = $2 where id = $1").bind(run.0).bind(note).execute(&self.pool).await.map_err(Error::of("run_note"))?;
+        sqlx::query("update run set note = $2 where id = $1")
+            .bind(run.0)
+            .bind(note)
+            .execute(&self.pool)
+            .await
+            .map_err(Error::of("run_note"))?;
         Ok(())
     }
 
@@ -236,7 +240,11 @@ impl Store {
             .execute(&mut *tx)
             .await
             .map_err(Error::of(op))?;
-        sqlx::query("select 1 from run_seq where run_id = $1 for no key update").bind(run.0).execute(&mut *tx).await.map_err(Error::of(op))?;
+        sqlx::query("select 1 from run_seq where run_id = $1 for no key update")
+            .bind(run.0)
+            .execute(&mut *tx)
+            .await
+            .map_err(Error::of(op))?;
         sqlx::query(
             "update run set state = $2, reason = 'marked by ' || $3, start_date = coalesce(start_date, now()), end_date = now(), \
              last_scheduling_decision = now() where id = $1",
@@ -271,8 +279,11 @@ impl Store {
         let op = "run_delete";
         let mut tx = self.pool.begin().await.map_err(Error::of(op))?;
         sqlx::query("select 1 from run_seq where run_id = $1 for update").bind(run.0).execute(&mut *tx).await.map_err(Error::of(op))?;
-        let state: Option<String> =
-            sqlx::query_scalar("select state from run where id = $1 for update").bind(run.0).fetch_optional(&mut *tx).await.map_err(Error::of(op))?;
+        let state: Option<String> = sqlx::query_scalar("select state from run where id = $1 for update")
+            .bind(run.0)
+            .fetch_optional(&mut *tx)
+            .await
+            .map_err(Error::of(op))?;
         let live: bool = sqlx::query_scalar("select exists (select 1 from live_attempt where run_id = $1)")
             .bind(run.0)
             .fetch_one(&mut *tx)

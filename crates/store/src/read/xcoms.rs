@@ -59,12 +59,17 @@ impl Store {
             }
             if let Some(tasks) = &scope.tasks {
                 let (versions, positions): (Vec<i64>, Vec<i32>) = tasks.iter().copied().unzip();
-                sql.push(" and (r.version_id, x.idx) in (select * from unnest(").push_bind(versions).push("::bigint[], ").push_bind(positions).push("::int[]))");
+                sql.push(" and (r.version_id, x.idx) in (select * from unnest(")
+                    .push_bind(versions)
+                    .push("::bigint[], ")
+                    .push_bind(positions)
+                    .push("::int[]))");
             }
             query.push_filters(&mut sql);
             sql
         };
-        let mut sql = start("select r.dag_id, r.run_id, r.version_id, r.logical_date, r.run_after, x.idx, x.map_index, x.key, x.value, x.at");
+        let mut sql =
+            start("select r.dag_id, r.run_id, r.version_id, r.logical_date, r.run_after, x.idx, x.map_index, x.key, x.value, x.at");
         query.push_tail(&mut sql, "x.run_id, x.idx, x.map_index, x.key", "x.run_id, x.idx, x.map_index, x.key");
         let rows = sql.build_query_as().fetch_all(&self.pool).await.map_err(Error::of("xcom_list"))?;
         let total = start("select count(*)").build_query_scalar().fetch_one(&self.pool).await.map_err(Error::of("xcom_list"))?;

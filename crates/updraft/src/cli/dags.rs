@@ -185,5 +185,7 @@ pub(crate) async fn pause(client: &Client, options: &Pause, paused: bool) -> Res
 
 pub(crate) async fn import_errors(client: &Client, options: &ImportErrors) -> Result<ExitCode, Failure> {
     let rows = client.all("/api/v2/importErrors", "import_errors", None).await?;
-    Ok(options.output.rows(&rows, &[("file", |e| text(&e["filename"])), ("since", |e| when(&e["timestamp"])), ("error", |e| text(&e["stack_trace"]))]))
+    Ok(options
+        .output
+        .rows(&rows, &[("file", |e| text(&e["filename"])), ("since", |e| when(&e["timestamp"])), ("error", |e| text(&e["stack_trace"]))]))
 }

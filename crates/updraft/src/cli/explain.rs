@@ -63,7 +63,9 @@ pub(crate) async fn why(client: &Client, options: &Why) -> Result<ExitCode, Fail
         ("evidence", evidence),
         (
             "history",
-            list("attempts", |a| format!("try {}: {} {}", text(&a["try_number"]), text(&a["state"]), text(&a["reason"])).trim_end().to_owned()),
+            list("attempts", |a| {
+                format!("try {}: {} {}", text(&a["try_number"]), text(&a["state"]), text(&a["reason"])).trim_end().to_owned()
+            }),
         ),
         ("log", text(&answer["log"])),
     ];

@@ -104,7 +104,8 @@ impl Client {
     async fn json(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, Failure> {
         let response = self.send(method, path, body).await?;
         let text = response.text().await.map_err(|e| self.unreachable(&e))?;
-        serde_json::from_str(&text).map_err(|_| Failure::new(1, format!("{}{path} did not answer with JSON: is it an Updraft API?", self.base)))
+        serde_json::from_str(&text)
+            .map_err(|_| Failure::new(1, format!("{}{path} did not answer with JSON: is it an Updraft API?", self.base)))
     }
 
     pub(crate) async fn get(&self, path: &str) -> Result<Value, Failure> {

@@ -143,7 +143,7 @@ impl Output {
             let _ = writeln!(out, "{}", titles.join("\t"));
         }
         for row in cells {
-            let row: Vec<String> = row.iter().map(|cell| cell.replace(['\t', '\n', '\r'], " ")).collect();
+            let row: Vec<String> = row.iter().map(|cell| cell.replace(['\t', '\r'], " ").replace('\n', "; ")).collect();
             let _ = writeln!(out, "{}", row.join("\t"));
         }
         out
@@ -195,7 +195,8 @@ fn scalar(value: &Value) -> String {
                 && text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_' || c == '/')
                 && text.chars().all(|c| c.is_ascii_alphanumeric() || "_-./+@ ".contains(c))
                 && !text.ends_with(' ')
-                && !["true", "false", "null", "yes", "no", "on", "off", "y", "n", "inf", "nan"].contains(&text.to_ascii_lowercase().as_str());
+                && !["true", "false", "null", "yes", "no", "on", "off", "y", "n", "inf", "nan"]
+                    .contains(&text.to_ascii_lowercase().as_str());
             // JSON's quotes are YAML's.
             if plain { text.clone() } else { value.to_string() }
         }
@@ -219,6 +220,6 @@ mod tests {
     fn pipes_get_one_line_a_row() {
         let output = Output { output: Format::Table, no_headers: false };
         let cells = [vec!["a".to_owned(), "two\nlines\tand a tab".to_owned()]];
-        assert_eq!(output.plain(&["id", "text"], &cells), "id\ttext\na\ttwo lines and a tab\n");
+        assert_eq!(output.plain(&["id", "text"], &cells), "id\ttext\na\ttwo; lines and a tab\n");
     }
 }

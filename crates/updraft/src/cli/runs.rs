@@ -28,7 +28,9 @@ pub(crate) enum Runs {
     #[command(after_help = "Example:\n  updraft runs show sales_daily latest")]
     Show(Show),
     /// Prints every change of state until the run is over; exits 0 on success, 10 on failure.
-    #[command(after_help = "Examples:\n  updraft runs watch sales_daily latest\n  updraft runs watch sales_daily latest -o json | jq .state")]
+    #[command(
+        after_help = "Examples:\n  updraft runs watch sales_daily latest\n  updraft runs watch sales_daily latest -o json | jq .state"
+    )]
     Watch(Watch),
 }
 
@@ -81,7 +83,8 @@ const COLUMNS: &[Column] = &[
 ];
 
 pub(crate) async fn list(client: &Client, options: &List) -> Result<ExitCode, Failure> {
-    let mut path = format!("/api/v2/dags/{}/dagRuns?order_by=-run_after", if options.dag == "~" { "~".to_owned() } else { part(&options.dag) });
+    let mut path =
+        format!("/api/v2/dags/{}/dagRuns?order_by=-run_after", if options.dag == "~" { "~".to_owned() } else { part(&options.dag) });
     for state in &options.state {
         path.push_str(&format!("&state={}", part(state)));
     }
@@ -167,7 +170,7 @@ async fn follow(client: &Client, dag: &str, run: &str, form: Option<Format>) -> 
                 let key = (text(&task["task_id"]), task["map_index"].as_i64().unwrap_or(-1));
                 let value = (task["state"].clone(), task["try_number"].clone());
                 let before = seen.insert(key, value.clone());
-                let changed = before.as_ref().map_or(!value.0.is_null(), |b| *b != value);
+                let changed = before.as_ref().map_or_else(|| !value.0.is_null(), |b| *b != value);
                 if changed && print_task(&task, form) != ExitCode::SUCCESS {
                     return Ok(ExitCode::SUCCESS);
                 }
@@ -201,7 +204,11 @@ fn print_task(task: &Value, form: Format) -> ExitCode {
         m if m.is_empty() => String::new(),
         m => format!("\t{}", m.replace('\n', " ")),
     };
-    emit(task, form, &format!("{}\t{}{map}\t{}{message}\n", Utc::now().format("%H:%M:%S"), text(&task["task_id"]), state_word(&task["state"])))
+    emit(
+        task,
+        form,
+        &format!("{}\t{}{map}\t{}{message}\n", Utc::now().format("%H:%M:%S"), text(&task["task_id"]), state_word(&task["state"])),
+    )
 }
 
 fn print_run(run: &Value, form: Format) {

@@ -21,13 +21,18 @@ pub(crate) enum Tasks {
     #[command(after_help = "Example:\n  updraft tasks list sales_daily")]
     List(List),
     /// Shows how the tasks of a run stand, and why.
-    #[command(alias = "states-for-dag-run", after_help = "Examples:\n  updraft tasks states sales_daily latest\n  updraft tasks states sales_daily latest --state failed -o json")]
+    #[command(
+        alias = "states-for-dag-run",
+        after_help = "Examples:\n  updraft tasks states sales_daily latest\n  updraft tasks states sales_daily latest --state failed -o json"
+    )]
     States(States),
     /// Prints the log of a task.
     #[command(after_help = "Examples:\n  updraft tasks logs sales_daily latest load\n  updraft tasks logs -f sales_daily latest load")]
     Logs(Logs),
     /// Clears tasks of a run, so that they run again.
-    #[command(after_help = "Examples:\n  updraft tasks clear sales_daily latest --only-failed --downstream -y\n  updraft tasks clear sales_daily latest --task load --dry-run")]
+    #[command(
+        after_help = "Examples:\n  updraft tasks clear sales_daily latest --only-failed --downstream -y\n  updraft tasks clear sales_daily latest --task load --dry-run"
+    )]
     Clear(Clear),
 }
 

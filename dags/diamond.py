@@ -30,9 +30,9 @@ with DAG(
             on_finish_action="delete_pod",
         )
 
-    t1 = step("t1", 1)
-    t2 = step("t2", 2)
-    t3 = step("t3", 1)
+    t1 = step("t1", 0.2)
+    t2 = step("t2", 0.5)
+    t3 = step("t3", 0.3)
     t4 = step("t4", 0)
 
     t1 >> [t2, t3] >> t4

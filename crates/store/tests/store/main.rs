@@ -1,0 +1,13 @@
+//! The store on a real Postgres: each test has a database of its own, made from the migrations. `DATABASE_URL` names the server.
+
+mod admit;
+mod claim;
+mod deadlock;
+mod finish;
+mod fixture;
+mod intent;
+mod law;
+mod lease;
+mod plan;
+mod runs;
+mod schema;

@@ -179,7 +179,7 @@ pub struct EnvVar {
 /// What becomes of a pod after its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-#[expect(missing_docs, reason = "Airflow's words, each a sentence")]
+#[expect(missing_docs, clippy::enum_variant_names, reason = "Airflow's words, each a sentence")]
 pub enum OnFinishAction {
     #[default]
     DeletePod,

@@ -22,5 +22,9 @@ pub const ALL: &[Invariant] = &[
     Invariant { id: "I7", name: "no leak", says: "after the last task no process, message, slot or lease is left over" },
     Invariant { id: "I8", name: "one run per logical date", says: "none is doubled, and none is skipped when catchup is on" },
     Invariant { id: "I9", name: "limits", says: "a pool, max_active_runs or max_active_tasks is never exceeded and never leaks" },
-    Invariant { id: "I10", name: "Postgres is the only truth", says: "the broker can be wiped and workers killed: all is rebuilt, and nothing restarted" },
+    Invariant {
+        id: "I10",
+        name: "Postgres is the only truth",
+        says: "the broker can be wiped and workers killed: all is rebuilt, and nothing restarted",
+    },
 ];

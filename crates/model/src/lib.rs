@@ -3,7 +3,6 @@
 //!
 //! Every other crate speaks in these types. Nothing here does IO, reads a clock or draws a random number.
 
-
 #![warn(missing_docs)]
 pub mod dag;
 pub mod end;

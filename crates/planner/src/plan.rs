@@ -126,9 +126,8 @@ pub(crate) fn past_met(view: &RunView, task: u32) -> bool {
 /// A run fails when one of its leaves did.
 fn end_state(view: &RunView) -> RunState {
     let tasks = 0..u32::try_from(view.states.len()).unwrap_or(u32::MAX);
-    let failed = |task: u32| {
-        view.graph.downstream(task).is_empty() && matches!(view.state(task), TaskState::Failed | TaskState::UpstreamFailed)
-    };
+    let failed =
+        |task: u32| view.graph.downstream(task).is_empty() && matches!(view.state(task), TaskState::Failed | TaskState::UpstreamFailed);
     if tasks.into_iter().any(failed) { RunState::Failed } else { RunState::Success }
 }
 

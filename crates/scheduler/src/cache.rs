@@ -37,7 +37,11 @@ pub(crate) struct Cache {
 }
 
 fn state(row: &InstanceRow, run: RunKey) -> Result<TaskState, Error> {
-    row.state.parse().map_err(|e| Error::BadRow { table: "task_instance", key: format!("{run}/{}/{}", row.idx, row.map_index), reason: format!("{e}") })
+    row.state.parse().map_err(|e| Error::BadRow {
+        table: "task_instance",
+        key: format!("{run}/{}/{}", row.idx, row.map_index),
+        reason: format!("{e}"),
+    })
 }
 
 impl Cache {
@@ -91,9 +95,10 @@ impl Cache {
         let RunHead { facts, seq, epoch, instances, .. } = head;
         let run_state: RunState =
             facts.state.parse().map_err(|e| Error::BadRow { table: "run", key: run.to_string(), reason: format!("{e}") })?;
-        let deadline = facts.start_date.zip(graph.spec().dagrun_timeout_ms).and_then(|(start, ms)| {
-            start.checked_add_signed(TimeDelta::milliseconds(i64::try_from(ms).unwrap_or(i64::MAX)))
-        });
+        let deadline = facts
+            .start_date
+            .zip(graph.spec().dagrun_timeout_ms)
+            .and_then(|(start, ms)| start.checked_add_signed(TimeDelta::milliseconds(i64::try_from(ms).unwrap_or(i64::MAX))));
         let mut states = Vec::with_capacity(instances.len());
         for row in &instances {
             if let Ok(task) = u32::try_from(row.idx)
@@ -110,12 +115,7 @@ impl Cache {
             start_date: facts.start_date,
             conf: facts.conf.clone(),
             triggering_user: facts.triggering_user.clone(),
-            ..render::RunFacts::new(
-                Arc::clone(graph.spec()),
-                semantics_of(graph.spec(), semantics),
-                facts.run_id.clone(),
-                facts.run_after,
-            )
+            ..render::RunFacts::new(Arc::clone(graph.spec()), semantics_of(graph.spec(), semantics), facts.run_id.clone(), facts.run_after)
         });
         let view = RunView::new(graph, run_state, states, deadline, past);
         self.make_room(view.weight());

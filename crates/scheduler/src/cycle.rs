@@ -150,7 +150,9 @@ impl Scheduler {
                                 }
                             }
                         }
-                        Some(Err(error)) => return Err(Error::BadRow { table: "event", key: format!("{run}/{}", event.seq), reason: error.to_string() }),
+                        Some(Err(error)) => {
+                            return Err(Error::BadRow { table: "event", key: format!("{run}/{}", event.seq), reason: error.to_string() });
+                        }
                         None => cached.view.due(task),
                     }
                 }

@@ -88,8 +88,14 @@ pub(crate) fn slot_row(slot: &Slot) -> SlotRow {
 pub(crate) async fn dag_sync(store: Store, broker: Broker, config: Config, status: Arc<watch::Sender<Value>>, shutdown: CancellationToken) {
     let mut followers = tokio::task::JoinSet::new();
     for source in config.sources.clone() {
-        let follower =
-            Follower { store: store.clone(), broker: broker.clone(), config: config.clone(), status: Arc::clone(&status), seen: BTreeMap::new(), source };
+        let follower = Follower {
+            store: store.clone(),
+            broker: broker.clone(),
+            config: config.clone(),
+            status: Arc::clone(&status),
+            seen: BTreeMap::new(),
+            source,
+        };
         followers.spawn(follower.follow(shutdown.clone()));
     }
     while followers.join_next().await.is_some() {}
@@ -189,7 +195,9 @@ impl Follower {
             let source = read_text(&self.source.root.join(&file.path)).await;
             for spec in &file.dags {
                 if let Err(error) = self.store_dag(spec, file, &source).await? {
-                    errors.push(Diagnostic::new(file.path.clone(), updraft_dagfile::Kind::Invalid, error.to_string()).dag(spec.dag_id.as_str()));
+                    errors.push(
+                        Diagnostic::new(file.path.clone(), updraft_dagfile::Kind::Invalid, error.to_string()).dag(spec.dag_id.as_str()),
+                    );
                 }
             }
             let message = (!errors.is_empty()).then(|| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"));

@@ -152,7 +152,8 @@ impl Scheduler {
 
     async fn next_due(&self) -> Result<Instant, updraft_store::Error> {
         // A little late rather than a little early: what is not due yet by the database's clock would be looked at twice.
-        let wait = self.store.due_next().await?.map_or(Duration::from_secs(3600), |ms| Duration::from_millis(u64::try_from(ms).unwrap_or(0) + 1));
+        let wait =
+            self.store.due_next().await?.map_or(Duration::from_secs(3600), |ms| Duration::from_millis(u64::try_from(ms).unwrap_or(0) + 1));
         Ok(Instant::now() + wait.min(Duration::from_secs(3600)))
     }
 }

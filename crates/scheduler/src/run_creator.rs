@@ -70,4 +70,3 @@ pub(crate) fn run_id(kind: &str, date: chrono::DateTime<chrono::Utc>) -> String 
     let micros = if date.timestamp_subsec_micros() == 0 { "" } else { "%.6f" };
     format!("{kind}__{}", date.format(&format!("%Y-%m-%dT%H:%M:%S{micros}+00:00")))
 }
-

@@ -112,8 +112,10 @@ struct ClaimRow {
 
 impl ClaimRow {
     fn into_attempt(self) -> Result<RunningAttempt, Error> {
-        let key =
-            AttemptKey { instance: InstanceKey { run: RunKey(self.run_id), idx: self.idx, map_index: self.map_index }, attempt: self.attempt };
+        let key = AttemptKey {
+            instance: InstanceKey { run: RunKey(self.run_id), idx: self.idx, map_index: self.map_index },
+            attempt: self.attempt,
+        };
         let launch = serde_json::from_str(&self.launch).map_err(|e| Error::BadRow {
             table: "live_attempt",
             key: format!("{}/{}/{}", self.run_id, self.idx, self.map_index),
@@ -155,7 +157,15 @@ impl Store {
     }
 
     /// Claims up to `limit` attempts of some queues without a hint: what keeps work going when the broker is away or a hint was lost (H13).
-    pub async fn attempts_pull(&self, queues: &[String], limit: i64, group: Uuid, owner: Uuid, epoch: i64, host: &str) -> Result<Claimed, Error> {
+    pub async fn attempts_pull(
+        &self,
+        queues: &[String],
+        limit: i64,
+        group: Uuid,
+        owner: Uuid,
+        epoch: i64,
+        host: &str,
+    ) -> Result<Claimed, Error> {
         let rows = sqlx::query_as!(
             ClaimRow,
             r#"with own as materialized (select id from lease_group where id = $3 and owner = $4 and epoch = $5 for share),

@@ -64,9 +64,12 @@ impl Error {
                 Some(c) if c.starts_with("57P") || c.starts_with("08") || c == "25006" => Self::Unreachable(source),
                 Some(_) => Self::Refused { operation, source },
                 None => match source {
-                    sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) => {
-                        Self::Unreachable(source)
-                    }
+                    sqlx::Error::Io(_)
+                    | sqlx::Error::PoolTimedOut
+                    | sqlx::Error::PoolClosed
+                    | sqlx::Error::WorkerCrashed
+                    | sqlx::Error::Tls(_)
+                    | sqlx::Error::Protocol(_) => Self::Unreachable(source),
                     other => Self::Refused { operation, source: other },
                 },
             }

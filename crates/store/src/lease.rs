@@ -135,10 +135,7 @@ impl Store {
         .map_err(Error::of("intents_of"))?;
         Ok(rows
             .into_iter()
-            .map(|r| AttemptKey {
-                instance: InstanceKey { run: RunKey(r.run_id), idx: r.idx, map_index: r.map_index },
-                attempt: r.attempt,
-            })
+            .map(|r| AttemptKey { instance: InstanceKey { run: RunKey(r.run_id), idx: r.idx, map_index: r.map_index }, attempt: r.attempt })
             .collect())
     }
 

@@ -293,7 +293,7 @@ impl Sim {
         self.planned = self.planned.max(seen);
         self.admit();
         // A view that misses something is thrown away.
-        self.schedulers[which].view = complete.then(|| (view, base));
+        self.schedulers[which].view = complete.then_some((view, base));
     }
 
     fn load(&self) -> RunView {
@@ -347,7 +347,7 @@ impl Sim {
         // Without a hint: a pull.
         let key = hinted.or_else(|| {
             let queued: Vec<_> = self.live.iter().filter(|(_, l)| l.group.is_none()).map(|(t, l)| (*t, l.attempt)).collect();
-            (!queued.is_empty()).then(|| queued[self.random.below(queued.len())])
+            if queued.is_empty() { None } else { Some(queued[self.random.below(queued.len())]) }
         });
         let Some((task, attempt)) = key else { return };
         if let Some(live) = self.live.get_mut(&task)
@@ -439,7 +439,10 @@ impl Sim {
             // The tasks of the simulation all have the rule all_success.
             let ups = self.graph.upstream(u32::try_from(*task).unwrap_or(0));
             if let Some(up) = ups.iter().find(|up| self.rows[**up as usize].state != TaskState::Success) {
-                return fail("I6", format!("attempt {attempt} of task {task} started while its upstream {up} is {}", self.rows[*up as usize].state));
+                return fail(
+                    "I6",
+                    format!("attempt {attempt} of task {task} started while its upstream {up} is {}", self.rows[*up as usize].state),
+                );
             }
         }
         if i32::try_from(self.live.len()).unwrap_or(i32::MAX) > self.setup.pool {
@@ -455,10 +458,16 @@ impl Sim {
         for (task, row) in self.rows.iter().enumerate() {
             let spent = u32::try_from(self.starts.keys().filter(|(t, _)| *t == task).count()).unwrap_or(u32::MAX);
             if spent > self.retries[task] + 1 {
-                return Err(Violation { invariant: "I5", what: format!("task {task} made {spent} attempts with {} retries", self.retries[task]) });
+                return Err(Violation {
+                    invariant: "I5",
+                    what: format!("task {task} made {spent} attempts with {} retries", self.retries[task]),
+                });
             }
             if row.state == TaskState::Failed && spent < self.retries[task] + 1 {
-                return Err(Violation { invariant: "I5", what: format!("task {task} failed after {spent} attempts with {} retries", self.retries[task]) });
+                return Err(Violation {
+                    invariant: "I5",
+                    what: format!("task {task} failed after {spent} attempts with {} retries", self.retries[task]),
+                });
             }
         }
         Ok(())

@@ -1,5 +1,7 @@
 //! The protocol under thousands of seeded fault schedules. A failing seed is printed; put it into `SEEDS` to keep it.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says so")]
+
 use updraft_model::{DagSpec, TaskId, TaskKind, TaskSpec};
 use updraft_testkit::random::Random;
 use updraft_testkit::sim::{Mutant, Setup, Sim};
@@ -12,8 +14,7 @@ fn random_dag(seed: u64) -> DagSpec {
     let empty = serde_json::json!({"dag_id": "d", "schedule": {"kind": "none"}, "tasks": []});
     let mut spec: DagSpec = serde_json::from_value(empty).unwrap();
     for i in 0..1 + random.below(12) {
-        let bash =
-            TaskKind::Bash { bash_command: "true".to_owned(), env: None, append_env: false, cwd: None, skip_on_exit_code: vec![] };
+        let bash = TaskKind::Bash { bash_command: "true".to_owned(), env: None, append_env: false, cwd: None, skip_on_exit_code: vec![] };
         let mut task = TaskSpec::new(TaskId::new(format!("t{i}")).unwrap(), bash);
         task.upstream = (0..i).filter(|_| random.chance(30)).map(|up| TaskId::new(format!("t{up}")).unwrap()).collect();
         spec.tasks.push(task);

@@ -15,7 +15,9 @@ use crate::{USAGE, print, say};
 
 /// What to check and how.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  updraft dags check dags\n  updraft dags check dags/sales.py -o json\n\nExit code 1: a file has a mistake.")]
+#[command(
+    after_help = "Examples:\n  updraft dags check dags\n  updraft dags check dags/sales.py -o json\n\nExit code 1: a file has a mistake."
+)]
 pub(crate) struct Options {
     /// Files and folders.
     #[arg(required = true, value_name = "PATH")]

@@ -113,7 +113,6 @@ fn block_on(work: impl Future<Output = ExitCode>) -> ExitCode {
 }
 
 /// Data: to stdout. A reader that has gone away is no mistake of ours.
-#[expect(clippy::print_stdout, reason = "data belongs on stdout")]
 pub(crate) fn print(data: &str) -> ExitCode {
     use std::io::Write as _;
     let mut out = std::io::stdout().lock();

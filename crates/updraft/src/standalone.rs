@@ -35,7 +35,9 @@ use crate::{USAGE, say};
 
 /// How `standalone` is run.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  updraft standalone --dags dags\n  updraft standalone --dags dags --port 9090 --database-url postgres://me@localhost/updraft")]
+#[command(
+    after_help = "Examples:\n  updraft standalone --dags dags\n  updraft standalone --dags dags --port 9090 --database-url postgres://me@localhost/updraft"
+)]
 pub(crate) struct Options {
     /// Folder of DAG files, .py and .yaml. Read again whenever a file is saved.
     #[arg(long, env = "UPDRAFT_DAGS", default_value = "dags")]
@@ -186,7 +188,8 @@ async fn serve(options: Options) -> anyhow::Result<()> {
         scheduler_config(&options, &dags, &data, defaults)?,
         shutdown.clone(),
     ));
-    let state = updraft_api::ApiState::new(store.clone(), broker, options.airflow_semantics, defaults, env!("CARGO_PKG_VERSION"), Utc::now());
+    let state =
+        updraft_api::ApiState::new(store.clone(), broker, options.airflow_semantics, defaults, env!("CARGO_PKG_VERSION"), Utc::now());
     let api = tokio::spawn(updraft_api::serve(listener, state, shutdown.clone()));
 
     banner(&options, &dags, &data, server.is_some(), begin.elapsed());

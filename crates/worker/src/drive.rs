@@ -9,8 +9,8 @@ use updraft_model::{AttemptKey, EndFacts, Evidence};
 use updraft_store::RunningAttempt;
 
 use crate::finish::End;
-use crate::{Shared, log_ship, patience};
 use crate::runner::{Handle, Retry, Runner};
+use crate::{Shared, log_ship, patience};
 
 /// How often a start that the host refuses is tried before the attempt is given back as lost.
 const LAUNCH_TRIES: u32 = 5;
@@ -34,12 +34,7 @@ pub(crate) async fn drive<R: Runner>(shared: Arc<Shared<R>>, attempt: RunningAtt
         }
         Err(detail) => (None, EndFacts { detail: Some(detail), ..EndFacts::default() }),
     };
-    let evidence = Evidence {
-        runner: shared.runner.kind().to_owned(),
-        handle,
-        host: Some(shared.runner.host().to_owned()),
-        facts,
-    };
+    let evidence = Evidence { runner: shared.runner.kind().to_owned(), handle, host: Some(shared.runner.host().to_owned()), facts };
     // The slot is free as soon as nothing runs, not when the end is written.
     drop(permit);
     let _ = shared.ends.send(End { finished: attempt.finish(evidence) });

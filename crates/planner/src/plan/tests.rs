@@ -21,7 +21,7 @@ fn run_to_end(view: &mut RunView, mut outcome: impl FnMut(u32) -> TaskState) -> 
     let mut end = None;
     loop {
         let moves = plan(view, NOW);
-        end = end.or(moves.end.map(|e| e.0));
+        end = end.or_else(|| moves.end.map(|e| e.0));
         let scheduled: Vec<u32> = moves.steps.iter().filter(|s| s.step == moves::SCHEDULE).map(|s| s.task).collect();
         if scheduled.is_empty() {
             return (started, end);
@@ -168,9 +168,8 @@ fn all_small_graphs_end() {
                         assert_eq!(view.state(*up), TaskState::Success);
                     }
                 }
-                let leaf_failed = (0..u32::try_from(n).unwrap()).any(|t| {
-                    graph.downstream(t).is_empty() && matches!(view.state(t), TaskState::Failed | TaskState::UpstreamFailed)
-                });
+                let leaf_failed = (0..u32::try_from(n).unwrap())
+                    .any(|t| graph.downstream(t).is_empty() && matches!(view.state(t), TaskState::Failed | TaskState::UpstreamFailed));
                 assert_eq!(end == Some(RunState::Failed), leaf_failed);
             }
         }

@@ -1,1 +1,120 @@
-//! Soon.
+//! The claim: each attempt goes to one worker, whatever the hints say (I2, I3, I10).
+
+use std::collections::BTreeSet;
+
+use sqlx::PgPool;
+use updraft_model::AttemptKey;
+use updraft_store::{Claimed, GroupRow, RunningAttempt, Store};
+use uuid::Uuid;
+
+use crate::fixture::{Fixture, exit, key, step, wide};
+
+async fn pull(store: &Store, group: &GroupRow, queues: &[&str], limit: i64) -> Vec<AttemptKey> {
+    let queues: Vec<String> = queues.iter().map(|q| (*q).to_owned()).collect();
+    match store.attempts_pull(&queues, limit, group.id, group.owner.unwrap(), group.epoch, "here").await.unwrap() {
+        Claimed::Attempts(attempts) => attempts.iter().map(RunningAttempt::key).collect(),
+        Claimed::GroupLost => panic!("the group is lost"),
+    }
+}
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn i2_many_claimers_of_the_same_hints_get_each_key_once(db: PgPool) {
+    let f = Fixture::new(&db);
+    let run = f.run(120).await;
+    f.schedule(run, 0..120).await;
+    let keys: Vec<AttemptKey> = f.admit(|_| {}).await.iter().map(|a| a.key).collect();
+    assert_eq!(keys.len(), 120);
+    let many = wide(&db, 8);
+    let mut tasks = tokio::task::JoinSet::new();
+    for worker in 0..4 {
+        let f = Fixture::new(&many);
+        let mut keys = keys.clone();
+        if worker % 2 == 1 {
+            keys.reverse();
+        }
+        tasks.spawn(async move {
+            let group = f.group().await;
+            let mut mine = Vec::new();
+            for part in keys.chunks(16) {
+                // Each hint comes twice in one message, too.
+                let doubled: Vec<_> = part.iter().chain(part).copied().collect();
+                mine.extend(f.claim(&group, &doubled).await.iter().map(RunningAttempt::key));
+                mine.extend(pull(&f.store, &group, &["default"], 1).await);
+            }
+            mine
+        });
+    }
+    let mut claimed = Vec::new();
+    while let Some(joined) = tasks.join_next().await {
+        claimed.extend(joined.unwrap());
+    }
+    many.close().await;
+    assert_eq!(claimed.len(), 120);
+    assert_eq!(claimed.into_iter().collect::<BTreeSet<_>>(), keys.into_iter().collect());
+    f.assert_consistent().await;
+}
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn i3_stale_duplicate_and_unknown_hints_claim_nothing(db: PgPool) {
+    let f = Fixture::new(&db);
+    let run = f.run(1).await;
+    let attempt = f.start(run, 0, |_| {}).await;
+    let group = f.group().await;
+    assert!(f.claim(&group, &[key(run, 0, 1)]).await.is_empty(), "it runs");
+    f.finish(attempt, exit(1)).await;
+    f.commit(run, vec![step(run, 0, "up_for_retry", "scheduled")]).await;
+    f.admit(|_| {}).await;
+    assert!(f.claim(&group, &[key(run, 0, 1), key(run, 0, 3), key(run, 7, 1)]).await.is_empty());
+    assert_eq!(f.claim(&group, &[key(run, 0, 2)]).await[0].key(), key(run, 0, 2));
+    assert!(f.claim(&group, &[]).await.is_empty());
+}
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn a_group_that_is_not_mine_any_more_claims_nothing_and_says_so(db: PgPool) {
+    let f = Fixture::new(&db);
+    let run = f.run(1).await;
+    f.schedule(run, [0]).await;
+    f.admit(|_| {}).await;
+    let group = f.group().await;
+    let (owner, hints) = (group.owner.unwrap(), [key(run, 0, 1)]);
+    let taken = f.store.group_adopt(&group, Uuid::new_v4()).await.unwrap().unwrap();
+    let lost = f.store.attempts_claim(&hints, group.id, owner, group.epoch, "here").await.unwrap();
+    assert!(matches!(lost, Claimed::GroupLost));
+    // Mine again, by an id that came back: the epoch still tells them apart.
+    let back = f.store.group_adopt(&taken, owner).await.unwrap().unwrap();
+    let lost = f.store.attempts_pull(&["default".to_owned()], 9, group.id, owner, group.epoch, "here").await.unwrap();
+    assert!(matches!(lost, Claimed::GroupLost));
+    assert_eq!(f.claim(&back, &hints).await.len(), 1);
+}
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn a_pull_takes_the_highest_priority_of_its_queues_up_to_its_limit(db: PgPool) {
+    let f = Fixture::new(&db);
+    let run = f.run(6).await;
+    let moves = (0..6).map(|i| updraft_store::MoveRow { prio: i, ..step(run, i, "none", "scheduled") }).collect();
+    f.commit(run, moves).await;
+    f.admit(|c| c.queue = if c.key.instance.idx == 5 { "gpu" } else { "default" }.to_owned()).await;
+    let group = f.group().await;
+    let took: BTreeSet<_> = pull(&f.store, &group, &["default"], 2).await.into_iter().collect();
+    assert_eq!(took, BTreeSet::from([key(run, 4, 1), key(run, 3, 1)]));
+    assert!(pull(&f.store, &group, &["nobody"], 9).await.is_empty());
+    assert_eq!(pull(&f.store, &group, &["gpu"], 9).await, [key(run, 5, 1)]);
+    assert!(pull(&f.store, &group, &["default"], 0).await.is_empty());
+    assert_eq!(pull(&f.store, &group, &["default", "gpu"], 9).await.len(), 3);
+    f.assert_consistent().await;
+}
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn a_claim_passes_over_what_another_transaction_holds_instead_of_waiting(db: PgPool) {
+    let f = Fixture::new(&db);
+    let run = f.run(2).await;
+    f.schedule(run, [0, 1]).await;
+    f.admit(|_| {}).await;
+    let mut other = f.db.begin().await.unwrap();
+    sqlx::query("select 1 from live_attempt where idx = 0 for update").execute(&mut *other).await.unwrap();
+    let group = f.group().await;
+    let mine = f.claim(&group, &[key(run, 0, 1), key(run, 1, 1)]).await;
+    assert_eq!(mine.iter().map(RunningAttempt::key).collect::<Vec<_>>(), [key(run, 1, 1)]);
+    other.rollback().await.unwrap();
+    assert_eq!(f.claim(&group, &[key(run, 0, 1)]).await.len(), 1);
+}

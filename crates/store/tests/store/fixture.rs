@@ -245,16 +245,16 @@ impl Fixture {
                 "ready, but its run is no head",
                 "ready r where not exists (select 1 from pool_run h where h.pool = r.pool and h.run_id = r.run_id)",
             ),
-            ("I7: a head without anything ready", "pool_run h where not exists (select 1 from ready r where r.pool = h.pool and r.run_id = h.run_id)"),
+            (
+                "I7: a head without anything ready",
+                "pool_run h where not exists (select 1 from ready r where r.pool = h.pool and r.run_id = h.run_id)",
+            ),
             (
                 "events with gaps",
                 "(select s.run_id from run_seq s left join event e using (run_id) group by s.run_id, s.seq having count(e.seq) <> s.seq or coalesce(max(e.seq), 0) <> s.seq) x",
             ),
             ("planned beyond the last event", "run_seq where planned > seq"),
-            (
-                "an attempt that is live and over",
-                "live_attempt join attempt using (run_id, idx, map_index, attempt)",
-            ),
+            ("an attempt that is live and over", "live_attempt join attempt using (run_id, idx, map_index, attempt)"),
             (
                 "up_for_retry without a due row",
                 "task_instance t where state = 'up_for_retry' and not_before > now() and not exists (select 1 from due d where d.run_id = t.run_id and d.idx = t.idx)",

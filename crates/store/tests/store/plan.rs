@@ -116,8 +116,7 @@ async fn a_poke_wakes_another_run_even_when_the_same_commit_plans_it(db: PgPool)
         seen.push((*run, epoch, seq));
     }
     let moves = vec![step(runs[1], 0, "none", "scheduled")];
-    let committed =
-        f.store.plan_commit(&Commit { runs: seen, moves, ends: Vec::new(), poke: vec![runs[1], runs[2]] }).await.unwrap();
+    let committed = f.store.plan_commit(&Commit { runs: seen, moves, ends: Vec::new(), poke: vec![runs[1], runs[2]] }).await.unwrap();
     assert!(f.dirty(runs[1]).await && f.dirty(runs[2]).await && !f.dirty(runs[0]).await);
     // A scheduler goes on from the number that it is given: the poke must come after it.
     let (_, loads) = f.store.plan_load(&[(runs[1], committed[1].seq)]).await.unwrap();

@@ -4,9 +4,11 @@ use std::fs;
 use std::io::{Read as _, Seek as _, Write as _};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use rustix::fs::FlockOperation;
+use rustix::process::{Pid, test_kill_process};
 use sha2::{Digest as _, Sha256};
 
 /// The locked data folder.
@@ -34,9 +36,17 @@ impl DataDir {
             .write(true)
             .open(&file)
             .with_context(|| format!("cannot write {}", file.display()))?;
-        if rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+        let begin = Instant::now();
+        while rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
             let mut owner = String::new();
+            lock.rewind()?;
             let _ = lock.read_to_string(&mut owner);
+            // A process that was killed while it started another leaves the lock with that one until it has become its program.
+            let gone = owner.trim().parse().ok().and_then(Pid::from_raw).is_none_or(|pid| test_kill_process(pid).is_err());
+            if gone && begin.elapsed() < Duration::from_secs(2) {
+                std::thread::sleep(Duration::from_millis(10));
+                continue;
+            }
             bail!(
                 "another standalone{} uses {}: stop it, or give another --data-dir",
                 if owner.trim().is_empty() { String::new() } else { format!(" (process {})", owner.trim()) },
@@ -82,7 +92,7 @@ pub(super) fn port_owner(port: u16) -> Option<(u32, String)> {
         for line in fs::read_to_string(table).unwrap_or_default().lines().skip(1) {
             let fields: Vec<&str> = line.split_whitespace().collect();
             // 0A: listening.
-            if let [_, local, _, "0A", .., ] = fields[..]
+            if let [_, local, _, "0A", ..] = fields[..]
                 && local.ends_with(&wanted)
                 && let Some(inode) = fields.get(9)
             {

@@ -15,7 +15,8 @@ use anyhow::{Context as _, bail};
 use rustix::process::{Pid, Signal};
 
 /// Where packages put the server.
-const PLACES: &[&str] = &["/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/opt/homebrew/opt/postgresql*/bin", "/usr/local/opt/postgresql*/bin"];
+const PLACES: &[&str] =
+    &["/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/opt/homebrew/opt/postgresql*/bin", "/usr/local/opt/postgresql*/bin"];
 
 /// The oldest server that the schema works on.
 const OLDEST: u32 = 13;
@@ -65,7 +66,8 @@ impl Postgres {
     pub(super) fn url(&self) -> String {
         // Everything is named, or libpq's variables (PGPORT …) of whoever starts us would decide.
         let bytes = self.sockets.to_string_lossy().into_owned();
-        let path: String = bytes.bytes().map(|b| if b.is_ascii_alphanumeric() { (b as char).to_string() } else { format!("%{b:02X}") }).collect();
+        let path: String =
+            bytes.bytes().map(|b| if b.is_ascii_alphanumeric() { (b as char).to_string() } else { format!("%{b:02X}") }).collect();
         format!("postgres://updraft@localhost:5432/postgres?host={path}&sslmode=disable")
     }
 
@@ -160,7 +162,10 @@ impl Postgres {
         if !output.status.success() {
             let text = String::from_utf8_lossy(&output.stderr);
             if self.user.is_some() && text.contains("ermission denied") {
-                bail!("postgres does not run as root, and its user may not enter {}: give a --data-dir that every user may enter, such as /var/lib/updraft\n{text}", self.data.display());
+                bail!(
+                    "postgres does not run as root, and its user may not enter {}: give a --data-dir that every user may enter, such as /var/lib/updraft\n{text}",
+                    self.data.display()
+                );
             }
             bail!("initdb failed:\n{text}");
         }
@@ -186,7 +191,11 @@ impl Postgres {
     }
 
     fn spawn(&self) -> anyhow::Result<std::process::Child> {
-        let log = fs::File::options().create(true).append(true).open(&self.log).with_context(|| format!("cannot write {}", self.log.display()))?;
+        let log = fs::File::options()
+            .create(true)
+            .append(true)
+            .open(&self.log)
+            .with_context(|| format!("cannot write {}", self.log.display()))?;
         if let Some((uid, gid)) = self.user {
             let _ = chown(&self.log, Some(uid), Some(gid));
         }
@@ -259,7 +268,9 @@ fn unprivileged() -> anyhow::Result<(u32, u32)> {
             if user == name { Some((uid.parse().ok()?, gid.parse().ok()?)) } else { None }
         })
     };
-    find("postgres").or_else(|| find("nobody")).context("postgres does not run as root, and this system has neither a user postgres nor nobody")
+    find("postgres")
+        .or_else(|| find("nobody"))
+        .context("postgres does not run as root, and this system has neither a user postgres nor nobody")
 }
 
 fn tail(path: &Path) -> String {

@@ -18,13 +18,22 @@ fn bad_files_are_told_and_hurt_nobody() {
         ("cycle.yaml", cycle.to_owned(), "circle"),
         ("syntax.py", python("def broken(:\n    pass"), "syntax"),
         ("key.yaml", "dag_id: key\nschedul: null\ntasks: {a: {bash_command: 'true'}}\n".to_owned(), "schedule"),
-        ("twice.yaml", "dag_id: twice\nschedule: null\ntasks:\n  - {task_id: a, bash_command: 'true'}\n  - {task_id: a, bash_command: 'true'}\n".to_owned(), "a"),
+        (
+            "twice.yaml",
+            "dag_id: twice\nschedule: null\ntasks:\n  - {task_id: a, bash_command: 'true'}\n  - {task_id: a, bash_command: 'true'}\n"
+                .to_owned(),
+            "a",
+        ),
         ("unknown.py", python("from airflow.providers.nobody.operators.nothing import NothingOperator"), "nobody"),
         ("never.yaml", "dag_id: never\nschedule: '0 0 31 2 *'\ntasks: {a: {bash_command: 'true'}}\n".to_owned(), "never fires"),
         ("loops.py", python("while True:\n    pass"), "timeout"),
         ("eats.py", python("x = []\nwhile True:\n    x.append(bytearray(10_000_000))"), "memory"),
         ("calls.py", python("import socket\nsocket.create_connection(('127.0.0.1', 80))"), "network"),
-        ("huge.yaml", format!("dag_id: huge\nschedule: null\ntasks: {{a: {{bash_command: 'true'}}}}\n#{}\n", "x".repeat(20 * 1024 * 1024)), "large"),
+        (
+            "huge.yaml",
+            format!("dag_id: huge\nschedule: null\ntasks: {{a: {{bash_command: 'true'}}}}\n#{}\n", "x".repeat(20 * 1024 * 1024)),
+            "large",
+        ),
     ];
     let mut written: Vec<(&str, &str)> = vec![("good.yaml", GOOD)];
     written.extend(files.iter().map(|(name, text, _)| (*name, text.as_str())));

@@ -43,7 +43,9 @@ fn three_hundred_runs_survive_kill_9() {
             assert_eq!(status, 200, "{answer}");
             triggered += 1;
         }
-        let ended = server.get("/api/v2/dags/diamond/dagRuns?state=success&state=failed&limit=1").map_or(0, |r| r["total_entries"].as_u64().unwrap());
+        let ended = server
+            .get("/api/v2/dags/diamond/dagRuns?state=success&state=failed&limit=1")
+            .map_or(0, |r| r["total_entries"].as_u64().unwrap());
         if ended == RUNS as u64 {
             break;
         }

@@ -69,8 +69,10 @@ fn a_second_standalone_is_told_who_is_in_the_way() {
 
 #[test]
 fn all_mistakes_are_told_at_once() {
-    let output =
-        Command::new(PROGRAM).args(["standalone", "--dags", "/no/such/folder", "--concurrency", "0", "--runner", "magic"]).output().unwrap();
+    let output = Command::new(PROGRAM)
+        .args(["standalone", "--dags", "/no/such/folder", "--concurrency", "0", "--runner", "magic"])
+        .output()
+        .unwrap();
     assert_eq!(output.status.code(), Some(2));
     let text = String::from_utf8_lossy(&output.stderr);
     for word in ["/no/such/folder", "--concurrency", "magic"] {

@@ -30,8 +30,8 @@ begin
 end $$;
 
 -- Takes runs in which nothing waits any more out of the heads of fair admission. A head without an instance would hold one of the few places
--- that admission looks at. Whoever writes several rows of pool_run locks them in order of its key first, since an end unparks the heads
--- of other runs, whose run_seq it does not hold.
+-- that admission looks at. Whoever writes several rows of pool_run locks all of them at once, in order of its key, since an end unparks the
+-- heads of other runs, whose run_seq it does not hold.
 create function heads_prune(p_run bigint[]) returns void language plpgsql as $$
 begin
     perform 1 from pool_run where run_id = any (p_run) order by pool, run_id for no key update;
@@ -283,7 +283,7 @@ begin
                 then now() + l.user_retry_delay_ms * interval '1 millisecond'
              when f.verdict = 'failed' and t.intent is null and f.budget = 'infra' and l.infra_retries_left > 0
                 then now() + l.infra_retry_delay_ms * interval '1 millisecond' end,
-        t.intent)::finish_row) into v_batch
+        t.intent)::finish_row order by f.ord) into v_batch
     from (
         -- An attempt that is in the batch twice (claimed, and seen again by an adoption) ends once.
         select f.*, row_number() over (partition by f.run_id, f.idx, f.map_index, f.attempt order by f.ord) as nth
@@ -408,8 +408,14 @@ begin
     -- One step of seq for all: a row that is updated once for each of 100,000 instances gets slower with each.
     perform events_append(array_fill(p_run, array[cardinality(v_idx)]), v_idx, v_map, v_attempt, array_fill(v_target, array[cardinality(v_idx)]),
         array_fill(p_intent || ' by ' || p_by, array[cardinality(v_idx)]), false);
-    perform heads_prune(array[p_run]);
-    perform heads_unpark(array(select dag_id from run where id = p_run));
+    -- Its own heads and the parked ones of its DAG, locked in one go: two steps would each be in order, and both together not.
+    with heads as materialized (
+        select pool, run_id from pool_run
+        where run_id = p_run or (parked and dag_id = (select dag_id from run where id = p_run))
+        order by pool, run_id for no key update
+    )
+    update pool_run h set parked = false from heads where h.pool = heads.pool and h.run_id = heads.run_id and h.parked;
+    delete from pool_run h where h.run_id = p_run and not exists (select 1 from ready r where r.pool = h.pool and r.run_id = h.run_id);
     update run_seq set epoch = epoch + 1 where run_id = p_run;
 end $$;
 

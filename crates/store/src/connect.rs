@@ -20,12 +20,21 @@ pub struct Options {
     pub max_connections: u32,
     /// How long a call waits for a free connection or for the server.
     pub acquire_timeout: Duration,
+    /// Plan each statement once per connection instead of for each set of arguments. For the few statements of schedulers and workers, whose
+    /// best plan is always the same and whose planning would take longer than their work; not for lists with filters.
+    pub generic_plans: bool,
 }
 
 impl Options {
     /// The defaults of a role.
     pub fn new(url: impl Into<String>, application_name: impl Into<String>) -> Self {
-        Self { url: url.into(), application_name: application_name.into(), max_connections: 8, acquire_timeout: Duration::from_secs(5) }
+        Self {
+            url: url.into(),
+            application_name: application_name.into(),
+            max_connections: 8,
+            acquire_timeout: Duration::from_secs(5),
+            generic_plans: false,
+        }
     }
 }
 
@@ -54,6 +63,7 @@ impl Store {
             .application_name(&options.application_name)
             // A client that is stopped in mid-transaction must not hold locks for ever, and no statement of ours takes a minute.
             .options([("idle_in_transaction_session_timeout", "30s"), ("statement_timeout", "120s")]);
+        let connect = if options.generic_plans { connect.options([("plan_cache_mode", "force_generic_plan")]) } else { connect };
         let pool = PgPoolOptions::new()
             .max_connections(options.max_connections)
             .acquire_timeout(options.acquire_timeout)

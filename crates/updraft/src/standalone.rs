@@ -153,9 +153,12 @@ async fn serve(options: Options) -> anyhow::Result<()> {
         (None, Some(server)) => server.url(),
         (None, None) => bail!("no database"),
     };
-    let mut connect = updraft_store::Options::new(url, "updraft standalone");
-    connect.max_connections = 12;
+    // Few connections for the engine, so that each has its statements prepared; others for people, who may wait for a long list.
+    let mut connect = updraft_store::Options::new(&url, "updraft standalone");
+    connect.max_connections = 6;
+    connect.generic_plans = true;
     let store = Store::open(&connect)?;
+    let for_people = Store::open(&updraft_store::Options::new(&url, "updraft standalone api"))?;
     store.migrate().await.context("cannot bring the database up to date")?;
 
     let broker = Broker::in_process();
@@ -189,7 +192,7 @@ async fn serve(options: Options) -> anyhow::Result<()> {
         shutdown.clone(),
     ));
     let state =
-        updraft_api::ApiState::new(store.clone(), broker, options.airflow_semantics, defaults, env!("CARGO_PKG_VERSION"), Utc::now());
+        updraft_api::ApiState::new(for_people.clone(), broker, options.airflow_semantics, defaults, env!("CARGO_PKG_VERSION"), Utc::now());
     let api = tokio::spawn(updraft_api::serve(listener, state, shutdown.clone()));
 
     banner(&options, &dags, &data, server.is_some(), begin.elapsed());
@@ -206,6 +209,7 @@ async fn serve(options: Options) -> anyhow::Result<()> {
     })
     .await;
     store.close().await;
+    for_people.close().await;
     if let Some(server) = server {
         server.stop().await;
     }

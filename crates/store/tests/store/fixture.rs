@@ -1,5 +1,7 @@
 //! What the tests of the store share: a database with a DAG and runs, and short words for the steps of an attempt's life.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use sqlx::PgPool;
@@ -89,12 +91,14 @@ impl Fixture {
 
     pub(crate) async fn dag_of(&self, spec: &DagSpec, max_active_runs: i32) -> i64 {
         let json = serde_json::to_string(spec).unwrap();
+        let mut hasher = DefaultHasher::new();
+        json.hash(&mut hasher);
         let upserted = self
             .store
             .dag_upsert(&DagUpsert {
                 spec,
                 json: &json,
-                hash: &json,
+                hash: &hasher.finish().to_string(),
                 source: "",
                 bundle: "b",
                 relative_fileloc: "d.py",
@@ -269,6 +273,32 @@ impl Fixture {
             ),
         ] {
             assert_eq!(self.count(sql).await, 0, "{what}");
+        }
+    }
+}
+
+/// Numbers that follow from a seed (xorshift64*), so that a failure can be run again.
+pub(crate) struct Random(u64);
+
+impl Random {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
+    }
+
+    pub(crate) fn below(&mut self, end: usize) -> usize {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        usize::try_from((self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) % u64::try_from(end.max(1)).unwrap()).unwrap()
+    }
+
+    pub(crate) fn of<'a, T>(&mut self, all: &'a [T]) -> &'a T {
+        &all[self.below(all.len())]
+    }
+
+    pub(crate) fn shuffle<T>(&mut self, all: &mut [T]) {
+        for i in (1..all.len()).rev() {
+            all.swap(i, self.below(i + 1));
         }
     }
 }

@@ -30,6 +30,7 @@ create table dag_version (
     spec text not null,   -- canonical JSON of model::DagSpec
     source text not null, -- the file as it was read
     task_count int not null,
+    dagrun_timeout_ms bigint, -- of the spec, where runs_start needs it
     created_at timestamptz not null default now(),
     unique (dag_id, hash),
     unique (dag_id, number)

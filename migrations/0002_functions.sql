@@ -474,6 +474,9 @@ begin
         select array_agg(id) into v_started from started;
         perform events_append(array_agg(id), array_agg(-1), array_agg(-1), array_agg(0), array_agg(null::text), array_agg('run started'::text), false)
         from unnest(v_started) id having count(*) > 0;
+        insert into due (kind, run_id, at)
+        select 'run_timeout', run.id, run.start_date + v.dagrun_timeout_ms * interval '1 millisecond'
+        from run join dag_version v on v.id = run.version_id where run.id = any (v_started) and v.dagrun_timeout_ms is not null;
         return query select run.id, run.run_id from run where run.id = any (v_started) order by run.run_after, run.id;
     end if;
     update dag set runs_capped = false

@@ -138,6 +138,12 @@ pub struct Wakes {
 }
 
 impl Wakes {
+    /// Takes what is there now: nothing, if there is nothing.
+    pub fn try_take(&mut self) -> (Vec<RunKey>, bool) {
+        let taken = std::mem::take(&mut *lock(&self.broker.shared.wakes));
+        (taken.runs.into_iter().collect(), taken.look_around)
+    }
+
     /// Waits for wakes and takes them all: the runs to look at, and whether to look for what is due as well.
     pub async fn take(&mut self) -> (Vec<RunKey>, bool) {
         loop {

@@ -6,15 +6,11 @@ use std::sync::Arc;
 use tracing::{debug, warn};
 use updraft_model::{AttemptKey, InstanceKey, RunKey, Semantics};
 use updraft_planner::{AdmitHead, admit, infra_retry_delay_ms, render, user_retry_delay_ms};
-use updraft_store::{Candidate, Error, Head};
+use updraft_store::{Candidate, Error, HEADS_EACH, Head};
 
 use crate::Scheduler;
 use crate::dag_sync::semantics_of;
 
-/// Runs whose heads are loaded at once.
-const RUNS: i64 = 16;
-/// Heads of each.
-const EACH: i64 = 64;
 /// Most admissions in one commit.
 const MOST: usize = 256;
 
@@ -22,64 +18,62 @@ const MOST: usize = 256;
 type Xcoms = BTreeMap<RunKey, Arc<BTreeMap<(String, String), serde_json::Value>>>;
 
 impl Scheduler {
-    /// Admits from a pool until it is full or empty, and tells the workers.
+    /// Admits one batch from a pool and tells the workers. A pool that may have room for more comes up again at the next turn, after whatever
+    /// ended meanwhile has been planned: otherwise a large backlog would keep the planner from its work.
     pub(crate) async fn admit(&mut self, pool: &str) -> Result<(), Error> {
-        loop {
-            let Some(heads) = self.store.admit_heads(pool, RUNS, EACH).await? else {
-                warn!(pool, "tasks wait for pool {pool}, which does not exist: make it with `updraft pools set {pool} SLOTS`");
-                self.waiting.insert(pool.to_owned());
-                return Ok(());
-            };
-            if heads.heads.is_empty() {
-                self.waiting.remove(pool);
-                return Ok(());
-            }
+        let Some(heads) = self.store.admit_heads(pool).await? else {
+            warn!(pool, "tasks wait for pool {pool}, which does not exist: make it with `updraft pools set {pool} SLOTS`");
             self.waiting.insert(pool.to_owned());
-            let runs: BTreeSet<RunKey> = heads.heads.iter().map(|h| h.run).collect();
-            for run in &runs {
-                if self.cache.get(*run).is_none() && self.cache.load(&self.store, *run, self.config.semantics).await?.is_none() {
-                    debug!(run = %run, "run cannot be loaded");
-                }
-            }
-            let order = self.order(&heads.heads, heads.free);
-            if order.is_empty() {
-                return Ok(());
-            }
-            let mut xcoms = Xcoms::new();
-            let mut candidates = Vec::with_capacity(order.len());
-            for position in order {
-                if let Some(candidate) = self.candidate(&heads.heads[position], &mut xcoms).await? {
-                    candidates.push(candidate);
-                }
-            }
-            let asked = candidates.len();
-            let admitted = self.store.admit_commit(pool, &candidates).await?;
-            let mut by_queue: BTreeMap<&str, Vec<AttemptKey>> = BTreeMap::new();
-            for admission in &admitted {
-                by_queue.entry(admission.queue.as_str()).or_default().push(admission.key);
-                let run = admission.key.instance.run;
-                if let Some(cached) = self.cache.get(run)
-                    && let Ok(task) = u32::try_from(admission.key.instance.idx)
-                {
-                    cached.view.admitted(task);
-                    if cached.seq == admission.base {
-                        cached.seq = admission.seq;
-                    }
-                }
-            }
-            // `base` is the same for all admissions of a run, so the first of them moves `seq` and the others find it moved.
-            for (queue, keys) in by_queue {
-                self.broker.hint(queue, keys);
-            }
-            if admitted.len() < asked || asked == 0 {
-                return Ok(());
-            }
-            if admitted.len() == heads.heads.len() && i64::try_from(admitted.len()).is_ok_and(|n| n < EACH) {
-                // Fewer heads than one run alone could show, and all of them in: nothing waits here any more.
-                self.waiting.remove(pool);
-                return Ok(());
+            return Ok(());
+        };
+        if heads.heads.is_empty() {
+            self.waiting.remove(pool);
+            return Ok(());
+        }
+        self.waiting.insert(pool.to_owned());
+        let runs: BTreeSet<RunKey> = heads.heads.iter().map(|h| h.run).collect();
+        for run in &runs {
+            if self.cache.get(*run).is_none() && self.cache.load(&self.store, *run, self.config.semantics).await?.is_none() {
+                debug!(run = %run, "run cannot be loaded");
             }
         }
+        let order = self.order(&heads.heads, heads.free);
+        if order.is_empty() {
+            return Ok(());
+        }
+        let mut xcoms = Xcoms::new();
+        let mut candidates = Vec::with_capacity(order.len());
+        for position in order {
+            if let Some(candidate) = self.candidate(&heads.heads[position], &mut xcoms).await? {
+                candidates.push(candidate);
+            }
+        }
+        let asked = candidates.len();
+        let admitted = self.store.admit_commit(pool, &candidates).await?;
+        let mut by_queue: BTreeMap<&str, Vec<AttemptKey>> = BTreeMap::new();
+        for admission in &admitted {
+            by_queue.entry(admission.queue.as_str()).or_default().push(admission.key);
+            let run = admission.key.instance.run;
+            if let Some(cached) = self.cache.get(run)
+                && let Ok(task) = u32::try_from(admission.key.instance.idx)
+            {
+                cached.view.admitted(task);
+                if cached.seq == admission.base {
+                    cached.seq = admission.seq;
+                }
+            }
+        }
+        // `base` is the same for all admissions of a run, so the first of them moves `seq` and the others find it moved.
+        for (queue, keys) in by_queue {
+            self.broker.hint(queue, keys);
+        }
+        if !admitted.is_empty() && admitted.len() == heads.heads.len() && admitted.len() < HEADS_EACH {
+            // Fewer heads than one run alone could show, and all of them in: nothing waits here any more.
+            self.waiting.remove(pool);
+        } else if asked > 0 && admitted.len() == asked {
+            self.backlog.insert(pool.to_owned());
+        }
+        Ok(())
     }
 
     /// The fair order. Of a run that has met its limit one head is still offered, so that the commit parks it if the limit really holds.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 use updraft_model::state::{Intent, moves};
 use updraft_model::{RunKey, RunState, TaskState};
 use updraft_planner::{Moves, plan};
@@ -34,6 +34,11 @@ impl Scheduler {
             put_off |= turn.put_off;
             open.extend(turn.again);
             pools.extend(turn.pools);
+            for (dag_id, most) in turn.failing {
+                if self.store.dag_pause_failing(&dag_id, most).await? {
+                    warn!(dag.id = dag_id, "{dag_id} is paused: its last {most} runs have failed (max_consecutive_failed_dag_runs)");
+                }
+            }
             for dag_id in turn.ended {
                 open.extend(self.store.runs_start(&dag_id).await?.into_iter().map(|(run, _)| run));
                 // The next slot of a DAG at its max_active_runs, or of @continuous, waits for this.
@@ -57,6 +62,7 @@ impl Scheduler {
             commit.runs.push((*run, cached.epoch, cached.seq));
             let facts = std::sync::Arc::clone(&cached.facts);
             let waits_for_past = cached.view.graph().waits_for_past();
+            let most_failures = cached.view.graph().spec().max_consecutive_failed_dag_runs;
             if !planned.stop.is_empty() {
                 let keys: Vec<(i32, i32)> =
                     planned.stop.iter().filter_map(|task| Some((i32::try_from(*task).ok()?, updraft_model::hint::NOT_MAPPED))).collect();
@@ -72,6 +78,9 @@ impl Scheduler {
                 debug!(dag.id = facts.dag_id, run.id = facts.run_id, "run {} ends as {state}", facts.run_id);
                 commit.ends.push(RunEnd { run: *run, state: state.as_str(), reason: reason.map(str::to_owned) });
                 turn.ended.insert(facts.dag_id.clone());
+                if state == RunState::Failed && most_failures > 0 {
+                    turn.failing.push((facts.dag_id.clone(), i64::from(most_failures)));
+                }
             }
             if waits_for_past
                 && (turn.moved_on.contains(run) || planned.steps.iter().any(|s| s.step.target().is_terminal()) || planned.end.is_some())
@@ -224,6 +233,8 @@ struct Turn {
     moved_on: BTreeSet<RunKey>,
     /// DAGs of which a run has ended.
     ended: BTreeSet<String>,
+    /// DAGs of which a run has failed, and after how many in a row they are paused.
+    failing: Vec<(String, i64)>,
     /// Something waits for a time.
     put_off: bool,
 }

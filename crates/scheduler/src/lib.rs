@@ -99,6 +99,8 @@ impl Scheduler {
         loop {
             let (mut runs, look_around): (Vec<RunKey>, bool) = tokio::select! {
                 biased;
+                // A pool may have room for more than one batch: go on, but hear first what has ended meanwhile.
+                () = std::future::ready(()), if !self.backlog.is_empty() => wakes.try_take(),
                 woken = wakes.take() => woken,
                 () = tokio::time::sleep_until(due_at.min(sweep_at)) => (Vec::new(), true),
             };

@@ -5,6 +5,11 @@ use updraft_model::{AttemptKey, InstanceKey, RunKey};
 use crate::connect::Store;
 use crate::error::Error;
 
+/// Runs of which [`Store::admit_heads`] shows the heads.
+pub const HEAD_RUNS: usize = 16;
+/// Heads that it shows of each.
+pub const HEADS_EACH: usize = 64;
+
 /// One instance that waits for admission.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Head {
@@ -78,9 +83,10 @@ pub struct Admission {
 }
 
 impl Store {
-    /// The heads of a pool: of up to `runs` runs, up to `each` instances. Work is bounded by these, not by what waits. What needs more slots
-    /// than the whole pool has is no head: it would stand in the way of everything behind it for ever.
-    pub async fn admit_heads(&self, pool: &str, runs: i64, each: i64) -> Result<Option<Heads>, Error> {
+    /// The heads of a pool: of up to [`HEAD_RUNS`] runs, up to [`HEADS_EACH`] instances. Work is bounded by these, not by what waits.
+    ///
+    /// Both bounds stand in the text of the statement: as arguments they are unknown to a generic plan, which then sorts all that waits.
+    pub async fn admit_heads(&self, pool: &str) -> Result<Option<Heads>, Error> {
         let rows = sqlx::query!(
             r#"select case when p.slots < 0 then 1000000 else p.slots - coalesce((select sum(slots) from live_attempt l where l.pool = p.name), 0) end as "free!",
                       h.run_id as "run_id?", r.idx as "idx?", r.map_index as "map_index?", r.prio as "prio?", r.slots as "slots?", h.vtime as "vtime?",
@@ -89,16 +95,14 @@ impl Store {
                left join lateral (
                    select run_id, vtime from pool_run where pool = p.name and not parked
                        and exists (select 1 from ready where pool = p.name and run_id = pool_run.run_id and (p.slots < 0 or slots <= p.slots))
-                   order by vtime, run_id limit $2) h on true
+                   order by vtime, run_id limit 16) h on true
                left join lateral (
                    select * from ready where pool = p.name and run_id = h.run_id and (p.slots < 0 or slots <= p.slots)
-                   order by prio desc, idx, map_index limit $3) r on true
+                   order by prio desc, idx, map_index limit 64) r on true
                left join task_instance t on t.run_id = h.run_id and t.idx = r.idx and t.map_index = r.map_index
                where p.name = $1
                order by h.vtime, h.run_id, r.prio desc, r.idx, r.map_index"#,
-            pool,
-            runs,
-            each
+            pool
         )
         .fetch_all(&self.pool)
         .await

@@ -107,14 +107,15 @@ impl Store {
             None => {
                 let count = i32::try_from(dag.spec.tasks.len()).unwrap_or(i32::MAX);
                 let id = sqlx::query_scalar!(
-                    r#"insert into dag_version (dag_id, number, hash, git_commit, spec, source, task_count)
-                       values ($1, coalesce((select max(number) from dag_version where dag_id = $1), 0) + 1, $2, $3, $4, $5, $6) returning id"#,
+                    r#"insert into dag_version (dag_id, number, hash, git_commit, spec, source, task_count, dagrun_timeout_ms)
+                       values ($1, coalesce((select max(number) from dag_version where dag_id = $1), 0) + 1, $2, $3, $4, $5, $6, $7) returning id"#,
                     dag_id,
                     dag.hash,
                     dag.git_commit,
                     dag.json,
                     dag.source,
                     count,
+                    dag.spec.dagrun_timeout_ms.map(|ms| i64::try_from(ms).unwrap_or(i64::MAX)),
                 )
                 .fetch_one(&mut *tx)
                 .await
@@ -262,6 +263,21 @@ impl Store {
             .execute(&self.pool)
             .await
             .map_err(Error::of("dag_pause"))?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    /// Pauses a DAG whose last `most` runs that have ended all failed. True: it was paused now.
+    pub async fn dag_pause_failing(&self, dag_id: &str, most: i64) -> Result<bool, Error> {
+        let done = sqlx::query!(
+            r#"update dag set is_paused = true where dag_id = $1 and not is_paused and $2 = (
+                   select count(*) from (select state from run where dag_id = $1 and state in ('success', 'failed')
+                                         order by coalesce(logical_date, run_after) desc limit $2) last where state = 'failed')"#,
+            dag_id,
+            most
+        )
+        .execute(&self.pool)
+        .await
+        .map_err(Error::of("dag_pause_failing"))?;
         Ok(done.rows_affected() == 1)
     }
 

@@ -15,7 +15,7 @@ mod plan;
 pub mod read;
 mod run;
 
-pub use admit::{Admission, Candidate, Head, Heads};
+pub use admit::{Admission, Candidate, HEAD_RUNS, HEADS_EACH, Head, Heads};
 pub use attempt::{Claimed, FinishOutcome, FinishResult, Finished, RunningAttempt};
 pub use connect::{MigrationState, Options, Store};
 pub use dag::{DagCursor, DagUpsert, DueDag, SlotRow, Upserted};

@@ -80,7 +80,7 @@ async fn i10_a_group_of_500_attempts_is_adopted_in_one_step(db: PgPool) {
     let me = worker(&f.store).await;
     let begin = Instant::now();
     let foreign = f.store.groups_foreign(me, Some("here")).await.unwrap();
-    assert_eq!(foreign, [dead.clone()]);
+    assert_eq!(foreign, std::slice::from_ref(&dead));
     let mine = f.store.group_adopt(&foreign[0], me).await.unwrap().unwrap();
     let attempts = f.store.attempts_of_group(mine.id).await.unwrap();
     let took = begin.elapsed();

@@ -1,6 +1,6 @@
 //! The store on a real Postgres: each test has a database of its own, made from the migrations. `DATABASE_URL` names the server.
 
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "these are tests; what allows it in tests does not see their helpers")]
+#![expect(clippy::unwrap_used, reason = "these are tests; what allows it in tests does not see their helpers")]
 
 mod admit;
 mod claim;

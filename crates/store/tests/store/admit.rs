@@ -13,7 +13,7 @@ use crate::fixture::{Fixture, candidate, exit, key, step, wide};
 
 /// One admission as a scheduler does it, with the planner's fair order.
 async fn admit_once(store: &Store, most: usize) -> Vec<Admission> {
-    let heads = store.admit_heads("default_pool", 32, 64).await.unwrap().unwrap();
+    let heads = store.admit_heads("default_pool").await.unwrap().unwrap();
     let offered: Vec<AdmitHead> =
         heads.heads.iter().map(|h| AdmitHead { run: h.run, slots: h.slots, vtime: h.vtime, run_room: None }).collect();
     let candidates: Vec<Candidate> = admit(&offered, heads.free, most).into_iter().map(|i| candidate(&heads.heads[i])).collect();
@@ -116,7 +116,7 @@ async fn attempt_numbers_go_up_by_one_and_stale_candidates_are_left_out(db: PgPo
     let f = Fixture::new(&db);
     let run = f.run(2).await;
     f.schedule(run, [0, 1]).await;
-    let heads = f.store.admit_heads("default_pool", 9, 9).await.unwrap().unwrap();
+    let heads = f.store.admit_heads("default_pool").await.unwrap().unwrap();
     let mut stale = candidate(&heads.heads[0]);
     stale.key.attempt = 2;
     assert!(f.store.admit_commit("default_pool", &[stale]).await.unwrap().is_empty());
@@ -193,7 +193,7 @@ async fn i9_the_limit_of_a_dag_holds_with_four_admitters(db: PgPool) {
     for run in &runs {
         f.schedule(*run, 0..10).await;
     }
-    let heads = f.store.admit_heads("default_pool", 100, 100).await.unwrap().unwrap().heads;
+    let heads = f.store.admit_heads("default_pool").await.unwrap().unwrap().heads;
     let many = wide(&db, 4);
     let mut tasks = tokio::task::JoinSet::new();
     for part in heads.chunks(20) {
@@ -233,9 +233,9 @@ async fn the_sweep_unparks_and_names_the_pools_in_which_something_waits(db: PgPo
     f.schedule(run, 0..3).await;
     let none = |c: &mut Candidate| c.run_limit = Some(0);
     assert!(admitted_of(&f, none).await.is_empty());
-    assert!(f.store.admit_heads("default_pool", 9, 9).await.unwrap().unwrap().heads.is_empty());
+    assert!(f.store.admit_heads("default_pool").await.unwrap().unwrap().heads.is_empty());
     assert_eq!(f.store.pools_unpark().await.unwrap(), ["default_pool"]);
-    assert_eq!(f.store.admit_heads("default_pool", 9, 9).await.unwrap().unwrap().heads.len(), 3);
+    assert_eq!(f.store.admit_heads("default_pool").await.unwrap().unwrap().heads.len(), 3);
 }
 
 #[sqlx::test(migrations = "../../migrations")]
@@ -246,8 +246,8 @@ async fn a_pool_without_limit_takes_all_and_a_missing_pool_none(db: PgPool) {
     pool(&f, 0).await;
     assert!(f.admit(|_| {}).await.is_empty());
     pool(&f, -1).await;
-    assert_eq!(f.admit(|_| {}).await.len(), 300);
-    assert!(f.store.admit_heads("nowhere", 9, 9).await.unwrap().is_none());
+    assert_eq!(f.admit_all().await.len(), 300);
+    assert!(f.store.admit_heads("nowhere").await.unwrap().is_none());
     let stray = crate::fixture::candidate_of(key(run, 0, 2));
     assert!(f.store.admit_commit("nowhere", &[stray]).await.unwrap().is_empty());
 }
@@ -264,7 +264,7 @@ async fn i9_a_task_of_many_slots_holds_them_all_and_is_not_overtaken(db: PgPool)
     let run = f.run(4).await;
     schedule_with_slots(&f, run, &[(0, 3), (1, 3), (2, 1)]).await;
     assert_eq!(admitted_of(&f, |_| {}).await, [(run, 0)], "task 2 would fit, but task 1 would wait for ever behind such");
-    assert_eq!(f.store.admit_heads("default_pool", 9, 9).await.unwrap().unwrap().free, 2);
+    assert_eq!(f.store.admit_heads("default_pool").await.unwrap().unwrap().free, 2);
     let mine = f.claim(&f.group().await, &[key(run, 0, 1)]).await.pop().unwrap();
     f.finish(mine, exit(0)).await;
     assert_eq!(admitted_of(&f, |_| {}).await, [(run, 1), (run, 2)]);
@@ -275,19 +275,21 @@ async fn i9_a_task_of_many_slots_holds_them_all_and_is_not_overtaken(db: PgPool)
 async fn i1_a_task_larger_than_its_whole_pool_stands_in_nobodys_way(db: PgPool) {
     let f = Fixture::new(&db);
     pool(&f, 2).await;
-    let runs = f.runs(3, 2).await;
+    let runs = f.runs(42, 2).await;
     schedule_with_slots(&f, runs[0], &[(0, 3), (1, 1)]).await;
-    schedule_with_slots(&f, runs[1], &[(0, 3), (1, 3)]).await;
-    schedule_with_slots(&f, runs[2], &[(0, 1)]).await;
-    // Two heads are looked at: the second run, which has nothing that could ever fit, must not take one of the two places.
-    let heads = f.store.admit_heads("default_pool", 2, 9).await.unwrap().unwrap();
-    assert_eq!(heads.heads.iter().map(|h| (h.run, h.idx)).collect::<Vec<_>>(), [(runs[0], 1), (runs[2], 0)]);
-    assert_eq!(admitted_of(&f, |_| {}).await, [(runs[0], 1), (runs[2], 0)]);
+    // More runs than are looked at have nothing that could ever fit: they must not take the places of the last one.
+    for run in &runs[1..41] {
+        schedule_with_slots(&f, *run, &[(0, 3), (1, 3)]).await;
+    }
+    schedule_with_slots(&f, runs[41], &[(0, 1)]).await;
+    let heads = f.store.admit_heads("default_pool").await.unwrap().unwrap();
+    assert_eq!(heads.heads.iter().map(|h| (h.run, h.idx)).collect::<Vec<_>>(), [(runs[0], 1), (runs[41], 0)]);
+    assert_eq!(admitted_of(&f, |_| {}).await, [(runs[0], 1), (runs[41], 0)]);
     // Offered all the same, by a scheduler that saw a larger pool:
     let too_large = crate::fixture::candidate_of(key(runs[0], 0, 1));
     assert!(f.store.admit_commit("default_pool", &[too_large]).await.unwrap().is_empty());
-    pool(&f, 10).await;
-    assert_eq!(admitted_of(&f, |_| {}).await.len(), 2);
+    pool(&f, 8).await;
+    assert_eq!(admitted_of(&f, |_| {}).await.len(), 2, "two more of three slots, beside the two that are held");
 }
 
 #[sqlx::test(migrations = "../../migrations")]

@@ -22,7 +22,7 @@ async fn i2_many_claimers_of_the_same_hints_get_each_key_once(db: PgPool) {
     let f = Fixture::new(&db);
     let run = f.run(120).await;
     f.schedule(run, 0..120).await;
-    let keys: Vec<AttemptKey> = f.admit(|_| {}).await.iter().map(|a| a.key).collect();
+    let keys: Vec<AttemptKey> = f.admit_all().await.iter().map(|a| a.key).collect();
     assert_eq!(keys.len(), 120);
     let many = wide(&db, 8);
     let mut tasks = tokio::task::JoinSet::new();

@@ -167,10 +167,22 @@ impl Fixture {
 
     /// Admits all heads of the default pool, each changed by `with`.
     pub(crate) async fn admit(&self, with: impl Fn(&mut Candidate)) -> Vec<Admission> {
-        let heads = self.store.admit_heads("default_pool", 100, 1000).await.unwrap().unwrap();
+        let heads = self.store.admit_heads("default_pool").await.unwrap().unwrap();
         let mut candidates: Vec<Candidate> = heads.heads.iter().map(candidate).collect();
         candidates.iter_mut().for_each(with);
         self.store.admit_commit("default_pool", &candidates).await.unwrap()
+    }
+
+    /// Admits until nothing waits: a single admission sees only the first heads of each run.
+    pub(crate) async fn admit_all(&self) -> Vec<Admission> {
+        let mut all = Vec::new();
+        loop {
+            let admitted = self.admit(|_| {}).await;
+            if admitted.is_empty() {
+                return all;
+            }
+            all.extend(admitted);
+        }
     }
 
     pub(crate) async fn group(&self) -> GroupRow {

@@ -140,7 +140,7 @@ async fn a_clear_resets_failures_xcom_and_the_next_attempt_has_its_full_budget(d
     f.finish(attempt, exit(1)).await;
     let heads = {
         f.schedule(run, [0]).await;
-        f.store.admit_heads("default_pool", 9, 9).await.unwrap().unwrap().heads
+        f.store.admit_heads("default_pool").await.unwrap().unwrap().heads
     };
     assert_eq!((heads[0].attempt, heads[0].user_failures), (3, 0));
 }

@@ -74,7 +74,7 @@ async fn i10_a_group_of_500_attempts_is_adopted_in_one_step(db: PgPool) {
     f.run_sql("update pool set slots = -1").await;
     let run = f.run(500).await;
     f.schedule(run, 0..500).await;
-    let keys: Vec<_> = f.admit(|_| {}).await.iter().map(|a| a.key).collect();
+    let keys: Vec<_> = f.admit_all().await.iter().map(|a| a.key).collect();
     let dead = f.group().await;
     assert_eq!(f.claim(&dead, &keys).await.len(), 500);
     let me = worker(&f.store).await;

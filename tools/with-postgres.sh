@@ -4,7 +4,9 @@
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 
-bin=$(dirname "$(command -v initdb 2>/dev/null || ls -d /usr/lib/postgresql/*/bin/initdb /opt/homebrew/opt/postgresql*/bin/initdb 2>/dev/null | sort -V | tail -n 1)")
+initdb=$(command -v initdb 2>/dev/null || ls -d /usr/lib/postgresql/*/bin/initdb /opt/homebrew/opt/postgresql*/bin/initdb 2>/dev/null | sort -V | tail -n 1)
+# The real folder: the programs look for each other beside themselves.
+bin=$(dirname "$(python3 -c 'import os, sys; print(os.path.realpath(sys.argv[1]))' "$initdb")")
 [ -x "$bin/postgres" ] || { echo "error: no postgres server found; run tools/setup.sh" >&2; exit 1; }
 
 # Not below TMPDIR, which may be a folder that only its owner can enter.
@@ -23,7 +25,7 @@ trap stop EXIT
 trap 'exit 130' INT TERM
 
 cd /
-"${as[@]}" "$bin/initdb" -D "$folder/data" -U postgres -A trust -E UTF8 --locale=C --no-instructions >"$folder/log" 2>&1 || { cat "$folder/log" >&2; exit 1; }
+"${as[@]}" "$bin/initdb" -D "$folder/data" -U postgres -A trust -E UTF8 --locale=C >"$folder/initdb.log" 2>&1 || { cat "$folder/initdb.log" >&2; exit 1; }
 # Durability is off for unit tests alone: each database lives for a second. Benchmarks and `standalone` keep it on.
 "${as[@]}" "$bin/pg_ctl" -D "$folder/data" -l "$folder/log" -w -o "-c listen_addresses= -k $folder -c max_connections=300 -c fsync=off -c shared_buffers=128MB" start >/dev/null \
     || { cat "$folder/log" >&2; exit 1; }

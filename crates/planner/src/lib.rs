@@ -1,5 +1,5 @@
-//! Every decision of the scheduler, as functions: which instances move ([`plan`]), which of the ready ones are admitted ([`admit`]), why one
-//! does not run ([`why`]), when a DAG runs ([`timetable`]), what a task is once its templates are filled in ([`render`]).
+//! Every decision of the scheduler, as functions: which instances move ([`plan()`]), which of the ready ones are admitted ([`admit()`]), why one
+//! does not run ([`why()`]), when a DAG runs ([`timetable`]), what a task is once its templates are filled in ([`render`]).
 //!
 //! No IO, no clock, no randomness, no logging: `now` is an argument, and equal inputs give equal outputs, byte for byte. The scheduler
 //! executes what is decided here and decides nothing itself.

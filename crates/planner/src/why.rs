@@ -1,4 +1,4 @@
-//! Why a task instance is not running: the question that users ask most. Shares its predicates with [`crate::plan`].
+//! Why a task instance is not running: the question that users ask most. Shares its predicates with [`crate::plan()`].
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -53,7 +53,7 @@ pub enum Waiting {
     Ready,
 }
 
-/// Everything that stands in the way of a task. [`Waiting::Ready`] if and only if [`crate::plan`] would move it to run.
+/// Everything that stands in the way of a task. [`Waiting::Ready`] if and only if [`crate::plan()`] would move it to run.
 pub fn why(view: &RunView, task: u32, now: DateTime<Utc>) -> Vec<Waiting> {
     let state = view.state(task);
     match state {

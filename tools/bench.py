@@ -225,8 +225,8 @@ def floor(server, _rounds):
 
 def completion(_server, _rounds):
     root = pathlib.Path(__file__).resolve().parent.parent
-    done = subprocess.run([root / "tools/with-postgres.sh", "env", "UPDRAFT_BENCH_FSYNC=1", "cargo", "run", "-q", "--release", "--locked", "-p", "updraft-testkit",
-                           "--example", "completion"], capture_output=True, text=True)
+    done = subprocess.run([root / "tools/with-postgres.sh", "cargo", "run", "-q", "--release", "--locked", "-p", "updraft-testkit",
+                           "--example", "completion"], capture_output=True, text=True, env={**os.environ, "UPDRAFT_POSTGRES_FSYNC": "on"})
     if done.returncode != 0:
         sys.exit(f"error: the completion bench failed:\n{done.stderr[-4000:]}")
     return json.loads(done.stdout.strip().splitlines()[-1])

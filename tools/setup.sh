@@ -27,16 +27,21 @@ package() { # name-on-debian name-on-homebrew
 }
 
 cargo_tool() { # command crate version extra-arguments
-    local have_version
-    have_version=$(cargo "$1" --version 2>/dev/null | grep -oE '[0-9]+\.[0-9]+\.[0-9]+' | head -n 1 || true)
-    if [ "$have_version" = "$3" ]; then return; fi
-    say "installing $2 $3"
+    local have_version command=$1 crate=$2 version=$3
+    shift 3
+    have_version=$(cargo "$command" --version 2>/dev/null | grep -oE '[0-9]+\.[0-9]+\.[0-9]+' | head -n 1 || true)
+    if [ "$have_version" = "$version" ]; then return; fi
+    say "installing $crate $version"
     # Its own target folder stays warm without growing the project's.
-    CARGO_TARGET_DIR="$HOME/.cache/updraft/tools" cargo install -q --locked --root "$HOME/.cargo" "$2" --version "$3" "${@:4}"
+    CARGO_TARGET_DIR="$HOME/.cache/updraft/tools" cargo install -q --locked --root "$HOME/.cargo" "$crate" --version "$version" "$@"
 }
 
 what=${1:-run}
 if ! have cargo; then say "error: Rust is missing: install it with rustup (rustup.rs), then run this again"; exit 1; fi
+# A fresh macOS has cc and python3 that only ask for the tools that contain them.
+if [ "$(uname)" = Darwin ] && ! xcode-select -p >/dev/null 2>&1; then
+    say "error: Apple's command line tools are missing: run xcode-select --install, then run this again"; exit 1
+fi
 have python3 || package python3 python3
 have cc || package gcc gcc
 has_postgres || {

@@ -6,21 +6,29 @@
 //! its children. One line of JSON on stderr, a [`Report`], tells what holds.
 //!
 //! The room has no network at all, no `/proc`, no home folders and no writable place but those named by `--write`.
+//!
+//! That is Linux, where DAG files of strangers are read. On macOS, where people try things out, the room is what `sandbox-exec` can make:
+//! no network, no home folders but what is named, and no writable place but those named by `--write`. The report says what is missing.
 
-mod filter;
+#[cfg(target_os = "linux")]
+mod linux;
+#[cfg(not(target_os = "linux"))]
+mod macos;
+// Plain text work: tested everywhere, used on macOS.
+#[cfg(any(test, not(target_os = "linux")))]
+mod profile;
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::process::CommandExt as _;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 
-use landlock::{
-    ABI, Access as _, AccessFs, AccessNet, CompatLevel, Compatible as _, PathBeneath, PathFd, Ruleset, RulesetAttr as _,
-    RulesetCreatedAttr as _, RulesetStatus, Scope,
-};
 use rustix::process::{Resource, Rlimit};
-use rustix::thread::{CapabilitySet, CapabilitySets};
 use serde::{Deserialize, Serialize};
+
+#[cfg(target_os = "linux")]
+use self::linux as system;
+#[cfg(not(target_os = "linux"))]
+use self::macos as system;
 
 /// The user and group that own nothing: `nobody`.
 pub const NOBODY: u32 = 65534;
@@ -33,7 +41,9 @@ const FILE_BYTES: u64 = 256 * 1024 * 1024;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The command line is wrong.
-    #[error("sandbox: {0}; usage: updraft sandbox [--read PATH]… [--write PATH]… [--env NAME]… [--user UID] -- PROGRAM [ARGUMENT]…")]
+    #[error(
+        "sandbox: {0}; usage: updraft sandbox [--read PATH]… [--write PATH]… [--hide PATH]… [--env NAME]… [--user UID] -- PROGRAM [ARGUMENT]…"
+    )]
     Usage(String),
     /// A limit could not be set.
     #[error("sandbox: cannot {what}")]
@@ -45,9 +55,11 @@ pub enum Error {
         source: rustix::io::Errno,
     },
     /// Landlock refused the rules.
+    #[cfg(target_os = "linux")]
     #[error("sandbox: cannot lock the file system")]
     Landlock(#[source] landlock::RulesetError),
     /// The filter of system calls could not be set.
+    #[cfg(target_os = "linux")]
     #[error("sandbox: cannot filter system calls")]
     Seccomp(#[source] seccompiler::Error),
     /// The program could not be started.
@@ -64,15 +76,21 @@ pub enum Error {
 /// What holds, told by the helper on the first line of stderr.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Report {
-    /// `full`, `partial` (an older kernel: files are locked, some newer rights are not) or `none`.
+    /// `full`, `partial` (an older kernel: files are locked, some newer rights are not) or `none`, as on every system but Linux.
     pub landlock: String,
-    /// Whether dangerous system calls, the network among them, are refused.
+    /// Whether dangerous system calls, the network among them, are refused. Linux only.
     pub seccomp: bool,
+    /// Whether `sandbox-exec` keeps the program from the network, from other people's files and from writing. macOS only.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub seatbelt: bool,
     /// The user that the program runs as.
     pub user: u32,
     /// What the operator should know, in sentences.
     #[serde(default)]
     pub warnings: Vec<String>,
+    /// What this system cannot keep from the files, whatever the operator does, in sentences.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub limits: Vec<String>,
 }
 
 /// The line that carries a [`Report`].
@@ -85,6 +103,8 @@ pub(crate) struct ReportLine {
 struct Rules {
     read: Vec<PathBuf>,
     write: Vec<PathBuf>,
+    /// Not to be read, except what `read` and `write` name. Linux reads nothing that is not named, and needs no such list.
+    hide: Vec<PathBuf>,
     env: Vec<OsString>,
     user: Option<u32>,
     program: PathBuf,
@@ -105,6 +125,7 @@ impl Rules {
             match word.to_str() {
                 Some("--read") => rules.read.push(value.into()),
                 Some("--write") => rules.write.push(value.into()),
+                Some("--hide") => rules.hide.push(value.into()),
                 Some("--env") => rules.env.push(value),
                 Some("--user") => {
                     let user = value.to_str().and_then(|v| v.parse().ok()).filter(|user| *user != 0);
@@ -129,32 +150,10 @@ fn enter(words: impl IntoIterator<Item = OsString>) -> Result<std::convert::Infa
     let rules = Rules::parse(words)?;
     let mut report = Report { user: rules.user.unwrap_or_else(|| rustix::process::geteuid().as_raw()), ..Report::default() };
 
-    // Processes that a file leaves behind come back to the Python parser, which ends them. Survives the exec.
-    system("become a subreaper", rustix::process::set_child_subreaper(Some(rustix::process::getpid())))?;
-    system("forbid new privileges", rustix::thread::set_no_new_privs(true))?;
-    limits(rules.user.is_some())?;
-    if rules.user.is_none() && rustix::process::geteuid().is_root() {
-        // Root without capabilities is a user like others; reading on is kept, since the checkout may belong to another user and
-        // landlock decides what may be read.
-        let keep = CapabilitySet::DAC_READ_SEARCH;
-        let sets = CapabilitySets { effective: keep, permitted: keep, inheritable: CapabilitySet::empty() };
-        system("drop capabilities", rustix::thread::set_capabilities(None, sets))?;
-        report
-            .warnings
-            .push("DAG files are read as root without capabilities, since they or python are not readable to other users".to_owned());
-    }
-    report.landlock = lock_files(&rules.read, &rules.write)?;
-    if report.landlock == "none" {
-        report
-            .warnings
-            .push("this kernel has no landlock: DAG files can read what their user can read; use a kernel of 5.13 or newer".to_owned());
-    }
-    filter::apply().map_err(Error::Seccomp)?;
-    report.seccomp = true;
+    let mut command = system::enter(&rules, &mut report)?;
     tell(&ReportLine { sandbox: report });
 
-    let mut command = Command::new(&rules.program);
-    command.args(&rules.arguments).env_clear();
+    command.env_clear();
     command.envs(rules.env.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
     if let Some(user) = rules.user {
         // Also empties the list of groups, as std does for root.
@@ -185,47 +184,13 @@ fn limits(own_user: bool) -> Result<(), Error> {
     Ok(())
 }
 
-/// Files of the system that any program needs, besides what the caller names.
-const SYSTEM: &[&str] = &["/usr", "/lib", "/lib64", "/bin", "/etc/ld.so.cache", "/etc/localtime", "/etc/timezone"];
-const DEVICES: &[&str] = &["/dev/null", "/dev/zero", "/dev/urandom", "/dev/random"];
-
-fn lock_files(read: &[PathBuf], write: &[PathBuf]) -> Result<String, Error> {
-    let abi = ABI::V6;
-    let locked = || -> Result<RulesetStatus, landlock::RulesetError> {
-        let mut rules = Ruleset::default()
-            .set_compatibility(CompatLevel::BestEffort)
-            .handle_access(AccessFs::from_all(abi))?
-            .handle_access(AccessNet::from_all(abi))?
-            .scope(Scope::from_all(abi))?
-            .create()?;
-        let given = read.iter().map(|path| (path.as_path(), AccessFs::from_read(abi)));
-        let system = SYSTEM.iter().map(|path| (Path::new(*path), AccessFs::from_read(abi)));
-        let devices = DEVICES.iter().map(|path| (Path::new(*path), AccessFs::ReadFile | AccessFs::WriteFile));
-        let scratch = write.iter().map(|path| (path.as_path(), AccessFs::from_all(abi) & !AccessFs::Execute));
-        for (path, access) in given.chain(system).chain(devices).chain(scratch) {
-            // What is not there needs no rule.
-            let Ok(at) = PathFd::new(path) else { continue };
-            let access = if path.is_dir() { access } else { access & AccessFs::from_file(abi) };
-            rules = rules.add_rule(PathBeneath::new(at, access))?;
-        }
-        Ok(rules.restrict_self()?.ruleset)
-    };
-    locked().map_err(Error::Landlock).map(|status| {
-        match status {
-            RulesetStatus::FullyEnforced => "full",
-            RulesetStatus::PartiallyEnforced => "partial",
-            RulesetStatus::NotEnforced => "none",
-        }
-        .to_owned()
-    })
-}
-
 /// The words of a call of the helper, for the parent.
-pub(crate) fn words(read: &[PathBuf], write: &[PathBuf], env: &[&str], user: Option<u32>) -> Vec<OsString> {
+pub(crate) fn words(read: &[PathBuf], write: &[PathBuf], hide: &[PathBuf], env: &[&str], user: Option<u32>) -> Vec<OsString> {
     let mut words: Vec<OsString> = Vec::new();
     let mut add = |flag: &str, value: &OsStr| words.extend([OsString::from(flag), value.to_owned()]);
     read.iter().for_each(|path| add("--read", path.as_os_str()));
     write.iter().for_each(|path| add("--write", path.as_os_str()));
+    hide.iter().for_each(|path| add("--hide", path.as_os_str()));
     env.iter().for_each(|name| add("--env", OsStr::new(name)));
     if let Some(user) = user {
         add("--user", OsStr::new(&user.to_string()));
@@ -240,12 +205,13 @@ mod tests {
 
     #[test]
     fn the_words_of_the_parent_are_read_by_the_helper() {
-        let mut given = words(&["/a".into()], &["/b".into()], &["LANG"], Some(7));
+        let mut given = words(&["/a".into()], &["/b".into()], &["/c".into()], &["LANG"], Some(7));
         given.extend(["prog".into(), "--read".into()]);
         let rules = Rules::parse(given).unwrap();
         let expect = Rules {
             read: vec!["/a".into()],
             write: vec!["/b".into()],
+            hide: vec!["/c".into()],
             env: vec!["LANG".into()],
             user: Some(7),
             program: "prog".into(),

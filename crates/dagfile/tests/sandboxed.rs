@@ -41,6 +41,10 @@ const TESTS: &[Test] = &[
 ];
 
 fn main() {
+    if !cfg!(target_os = "linux") {
+        eprintln!("skipped: landlock, seccomp and /proc are Linux's");
+        return;
+    }
     let arguments: Vec<OsString> = std::env::args_os().collect();
     if arguments.get(1).is_some_and(|word| word == "sandbox") {
         let error = sandbox::enter_and_exec(arguments.into_iter().skip(2));

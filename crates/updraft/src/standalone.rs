@@ -231,6 +231,7 @@ fn scheduler_config(
         helper: vec![helper.into(), "sandbox".into()],
         timeout: Duration::from_secs(options.dag_file_timeout),
         unpack_to: Some(unpack_to),
+        hide: vec![data.path().to_owned()],
         ..python::Options::default()
     };
     Ok(updraft_scheduler::Config {
@@ -288,13 +289,15 @@ async fn stop_commands(runner: &ProcessRunner) {
 fn banner(options: &Options, dags: &std::path::Path, data: &DataDir, private: bool, took: Duration) {
     let program = std::env::args().next().unwrap_or_else(|| "updraft".to_owned());
     let api = if options.port == 8080 { String::new() } else { format!("--api-url http://127.0.0.1:{} ", options.port) };
+    let has_example = ["py", "yaml"].iter().any(|kind| dags.join("diamond").with_extension(kind).exists());
+    let example = if has_example { "diamond" } else { "DAG_ID" };
     let database = if private { "its own Postgres" } else { "your Postgres" };
     say(&format!(
         "Updraft {} is up after {:.1} s: scheduler, worker, API and page in one process, with {database}.\n\n  \
          page   http://127.0.0.1:{}\n  \
          dags   {} (read again on every save; tasks run as processes of this host)\n  \
          data   {}\n\n\
-         Next, in another terminal:\n  {program} {api}dags list\n  {program} {api}dags trigger diamond --wait\n\n\
+         Next, in another terminal:\n  {program} {api}dags list\n  {program} {api}dags trigger {example} --wait\n\n\
          Ctrl-C stops everything that was started here.",
         env!("CARGO_PKG_VERSION"),
         took.as_secs_f64(),

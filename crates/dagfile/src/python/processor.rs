@@ -30,6 +30,9 @@ const GRACE: Duration = Duration::from_secs(5);
 const BOOT: &str = "import os, sys\nos.closerange(3, 65536)\nsys.argv = sys.argv[1:]\n\
     with open(sys.argv[0], 'rb') as f: code = compile(f.read(), sys.argv[0], 'exec')\n\
     globals()['__file__'] = sys.argv[0]\nexec(code)";
+/// Address space of a file where a limit makes no sense: macOS maps hundreds of gigabytes into every process and refuses a limit below
+/// that. More than any processor has, and few enough for the Python side to add its reserve.
+const ALL_MEMORY: u64 = 1 << 50;
 /// What is kept of the child's stderr.
 const STDERR_BYTES: usize = 64 * 1024;
 /// Most entries of a folder that are looked at to see whether another user can read it.
@@ -47,11 +50,14 @@ pub struct Options {
     pub site: Vec<PathBuf>,
     /// Further folders that files may read.
     pub read: Vec<PathBuf>,
+    /// Folders that files may not read, except what they need of them, such as the data folder. For systems where the sandbox names what is
+    /// forbidden (macOS): Linux' names what is allowed and needs no telling.
+    pub hide: Vec<PathBuf>,
     /// Environment of the files, besides `PATH`, `LANG` and `TZ`.
     pub env: BTreeMap<String, String>,
     /// Time of one file. Airflow's default: 30 s.
     pub timeout: Duration,
-    /// Memory of one file, in bytes.
+    /// Memory of one file, in bytes. Linux only: elsewhere it is not limited.
     pub memory_bytes: u64,
     /// Most bytes of an answer.
     pub max_output_bytes: usize,
@@ -70,6 +76,7 @@ impl Default for Options {
             helper: Vec::new(),
             site: Vec::new(),
             read: Vec::new(),
+            hide: Vec::new(),
             env: BTreeMap::new(),
             timeout: Duration::from_secs(30),
             memory_bytes: 512 * 1024 * 1024,
@@ -142,6 +149,7 @@ impl Drop for Running {
 
 /// Ends what is left of a child that could not clean up after itself: a file's process is in a session of its own, where the group's signal
 /// does not reach. They are known by the scratch folder in the environment that they were started with.
+#[cfg(target_os = "linux")]
 fn end_strays(scratch: &Path) {
     let mark = [b"HOME=", scratch.as_os_str().as_encoded_bytes()].concat();
     for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
@@ -158,6 +166,22 @@ fn end_strays(scratch: &Path) {
         }
     }
 }
+
+/// Who they are is not known without `/proc`: their own alarm ends them, when their file's time is over.
+#[cfg(not(target_os = "linux"))]
+fn end_strays(_scratch: &Path) {}
+
+/// Keeps other processes of our user, the files' among them, out of our memory and of our /proc entry.
+#[cfg(target_os = "linux")]
+fn become_unreadable() {
+    if let Err(error) = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable) {
+        warn!(%error, "this process stays readable to others of its user");
+    }
+}
+
+/// macOS keeps processes out of each other's memory by itself, and has no way to hide the environment.
+#[cfg(not(target_os = "linux"))]
+fn become_unreadable() {}
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -183,10 +207,7 @@ impl Processor {
         if options.helper.is_empty() {
             warn!("DAG files are read without a sandbox: name the helper that enters it");
         }
-        // Keeps other processes of our user, the files' among them, out of our memory and of our /proc entry.
-        if let Err(error) = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable) {
-            warn!(%error, "this process stays readable to others of its user");
-        }
+        become_unreadable();
         Ok(Self { shared: Arc::new(Shared { options, interpreter, unpacked, child: tokio::sync::Mutex::default(), status }) })
     }
 
@@ -255,7 +276,7 @@ impl Shared {
                 path,
                 root,
                 timeout_seconds: self.options.timeout.as_secs_f64(),
-                memory_bytes: self.options.memory_bytes,
+                memory_bytes: if cfg!(target_os = "linux") { self.options.memory_bytes } else { ALL_MEMORY },
                 max_output_bytes: self.options.max_output_bytes,
                 snapshot,
                 env: &env,
@@ -317,7 +338,8 @@ impl Shared {
         let mut words: Vec<OsString> = Vec::new();
         if !self.options.helper.is_empty() {
             words.extend(self.options.helper.iter().cloned());
-            words.extend(sandbox::words(&read, &[scratch.path().to_owned()], &["PATH", "LANG", "TZ", "HOME", "TMPDIR"], user));
+            let (scratch, hide) = ([scratch.path().to_owned()], &self.options.hide);
+            words.extend(sandbox::words(&read, &scratch, hide, &["PATH", "LANG", "TZ", "HOME", "TMPDIR"], user));
         }
         words.push(python.into());
         words.extend(["-I", "-S", "-B", "-c", BOOT].map(OsString::from));
@@ -399,6 +421,9 @@ async fn listen(stderr: tokio::process::ChildStderr, kept: Arc<Mutex<Vec<u8>>>, 
         {
             for warning in &sandbox.warnings {
                 warn!("{warning}");
+            }
+            for limit in &sandbox.limits {
+                debug!("{limit}");
             }
             lock(&status).sandbox = Some(sandbox);
             continue;

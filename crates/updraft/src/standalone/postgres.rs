@@ -146,6 +146,9 @@ impl Postgres {
     fn command(&self, program: &str) -> Command {
         let mut command = Command::new(self.bin.join(program));
         command.env_clear().env("PATH", "/usr/bin:/bin").env("LANG", "C.UTF-8").env("TZ", "UTC").current_dir("/").stdin(Stdio::null());
+        // macOS: a locale that it does not know makes the server ask the system's libraries, which start threads, which it refuses.
+        #[cfg(target_os = "macos")]
+        command.env("LC_ALL", "C");
         if let Some((uid, gid)) = self.user {
             command.uid(uid).gid(gid);
         }
@@ -268,7 +271,9 @@ fn unprivileged() -> anyhow::Result<(u32, u32)> {
             if user == name { Some((uid.parse().ok()?, gid.parse().ok()?)) } else { None }
         })
     };
-    find("postgres")
+    // macOS has one of its own; its nobody has the number -2, which is no number here.
+    let for_servers = if cfg!(target_os = "macos") { "_postgres" } else { "postgres" };
+    find(for_servers)
         .or_else(|| find("nobody"))
         .context("postgres does not run as root, and this system has neither a user postgres nor nobody")
 }

@@ -83,3 +83,29 @@ fn a_cancelled_task_is_stopped_with_its_children() {
     // A cancelled task is not retried, whatever is left of its retries.
     assert_eq!(server.instance("slow", &run, "sleeps")["try_number"], 1);
 }
+
+#[test]
+fn a_run_that_takes_too_long_is_stopped_by_the_clock() {
+    let dag = "dag_id: late\nschedule: null\ndagrun_timeout: 2s\ntasks:\n  sleeps: {bash_command: 'sleep 3604'}\n  after: {needs: [sleeps], bash_command: 'true'}\n";
+    let server = Standalone::start(&[("late.yaml", dag)], &[]);
+    server.until_dag("late");
+    let run = server.trigger("late");
+    assert_eq!(server.end_of("late", &run, Duration::from_secs(20)), "failed");
+    for task in ["sleeps", "after"] {
+        assert_eq!(server.instance("late", &run, task)["state"], "skipped", "{task}");
+    }
+    assert!(processes_with("sleep\x003604").is_empty(), "the command lives on");
+}
+
+#[test]
+fn a_dag_that_keeps_failing_is_paused() {
+    let dag = "dag_id: broken\nschedule: null\nmax_consecutive_failed_dag_runs: 2\ntasks:\n  fails: {bash_command: 'exit 1'}\n";
+    let server = Standalone::start(&[("broken.yaml", dag)], &[]);
+    server.until_dag("broken");
+    for _ in 0..2 {
+        assert_eq!(server.get("/api/v2/dags/broken").unwrap()["is_paused"], false);
+        let run = server.trigger("broken");
+        assert_eq!(server.end_of("broken", &run, Duration::from_secs(20)), "failed");
+    }
+    server.until(Duration::from_secs(10), "it is paused", || server.get("/api/v2/dags/broken").unwrap()["is_paused"] == true);
+}

@@ -33,6 +33,7 @@ pub(crate) const STOP: &str = "stop";
 pub(crate) const LOG: &str = "log";
 pub(crate) const XCOM: &str = "xcom.json";
 pub(crate) const WORK: &str = "work";
+#[cfg(target_os = "linux")]
 pub(crate) const CGROUP: &str = "cgroup";
 pub(crate) const EXIT: &str = "exit";
 pub(crate) const ATTEMPTS: &str = "attempts";
@@ -151,8 +152,18 @@ pub(crate) fn try_lock(lock: &File) -> io::Result<bool> {
 }
 
 /// Identifies this boot of the host. Empty where the system does not tell.
+#[cfg(target_os = "linux")]
 pub(crate) fn boot_id() -> String {
     fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|id| id.trim().to_owned()).unwrap_or_default()
+}
+
+/// Identifies this boot of the host. Empty where the system does not tell. Starts a program: asked once by a worker, and once per attempt
+/// that lost its supervisor.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn boot_id() -> String {
+    let told = std::process::Command::new("/usr/sbin/sysctl").args(["-n", "kern.bootsessionuuid"]).output();
+    let told = told.ok().filter(|output| output.status.success()).map(|output| output.stdout);
+    told.and_then(|id| String::from_utf8(id).ok()).map(|id| id.trim().to_owned()).unwrap_or_default()
 }
 
 /// The tombstone of the attempt in `folder`.

@@ -16,8 +16,10 @@ use crate::runner::LogRead;
 pub(crate) const HEAD: u64 = 32 << 20;
 /// How much of the end of a log is kept, in bytes.
 pub(crate) const TAIL: u64 = 32 << 20;
+#[cfg(target_os = "linux")]
 const BLOCK: u64 = 1 << 16;
 /// How far a log may outgrow its limit before the next hole is punched, in bytes.
+#[cfg(target_os = "linux")]
 const SLACK: u64 = 4 << 20;
 
 /// Reads up to `max` bytes from `offset` on.
@@ -87,6 +89,7 @@ pub(crate) fn bound(log: &File, dropped: &mut u64) -> io::Result<()> {
     Ok(())
 }
 
+/// Holes are not punched here: the log is unbounded.
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn bound(_log: &File, _dropped: &mut u64) -> io::Result<()> {
     Ok(())
@@ -94,6 +97,7 @@ pub(crate) fn bound(_log: &File, _dropped: &mut u64) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    #[cfg(target_os = "linux")]
     use std::os::unix::fs::MetadataExt;
 
     use super::*;

@@ -2,6 +2,9 @@
 //!
 //! As their subreaper we are the parent of every orphan among them, wherever it moved itself to (`setsid`, double fork), and a child that
 //! was not reaped yet keeps its pid: no signal can hit a stranger.
+//!
+//! Systems other than Linux have no subreapers. There the command's group is all that can be reached: it is killed when the command has ended
+//! and is not reaped yet, since the group's number is safe for so long. A descendant that left the group lives on, and keeps the lock.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -14,6 +17,10 @@ use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, kill_p
 
 /// Reaps whatever has ended. `Some`: the command is among it.
 pub(crate) fn reap(command: Pid) -> io::Result<Option<WaitStatus>> {
+    #[cfg(not(target_os = "linux"))]
+    if !end_group_of_ended(command) {
+        return Ok(None);
+    }
     loop {
         match rustix::process::wait(WaitOptions::NOHANG) {
             Ok(Some((pid, status))) if pid == command => return Ok(Some(status)),
@@ -23,6 +30,19 @@ pub(crate) fn reap(command: Pid) -> io::Result<Option<WaitStatus>> {
             Err(error) => return Err(error.into()),
         }
     }
+}
+
+/// Kills the group of a command that has ended and is not reaped. `false`: it has not ended.
+#[cfg(not(target_os = "linux"))]
+fn end_group_of_ended(command: Pid) -> bool {
+    use rustix::process::{WaitId, WaitIdOptions, waitid};
+    let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    if let Ok(None) = waitid(WaitId::Pid(command), look) {
+        return false;
+    }
+    let _group_may_be_empty = kill_process_group(command, Signal::KILL);
+    // An error of the look is an error of the wait that follows.
+    true
 }
 
 /// Signals the command's group, and every child of ours that left it. Only while the command is not reaped.

@@ -12,6 +12,7 @@ use rustix::process::Pid;
 #[cfg(target_os = "linux")]
 use crate::process::folder;
 
+#[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "only Linux has cgroups, and a limit that can be set from outside"))]
 pub(crate) enum MemoryCap {
     /// A cgroup of ours; where we came from; the file that counts the kernel's kills.
     Cgroup { path: PathBuf, home: PathBuf, events: &'static str },

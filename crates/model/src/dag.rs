@@ -3,6 +3,8 @@
 //! Durations are whole milliseconds, times are UTC, maps are ordered: equal files give equal bytes, and [`DagSpec::version_hash`] is a
 //! hash of those bytes.
 
+mod validate;
+
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
@@ -10,6 +12,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
+
+pub use validate::InvalidDag;
 
 use crate::ids::{DagId, TaskId};
 
@@ -472,85 +476,7 @@ fn utc() -> String {
     "UTC".to_owned()
 }
 
-/// Why a parsed DAG cannot run.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum InvalidDag {
-    /// Two tasks have one id.
-    #[error("task id {0:?} is used twice")]
-    DuplicateTask(TaskId),
-    /// A task names an upstream that the DAG lacks.
-    #[error("task {task} has the upstream {upstream}, which this DAG does not have")]
-    UnknownUpstream {
-        /// The task.
-        task: TaskId,
-        /// The name that it gives.
-        upstream: TaskId,
-    },
-    /// The arrows go round.
-    #[error("the tasks wait for each other in a circle: {}", .0.iter().map(TaskId::as_str).collect::<Vec<_>>().join(" → "))]
-    Cycle(Vec<TaskId>),
-    /// A number that must be at least 1.
-    #[error("{field} of {of} is 0: it must be at least 1")]
-    Zero {
-        /// The parameter.
-        field: &'static str,
-        /// The task or DAG.
-        of: String,
-    },
-    /// `@continuous` allows one run at a time.
-    #[error("a DAG with schedule @continuous needs max_active_runs=1, this one has {0}")]
-    Continuous(u32),
-}
-
 impl DagSpec {
-    /// Checks what the types do not say, and sorts what has no order. Front ends call it on everything that they make.
-    pub fn validate(&mut self) -> Result<(), InvalidDag> {
-        self.tags.sort();
-        self.tags.dedup();
-        let mut index: BTreeMap<&str, usize> = BTreeMap::new();
-        for (i, task) in self.tasks.iter().enumerate() {
-            if index.insert(task.task_id.as_str(), i).is_some() {
-                return Err(InvalidDag::DuplicateTask(task.task_id.clone()));
-            }
-            if task.pool_slots == 0 {
-                return Err(InvalidDag::Zero { field: "pool_slots", of: task.task_id.to_string() });
-            }
-        }
-        for (field, value) in [("max_active_runs", self.max_active_runs), ("max_active_tasks", self.max_active_tasks)] {
-            if value == Some(0) {
-                return Err(InvalidDag::Zero { field, of: self.dag_id.to_string() });
-            }
-        }
-        if self.schedule == Schedule::Continuous {
-            match self.max_active_runs {
-                None => self.max_active_runs = Some(1),
-                Some(1) => {}
-                Some(n) => return Err(InvalidDag::Continuous(n)),
-            }
-        }
-        let mut upstream: Vec<Vec<usize>> = Vec::with_capacity(self.tasks.len());
-        for task in &self.tasks {
-            let mut of_task = Vec::with_capacity(task.upstream.len());
-            for up in &task.upstream {
-                match index.get(up.as_str()) {
-                    Some(i) => of_task.push(*i),
-                    None => {
-                        return Err(InvalidDag::UnknownUpstream { task: task.task_id.clone(), upstream: up.clone() });
-                    }
-                }
-            }
-            upstream.push(of_task);
-        }
-        if let Some(circle) = find_cycle(&upstream) {
-            return Err(InvalidDag::Cycle(circle.into_iter().map(|i| self.tasks[i].task_id.clone()).collect()));
-        }
-        for task in &mut self.tasks {
-            task.upstream.sort();
-            task.upstream.dedup();
-        }
-        Ok(())
-    }
-
     /// The canonical bytes: JSON with ordered keys.
     pub fn canonical_json(&self) -> String {
         serde_json::to_string(self).unwrap_or_default()
@@ -563,106 +489,5 @@ impl DagSpec {
     }
 }
 
-/// A circle in `upstream`, in the direction of the arrows and closed by its first task, if there is one. Iterative: a chain may be
-/// 100,000 long.
-fn find_cycle(upstream: &[Vec<usize>]) -> Option<Vec<usize>> {
-    // Kahn: take away what waits for nothing until nothing is left to take.
-    let mut waits: Vec<usize> = upstream.iter().map(Vec::len).collect();
-    let mut downstream: Vec<Vec<usize>> = vec![Vec::new(); upstream.len()];
-    for (task, ups) in upstream.iter().enumerate() {
-        for up in ups {
-            downstream[*up].push(task);
-        }
-    }
-    let mut free: Vec<usize> = (0..upstream.len()).filter(|i| waits[*i] == 0).collect();
-    let mut taken = 0;
-    while let Some(task) = free.pop() {
-        taken += 1;
-        for down in &downstream[task] {
-            waits[*down] -= 1;
-            if waits[*down] == 0 {
-                free.push(*down);
-            }
-        }
-    }
-    if taken == upstream.len() {
-        return None;
-    }
-    // Whoever still waits has an upstream that still waits: walk up until a task comes twice.
-    let mut at = (0..upstream.len()).find(|i| waits[*i] > 0)?;
-    let mut seen_at = vec![usize::MAX; upstream.len()];
-    let mut path = Vec::new();
-    while seen_at[at] == usize::MAX {
-        seen_at[at] = path.len();
-        path.push(at);
-        at = *upstream[at].iter().find(|up| waits[**up] > 0)?;
-    }
-    let mut circle = path.split_off(seen_at[at]);
-    circle.reverse();
-    circle.push(circle[0]);
-    Some(circle)
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn dag(tasks: &[(&str, &[&str])]) -> DagSpec {
-        let tasks = tasks
-            .iter()
-            .map(|(id, ups)| {
-                let mut task = TaskSpec::new(TaskId::new(*id).unwrap(), TaskKind::Empty);
-                task.upstream = ups.iter().map(|u| TaskId::new(*u).unwrap()).collect();
-                task
-            })
-            .collect();
-        serde_json::from_value::<DagSpec>(serde_json::json!({"dag_id": "d", "schedule": {"kind": "none"}, "tasks": []}))
-            .map(|spec| DagSpec { tasks, ..spec })
-            .unwrap()
-    }
-
-    #[test]
-    fn a_circle_is_named_in_the_direction_of_its_arrows() {
-        let mut spec = dag(&[("z", &[]), ("a", &["c", "z"]), ("b", &["a"]), ("c", &["b"]), ("d", &["c"])]);
-        let Err(InvalidDag::Cycle(circle)) = spec.validate() else { panic!("no cycle found") };
-        assert_eq!(circle.len(), 4);
-        for pair in circle.windows(2) {
-            let later = spec.tasks.iter().find(|t| t.task_id == pair[1]).unwrap();
-            assert!(later.upstream.contains(&pair[0]), "{circle:?}");
-        }
-    }
-
-    #[test]
-    fn mistakes_are_found() {
-        assert!(matches!(dag(&[("a", &[]), ("a", &[])]).validate(), Err(InvalidDag::DuplicateTask(_))));
-        assert!(matches!(dag(&[("a", &["b"])]).validate(), Err(InvalidDag::UnknownUpstream { .. })));
-        assert!(matches!(dag(&[("a", &["a"])]).validate(), Err(InvalidDag::Cycle(_))));
-    }
-
-    #[test]
-    fn a_version_does_not_depend_on_the_order_of_arrows() {
-        let mut one = dag(&[("a", &[]), ("b", &[]), ("c", &["a", "b"])]);
-        let mut two = dag(&[("a", &[]), ("b", &[]), ("c", &["b", "a"])]);
-        one.validate().unwrap();
-        two.validate().unwrap();
-        assert_eq!(one.version_hash(), two.version_hash());
-    }
-
-    #[test]
-    fn a_long_chain_is_checked_without_recursion() {
-        let ids: Vec<String> = (0..100_000).map(|i| format!("t{i}")).collect();
-        let mut spec = dag(&[]);
-        spec.tasks = ids
-            .iter()
-            .enumerate()
-            .map(|(i, id)| {
-                let mut task = TaskSpec::new(TaskId::new(id.as_str()).unwrap(), TaskKind::Empty);
-                if i > 0 {
-                    task.upstream.push(TaskId::new(ids[i - 1].as_str()).unwrap());
-                }
-                task
-            })
-            .collect();
-        spec.validate().unwrap();
-    }
-}
+mod tests;

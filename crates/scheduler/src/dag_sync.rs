@@ -22,7 +22,7 @@ use updraft_model::{DagSpec, Semantics};
 use updraft_planner::timetable::{self, Slot, Timetable, Window};
 use updraft_store::{DagUpsert, SlotRow, Store};
 
-use crate::{Config, patience};
+use crate::Config;
 
 /// How long a folder must be quiet after a change before it is read: editors and `git` write in several steps.
 const SETTLE: Duration = Duration::from_millis(100);
@@ -139,7 +139,7 @@ impl Follower {
                             Ok(()) => again = false,
                             Err(error) => tokio::select! {
                                 () = shutdown.cancelled() => return,
-                                () = patience(&error, "store DAGs") => {}
+                                () = error.patience("store DAGs") => {}
                             },
                         }
                     }

@@ -23,7 +23,7 @@ use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::info;
 use updraft_broker::Broker;
 use updraft_model::{RunKey, Semantics};
 use updraft_planner::Defaults;
@@ -123,7 +123,7 @@ impl Scheduler {
             if let Err(error) = worked.await {
                 // Whatever was half done is derived again from the durable marks.
                 self.cache.clear();
-                patience(&error, "plan").await;
+                error.patience("plan").await;
                 sweep_at = Instant::now();
                 continue;
             }
@@ -158,15 +158,4 @@ impl Scheduler {
             self.store.due_next().await?.map_or(Duration::from_secs(3600), |ms| Duration::from_millis(u64::try_from(ms).unwrap_or(0) + 1));
         Ok(Instant::now() + wait.min(Duration::from_secs(3600)))
     }
-}
-
-/// Says what went wrong and waits as long as the error asks for.
-pub(crate) async fn patience(error: &updraft_store::Error, doing: &str) {
-    let wait = match error.retry() {
-        updraft_store::Retry::After(wait) => wait,
-        updraft_store::Retry::Never => Duration::from_secs(2),
-    };
-    let cause = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
-    warn!(error = %error, cause, "cannot {doing}, trying again in {wait:?}");
-    tokio::time::sleep(wait).await;
 }

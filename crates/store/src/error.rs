@@ -85,4 +85,15 @@ impl Error {
             Self::Refused { .. } | Self::Schema(_) | Self::BadRow { .. } | Self::Migrate(_) => Retry::Never,
         }
     }
+
+    /// Says what went wrong and waits as long as the error asks for. Loops that must go on call it: a lost server is waited for.
+    pub async fn patience(&self, doing: &str) {
+        let wait = match self.retry() {
+            Retry::After(wait) => wait,
+            Retry::Never => Duration::from_secs(2),
+        };
+        let cause = std::error::Error::source(self).map(ToString::to_string).unwrap_or_default();
+        tracing::warn!(error = %self, cause, "cannot {doing}, trying again in {wait:?}");
+        tokio::time::sleep(wait).await;
+    }
 }

@@ -23,7 +23,10 @@ const TIMED: usize = 60;
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let url = std::env::var("DATABASE_URL").context("DATABASE_URL is not set: run it by `make bench BENCH=completion`")?;
-    let store = Store::open(&Options::new(url, "completion bench"))?;
+    // As the engine's own connections are.
+    let mut options = Options::new(url, "completion bench");
+    options.generic_plans = true;
+    let store = Store::open(&options)?;
     let owner = Uuid::now_v7();
     let group = store.group_create(owner, "bench").await?;
     let mut small = Vec::new();

@@ -11,7 +11,7 @@ use updraft_store::{GroupRow, WorkerRow};
 use uuid::Uuid;
 
 use crate::runner::{Runner, StopError};
-use crate::{Shared, drive, patience};
+use crate::{Shared, drive};
 
 /// A foreign group as it was first seen in this shape: its beat stands still since then.
 struct Watched {
@@ -38,12 +38,12 @@ pub(crate) async fn heartbeat<R: Runner>(shared: Arc<Shared<R>>, row: WorkerRow)
                 // While my own beats do not go through, nobody else's can: what I saw of others counts for nothing (H5).
                 beat_ok_since = None;
                 watched.clear();
-                patience(&error, "send a heartbeat").await;
+                error.patience("send a heartbeat").await;
                 continue;
             }
         }
         if let Err(error) = look_for_silent(&shared, &mut watched, beat_ok_since).await {
-            patience(&error, "look for silent workers").await;
+            error.patience("look for silent workers").await;
         }
         round += 1;
         if round.is_multiple_of(20) {
@@ -54,7 +54,7 @@ pub(crate) async fn heartbeat<R: Runner>(shared: Arc<Shared<R>>, row: WorkerRow)
             }
             .await
             {
-                patience(&error, "prune lease groups").await;
+                error.patience("prune lease groups").await;
             }
         }
     }
@@ -98,7 +98,7 @@ pub(crate) async fn adopt_host<R: Runner>(shared: &Arc<Shared<R>>) {
         };
         match done.await {
             Ok(()) => return,
-            Err(error) => patience(&error, "adopt what this host left running").await,
+            Err(error) => error.patience("adopt what this host left running").await,
         }
     }
 }
@@ -127,7 +127,7 @@ pub(crate) async fn notices<R: Runner>(shared: Arc<Shared<R>>) {
         }
         match shared.store.intents_of(shared.id).await {
             Ok(intents) => stop(&shared, &intents).await,
-            Err(error) => patience(&error, "read intents").await,
+            Err(error) => error.patience("read intents").await,
         }
     }
 }

@@ -7,7 +7,7 @@ use tracing::{debug, warn};
 use updraft_store::{Claimed, GroupRow, RunningAttempt};
 
 use crate::runner::Runner;
-use crate::{Shared, drive, patience};
+use crate::{Shared, drive};
 
 /// Most attempts in one claim.
 const BATCH: usize = 64;
@@ -48,7 +48,7 @@ pub(crate) async fn claimer<R: Runner>(shared: &Arc<Shared<R>>, first: GroupRow)
                 Err(error) => {
                     tokio::select! {
                         () = shared.shutdown.cancelled() => return,
-                        () = patience(&error, "claim") => {}
+                        () = error.patience("claim") => {}
                     }
                 }
             }
@@ -94,7 +94,7 @@ async fn new_group<R: Runner>(shared: &Shared<R>) -> GroupRow {
     loop {
         match shared.store.group_create(shared.id, shared.runner.host()).await {
             Ok(group) => return group,
-            Err(error) => patience(&error, "make a lease group").await,
+            Err(error) => error.patience("make a lease group").await,
         }
     }
 }

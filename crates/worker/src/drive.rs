@@ -10,7 +10,7 @@ use updraft_store::RunningAttempt;
 
 use crate::finish::End;
 use crate::runner::{Handle, Retry, Runner};
-use crate::{Shared, log_ship, patience};
+use crate::{Shared, log_ship};
 
 /// How often a start that the host refuses is tried before the attempt is given back as lost.
 const LAUNCH_TRIES: u32 = 5;
@@ -79,7 +79,7 @@ async fn log_length<R: Runner>(shared: &Shared<R>, key: AttemptKey) -> u64 {
     loop {
         match shared.store.log_length(key).await {
             Ok(length) => return length,
-            Err(error) => patience(&error, "read the length of a log").await,
+            Err(error) => error.patience("read the length of a log").await,
         }
     }
 }

@@ -9,7 +9,7 @@ use updraft_model::RunKey;
 use updraft_store::{FinishResult, Finished};
 
 use crate::runner::Runner;
-use crate::{Shared, log_ship, patience};
+use crate::{Shared, log_ship};
 
 /// Most ends in one transaction.
 const BATCH: usize = 128;
@@ -73,7 +73,7 @@ pub(crate) async fn finisher<R: Runner>(shared: Arc<Shared<R>>, mut queue: mpsc:
                     }
                 }
             }
-            Err(error) => patience(&error, "write ends").await,
+            Err(error) => error.patience("write ends").await,
         }
     }
 }

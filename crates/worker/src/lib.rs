@@ -189,18 +189,7 @@ async fn register<R: Runner>(shared: &Shared<R>, row: &WorkerRow) -> GroupRow {
         };
         match made.await {
             Ok(group) => return group,
-            Err(error) => patience(&error, "register").await,
+            Err(error) => error.patience("register").await,
         }
     }
-}
-
-/// Says what went wrong and waits as long as the error asks for. A lost server is waited for, never a reason to exit.
-pub(crate) async fn patience(error: &updraft_store::Error, doing: &str) {
-    let wait = match error.retry() {
-        updraft_store::Retry::After(wait) => wait,
-        updraft_store::Retry::Never => Duration::from_secs(2),
-    };
-    let cause = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
-    warn!(error = %error, cause, "cannot {doing}, trying again in {wait:?}");
-    tokio::time::sleep(wait).await;
 }

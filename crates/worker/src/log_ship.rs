@@ -8,8 +8,8 @@ use tracing::warn;
 use updraft_model::AttemptKey;
 use updraft_store::LogChunk;
 
+use crate::Shared;
 use crate::runner::Runner;
-use crate::{Shared, patience};
 
 /// How often the logs of live attempts are looked at.
 const EVERY: Duration = Duration::from_millis(500);
@@ -103,7 +103,7 @@ async fn store<R: Runner>(shared: &Shared<R>, chunks: &mut Vec<LogChunk>) {
     while !chunks.is_empty() {
         match shared.store.log_append(chunks).await {
             Ok(()) => chunks.clear(),
-            Err(error) => patience(&error, "store logs").await,
+            Err(error) => error.patience("store logs").await,
         }
     }
 }

@@ -130,6 +130,15 @@ begin
         from run_seq s where s.run_id = any (poke) having count(*) > 0;
     end if;
 
+    -- A wide run fills tables that were small when the statements of every session were planned. Autovacuum would tell the planner of Postgres
+    -- within a minute; until then each of them would read the whole table.
+    if cardinality(m_run) >= 1000 then
+        analyze ready;
+        if to_regclass('event_' || to_char(current_date, 'YYYYMMDD')) is not null then
+            execute format('analyze %I', 'event_' || to_char(current_date, 'YYYYMMDD'));
+        end if;
+    end if;
+
     return query select p.run_id, coalesce(b.seq, 0), coalesce(s.seq, 0), p.run_id = any (v_fresh)
     from unnest(p_run) as p (run_id) left join unnest(v_base_run, v_base_seq) as b (run_id, seq) on b.run_id = p.run_id
         left join unnest(v_after_run, v_after_seq) as s (run_id, seq) on s.run_id = p.run_id;
@@ -449,6 +458,9 @@ begin
     insert into task_instance (run_id, idx, attempt)
     select v_id, i, run.attempt_base from generate_series(0, v_count - 1) i, run where run.id = v_id;
     insert into run_seq (run_id) values (v_id);
+    if v_count >= 1000 then
+        analyze task_instance; -- see plan_commit
+    end if;
     return v_id;
 end $$;
 

@@ -7,7 +7,7 @@ use tracing::{debug, info, warn};
 use updraft_model::state::{Intent, moves};
 use updraft_model::{RunKey, RunState, TaskState};
 use updraft_planner::{Moves, plan};
-use updraft_store::{Commit, Error, MoveRow, RunEnd, RunLoad};
+use updraft_store::{Commit, Error, MOST_EVENTS, MoveRow, RunEnd, RunLoad};
 
 use crate::Scheduler;
 
@@ -140,6 +140,12 @@ impl Scheduler {
                     turn.moved_on.insert(run);
                 }
                 continue;
+            }
+            // Cut off: the rest comes with the next turn, and until then the run counts as seen up to here.
+            let cut = events.len() >= MOST_EVENTS;
+            let seq = if cut { events.last().map_or(seq, |e| e.seq) } else { seq };
+            if cut {
+                turn.again.insert(run);
             }
             let mut past_changed = false;
             if let Some(cached) = self.cache.get(run) {

@@ -22,5 +22,5 @@ pub use dag::{DagCursor, DagUpsert, DueDag, SlotRow, Upserted};
 pub use error::{Error, Retry};
 pub use lease::{Beat, GroupRow, SchedulerBeat, WorkerRow};
 pub use log::LogChunk;
-pub use plan::{Commit, Committed, EventRow, InstanceRow, MoveRow, RunEnd, RunFacts, RunHead, RunLoad};
+pub use plan::{Commit, Committed, EventRow, InstanceRow, MOST_EVENTS, MoveRow, RunEnd, RunFacts, RunHead, RunLoad};
 pub use run::{IntentEffect, NewRun};

@@ -31,9 +31,14 @@ pub struct RunLoad {
     pub seq: i64,
     /// Its epoch: another than the cached one means that the cache is wrong.
     pub epoch: i64,
-    /// The events after the one last seen. Empty for a run that was not seen before.
+    /// The events after the one last seen, at most [`MOST_EVENTS`]: as many mean that there may be more. Empty for a run that was not seen
+    /// before.
     pub events: Vec<EventRow>,
 }
+
+/// Most events of a run in one load. The bound stands in the statement as well: it tells Postgres to walk the index from the last event on,
+/// where without it a third of the table is its guess, and it reads all of that.
+pub const MOST_EVENTS: usize = 4096;
 
 /// One instance, in full.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -170,7 +175,7 @@ impl Store {
                       e.attempt as "attempt?", e.state
                from unnest($1::bigint[], $2::bigint[]) as k (run_id, seen)
                join run_seq s on s.run_id = k.run_id
-               left join event e on e.run_id = k.run_id and e.seq > k.seen
+               left join lateral (select * from event where run_id = k.run_id and seq > k.seen order by seq limit 4096) e on true
                order by s.run_id, e.seq"#,
             &runs,
             &seqs

@@ -4,11 +4,16 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 fn main() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("python");
+    // Asked when it runs: clones share a target folder, and this program may have been compiled in one that is gone.
+    let root = std::env::var_os("CARGO_MANIFEST_DIR").map(|dir| Path::new(&dir).join("python")).unwrap_or_default();
+    println!("cargo::rerun-if-env-changed=CARGO_MANIFEST_DIR");
     println!("cargo::rerun-if-changed={}", root.display());
     let mut files = Vec::new();
     list(&root, &root, &mut files);
     files.sort();
+    if files.is_empty() {
+        println!("cargo::error=no python files below {}", root.display());
+    }
     let mut code = String::from("&[\n");
     for (name, path) in &files {
         let _ = writeln!(code, "    ({name:?}, include_bytes!({path:?})),");

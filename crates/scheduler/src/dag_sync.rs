@@ -3,7 +3,7 @@
 //! A DAG leaves only when a complete scan of its folder lacks it; a broken file keeps its last good version and shows its error; a folder that
 //! is suddenly empty or unreadable changes nothing and says so.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -88,14 +88,8 @@ pub(crate) fn slot_row(slot: &Slot) -> SlotRow {
 pub(crate) async fn dag_sync(store: Store, broker: Broker, config: Config, status: Arc<watch::Sender<Value>>, shutdown: CancellationToken) {
     let mut followers = tokio::task::JoinSet::new();
     for source in config.sources.clone() {
-        let follower = Follower {
-            store: store.clone(),
-            broker: broker.clone(),
-            config: config.clone(),
-            status: Arc::clone(&status),
-            seen: BTreeMap::new(),
-            source,
-        };
+        let follower =
+            Follower { store: store.clone(), broker: broker.clone(), config: config.clone(), status: Arc::clone(&status), source };
         followers.spawn(follower.follow(shutdown.clone()));
     }
     while followers.join_next().await.is_some() {}
@@ -107,8 +101,6 @@ struct Follower {
     config: Config,
     status: Arc<watch::Sender<Value>>,
     source: DagSource,
-    /// Hash of each DAG as it was stored last.
-    seen: BTreeMap<String, String>,
 }
 
 impl Follower {
@@ -291,7 +283,6 @@ impl Follower {
             info!(dag.id = %spec.dag_id, "new version of {} from {}", spec.dag_id, file.path);
         }
         debug!(dag.id = %spec.dag_id, "read {}", spec.dag_id);
-        self.seen.insert(spec.dag_id.to_string(), hash);
         let last = upserted.cursor.last.map(slot);
         let next = timetable.next_slot(last.as_ref(), &window_of(spec, semantics), Utc::now()).map(|s| slot_row(&s));
         if next != upserted.cursor.next {

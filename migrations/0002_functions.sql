@@ -35,7 +35,9 @@ end $$;
 create function heads_prune(p_run bigint[]) returns void language plpgsql as $$
 begin
     perform 1 from pool_run where run_id = any (p_run) order by pool, run_id for no key update;
-    delete from pool_run h where h.run_id = any (p_run) and not exists (select 1 from ready r where r.pool = h.pool and r.run_id = h.run_id);
+    -- By the first of the index: `not exists` becomes a join, and a limit without an order a scan. Both read all that waits to find that something does.
+    delete from pool_run h where h.run_id = any (p_run)
+        and (select true from ready r where r.pool = h.pool and r.run_id = h.run_id order by r.prio desc limit 1) is null;
 end $$;
 
 -- Lets the parked heads of DAGs be looked at again.
@@ -239,7 +241,7 @@ begin
     order by x.ord;
 
     delete from pool_run h where h.pool = p_pool and h.run_id = any (c_run)
-        and not exists (select 1 from ready r where r.pool = h.pool and r.run_id = h.run_id);
+        and (select true from ready r where r.pool = h.pool and r.run_id = h.run_id order by r.prio desc limit 1) is null;
 end $$;
 
 -- An instance that cannot be rendered fails without an attempt.
@@ -424,7 +426,8 @@ begin
         order by pool, run_id for no key update
     )
     update pool_run h set parked = false from heads where h.pool = heads.pool and h.run_id = heads.run_id and h.parked;
-    delete from pool_run h where h.run_id = p_run and not exists (select 1 from ready r where r.pool = h.pool and r.run_id = h.run_id);
+    delete from pool_run h where h.run_id = p_run
+        and (select true from ready r where r.pool = h.pool and r.run_id = h.run_id order by r.prio desc limit 1) is null;
     update run_seq set epoch = epoch + 1 where run_id = p_run;
 end $$;
 

@@ -88,10 +88,15 @@ impl Store {
     /// Both bounds stand in the text of the statement: as arguments they are unknown to a generic plan, which then sorts all that waits.
     pub async fn admit_heads(&self, pool: &str) -> Result<Option<Heads>, Error> {
         let rows = sqlx::query!(
-            r#"select case when p.slots < 0 then 1000000 else p.slots - coalesce((select sum(slots) from live_attempt l where l.pool = p.name), 0) end as "free!",
+            r#"with p as materialized (
+                   select name, slots,
+                       case when slots < 0 then 1000000
+                            else slots - coalesce((select sum(l.slots) from live_attempt l where l.pool = pool.name), 0) end as free
+                   from pool where name = $1)
+               select p.free as "free!",
                       h.run_id as "run_id?", r.idx as "idx?", r.map_index as "map_index?", r.prio as "prio?", r.slots as "slots?", h.vtime as "vtime?",
                       t.attempt as "attempt?", t.user_failures as "user_failures?", t.infra_failures as "infra_failures?"
-               from pool p
+               from p
                left join lateral (
                    select run_id, vtime from pool_run where pool = p.name and not parked
                        and exists (select 1 from ready where pool = p.name and run_id = pool_run.run_id and (p.slots < 0 or slots <= p.slots))
@@ -100,7 +105,6 @@ impl Store {
                    select * from ready where pool = p.name and run_id = h.run_id and (p.slots < 0 or slots <= p.slots)
                    order by prio desc, idx, map_index limit 64) r on true
                left join task_instance t on t.run_id = h.run_id and t.idx = r.idx and t.map_index = r.map_index
-               where p.name = $1
                order by h.vtime, h.run_id, r.prio desc, r.idx, r.map_index"#,
             pool
         )

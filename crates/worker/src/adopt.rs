@@ -135,8 +135,13 @@ pub(crate) async fn notices<R: Runner>(shared: Arc<Shared<R>>) {
 async fn stop<R: Runner>(shared: &Shared<R>, intents: &[AttemptKey]) {
     for key in intents {
         match shared.runner.stop(*key, Stopped::Cancelled).await {
-            // Not there yet: the next heartbeat asks again.
-            Ok(()) | Err(StopError::NotLaunched) => {}
+            Ok(()) => {}
+            // Not there yet: its driver hears of it, should it still wait for a place, and the next heartbeat asks again.
+            Err(StopError::NotLaunched) => {
+                if let Some(driven) = shared.driven().get(key) {
+                    driven.unwanted.cancel();
+                }
+            }
             Err(error) => warn!(error = %error, "cannot stop attempt {} of run {}", key.attempt, key.instance.run),
         }
     }

@@ -36,7 +36,7 @@ use updraft_model::{AttemptKey, EndFacts, LaunchSpec};
 
 use self::evidence::State;
 use self::folder::{SpecFile, StopFile};
-use crate::runner::{Handle, LaunchError, LogRead, Retry, Runner, StopError};
+use crate::runner::{Assignment, Handle, LaunchError, Launched, LogPosition, LogRead, Outcome, Retry, Runner, StopError};
 
 /// What of the worker's own environment a command gets, unless its task asks for an empty one. Credentials are not among it.
 const INHERITED: [&str; 8] = ["PATH", "HOME", "LANG", "TZ", "USER", "LOGNAME", "SHELL", "TMPDIR"];
@@ -258,6 +258,9 @@ async fn supervisor_end(_pid: i32) {
 }
 
 impl Runner for ProcessRunner {
+    // The supervisor's folder and lock decide who starts the command; the store has nothing to add.
+    const BINDS: bool = false;
+
     fn kind(&self) -> &'static str {
         "process"
     }
@@ -266,14 +269,16 @@ impl Runner for ProcessRunner {
         &self.inner.host
     }
 
-    async fn launch(&self, key: AttemptKey, spec: &LaunchSpec) -> Result<Handle, LaunchError> {
+    async fn launch(&self, assignment: Assignment<'_>) -> Result<Launched, LaunchError> {
+        let key = assignment.key;
         if self.own(key).is_some() {
-            return Ok(Handle { id: self.folder(key).display().to_string(), found: true });
+            return Ok(Launched::Made(Handle { id: self.folder(key).display().to_string(), found: true }));
         }
-        let spec = spec.clone();
+        let spec = assignment.spec.clone();
         self.blocking(move |runner| runner.launch_blocking(key, spec))
             .await
             .unwrap_or_else(|error| Err(launch_error("running a blocking task".to_owned(), error)))
+            .map(Launched::Made)
     }
 
     async fn wait(&self, key: AttemptKey) -> EndFacts {
@@ -314,12 +319,13 @@ impl Runner for ProcessRunner {
         }
     }
 
-    async fn read_log(&self, key: AttemptKey, offset: u64, max: usize) -> io::Result<LogRead> {
+    async fn read_log(&self, key: AttemptKey, from: &LogPosition, max: usize) -> io::Result<LogRead> {
         let path = self.folder(key).join(folder::LOG);
+        let offset = from.offset;
         self.blocking(move |_| log::read(&path, offset, max)).await?
     }
 
-    async fn release(&self, key: AttemptKey) -> io::Result<()> {
+    async fn release(&self, key: AttemptKey, _: Outcome) -> io::Result<()> {
         let dir = self.folder(key);
         self.blocking(move |_| {
             match evidence::inspect(&dir)? {

@@ -231,6 +231,7 @@ impl<'a> Supervisor<'a> {
             oom_killed: out_of_memory && exit_code != Some(0),
             stopped: self.stopped,
             spawn_error: None,
+            cause: None,
             detail,
             xcom,
         })

@@ -1,0 +1,1 @@
+//! The pod runner: one pod per attempt, and the only user of `kube`.

@@ -22,7 +22,6 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use updraft_broker::Broker;
 use updraft_dagfile::python;
-use updraft_model::Semantics;
 use updraft_planner::Defaults;
 use updraft_store::Store;
 use updraft_telemetry::LogFormat;
@@ -31,7 +30,8 @@ use updraft_worker::runner::Runner as _;
 
 use crate::standalone::data_dir::DataDir;
 use crate::standalone::postgres::Postgres;
-use crate::{USAGE, say};
+use crate::settings::Meaning;
+use crate::{USAGE, port, say};
 
 /// How `standalone` is run.
 #[derive(Debug, Args)]
@@ -64,22 +64,11 @@ pub(crate) struct Options {
     /// The queues that the worker takes from, separated by commas.
     #[arg(long, env = "UPDRAFT_QUEUES", value_delimiter = ',', default_value = "default")]
     queues: Vec<String>,
-    /// Which Airflow's meaning files have that do not say: 2 (runs cover the interval before, catchup on) or 3 (runs are for their fire time,
-    /// catchup off).
-    #[arg(long, env = "UPDRAFT_AIRFLOW_SEMANTICS", default_value = "3", value_name = "2|3")]
-    airflow_semantics: Semantics,
+    #[command(flatten)]
+    meaning: Meaning,
     /// New DAGs start out paused, as in Airflow. Here they do not, unless you say so.
     #[arg(long, env = "UPDRAFT_DAGS_ARE_PAUSED_AT_CREATION", default_value_t = false, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true")]
     dags_are_paused_at_creation: bool,
-    /// Most active runs of a DAG that does not say.
-    #[arg(long, env = "UPDRAFT_MAX_ACTIVE_RUNS_PER_DAG", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..))]
-    max_active_runs_per_dag: u32,
-    /// Most tasks at once of a run that does not say (of a DAG, under Airflow 2's meaning).
-    #[arg(long, env = "UPDRAFT_MAX_ACTIVE_TASKS_PER_DAG", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..))]
-    max_active_tasks_per_dag: u32,
-    /// How often an attempt that the infrastructure lost is made again. The task's own retries are not touched by it.
-    #[arg(long, env = "UPDRAFT_INFRA_RETRIES", default_value_t = 5)]
-    infra_retries: u32,
     /// The Python that reads DAG files. Default: python3 of PATH.
     #[arg(long, env = "UPDRAFT_DAG_PYTHON")]
     dag_python: Option<PathBuf>,
@@ -141,7 +130,7 @@ async fn serve(options: Options) -> anyhow::Result<()> {
     let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), options.port);
     let listener = match TcpListener::bind(address).await {
         Ok(listener) => listener,
-        Err(error) => bail!("{}", port_taken(options.port, &error)),
+        Err(error) => bail!("{}", port::taken(options.port, &error)),
     };
 
     let server = match &options.database_url {
@@ -162,11 +151,7 @@ async fn serve(options: Options) -> anyhow::Result<()> {
     store.migrate().await.context("cannot bring the database up to date")?;
 
     let broker = Broker::in_process();
-    let defaults = Defaults {
-        max_active_runs: options.max_active_runs_per_dag,
-        max_active_tasks: options.max_active_tasks_per_dag,
-        infra_retries: options.infra_retries,
-    };
+    let defaults = options.meaning.defaults();
     let runner = ProcessRunner::new(ProcessConfig::new(data.path().join("runner"))).context("cannot set up the process runner")?;
     // Three steps of shutdown: nothing new, then the ends of what was stopped are written, then the rest.
     let no_new_work = CancellationToken::new();
@@ -192,7 +177,7 @@ async fn serve(options: Options) -> anyhow::Result<()> {
         shutdown.clone(),
     ));
     let state =
-        updraft_api::ApiState::new(for_people.clone(), broker, options.airflow_semantics, defaults, env!("CARGO_PKG_VERSION"), Utc::now());
+        updraft_api::ApiState::new(for_people.clone(), broker, options.meaning.airflow_semantics, defaults, env!("CARGO_PKG_VERSION"), Utc::now());
     let api = tokio::spawn(updraft_api::serve(listener, state, shutdown.clone()));
 
     banner(&options, &dags, &data, server.is_some(), begin.elapsed());
@@ -236,7 +221,7 @@ fn scheduler_config(
     };
     Ok(updraft_scheduler::Config {
         defaults,
-        semantics: options.airflow_semantics,
+        semantics: options.meaning.airflow_semantics,
         paused_at_creation: options.dags_are_paused_at_creation,
         sweep_every: Duration::from_secs(10),
         sources: vec![updraft_scheduler::DagSource { bundle: "dags-folder".to_owned(), root: dags.to_owned(), python: Some(python) }],
@@ -305,13 +290,4 @@ fn banner(options: &Options, dags: &std::path::Path, data: &DataDir, private: bo
         dags.display(),
         data.path().display(),
     ));
-}
-
-/// Who has the port, as far as this system tells.
-fn port_taken(port: u16, error: &std::io::Error) -> String {
-    if error.kind() != std::io::ErrorKind::AddrInUse {
-        return format!("cannot listen on 127.0.0.1:{port}: {error}");
-    }
-    let owner = data_dir::port_owner(port).map_or_else(|| "another process".to_owned(), |(pid, name)| format!("{name} (process {pid})"));
-    format!("port {port} is taken by {owner}: stop that, or choose another with --port")
 }

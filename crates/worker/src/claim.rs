@@ -7,7 +7,7 @@ use tracing::{debug, warn};
 use updraft_store::{Claimed, GroupRow, RunningAttempt};
 
 use crate::runner::Runner;
-use crate::{Shared, drive};
+use crate::{Shared, crash_point, drive};
 
 /// Most attempts in one claim.
 const BATCH: usize = 64;
@@ -71,6 +71,9 @@ pub(crate) async fn claimer<R: Runner>(shared: &Arc<Shared<R>>, first: GroupRow)
             pull_at = tokio::time::Instant::now() + if full { std::time::Duration::ZERO } else { shared.config.pull_every };
         } else if attempts.len() < keys.len() {
             debug!(hints = keys.len(), claimed = attempts.len(), "some hints were stale");
+        }
+        if !attempts.is_empty() {
+            crash_point::reached("claimed").await;
         }
         in_group += attempts.len();
         start(shared, permit, attempts);

@@ -93,6 +93,7 @@ async fn watch_over<R: Runner>(shared: &Shared<R>, attempt: &RunningAttempt, unw
             warn!(detail, handle = handle.id, "cannot open the gate of attempt {} of run {}", key.attempt, key.instance.run);
         }
     }
+    crash_point::reached("launched").await;
     let stored = if handle.found { log_end(shared, key).await } else { LogPosition::default() };
     if let Some(driven) = shared.driven().get_mut(&key) {
         driven.log = Some(stored);

@@ -9,7 +9,7 @@ use updraft_model::AttemptKey;
 use updraft_store::LogChunk;
 
 use crate::runner::{LogPosition, Outcome, Runner};
-use crate::{Shared, drive};
+use crate::{Shared, crash_point, drive};
 
 /// How often the logs of live attempts are looked at.
 const EVERY: Duration = Duration::from_millis(500);
@@ -36,6 +36,7 @@ pub(crate) async fn log_shipper<R: Runner>(shared: Arc<Shared<R>>, mut ended: mp
                     return;
                 }
                 ship(&shared, rests.iter().map(|rest| rest.key).collect()).await;
+                crash_point::reached("before-release").await;
                 for Rest { key, outcome } in rests.drain(..) {
                     shared.driven().remove(&key);
                     if let Err(error) = shared.runner.release(key, outcome).await {

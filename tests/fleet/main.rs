@@ -1,0 +1,16 @@
+//! A fleet as a whole: schedulers, workers and an API as processes of their own, a Postgres of the test's own (durable), a real RabbitMQ; and
+//! what can go wrong with each.
+//!
+//! What happened is counted by a ledger to which the commands append, not by our own tables. `UPDRAFT_FLEET_RUNS` sets how many runs each
+//! test makes.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says so")]
+
+mod chaos;
+mod crash_points;
+mod faults;
+#[path = "../http.rs"]
+mod http;
+mod ledger;
+mod roles;
+mod servers;

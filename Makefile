@@ -11,7 +11,7 @@ BENCH ?=
 BENCH_FORMAT ?= text
 UPDRAFT := $(CARGO_TARGET_DIR)/release/updraft
 
-.PHONY: help run build test verify bench fmt setup prepare clean
+.PHONY: help run build test verify bench bench-fleet fmt setup prepare clean
 
 help: ## Lists the targets.
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,10 @@ verify: ## Formatting, lints, docs, dependencies, prepared queries, crate rules.
 
 bench: setup build ## Benchmarks: chain40, fan1000 and the floor of this machine. BENCH=chain40 BENCH_FORMAT=json
 	@tools/bench.py --updraft bin/updraft $(if $(BENCH),--bench $(BENCH)) --format $(BENCH_FORMAT)
+
+bench-fleet: build ## The same with RabbitMQ and separate roles. AIRFLOW=http://… compares with an Airflow beside it.
+	@tools/setup.sh test
+	@UPDRAFT_POSTGRES_FSYNC=on tools/with-rabbitmq.sh tools/with-postgres.sh tools/bench.py --fleet --updraft bin/updraft $(if $(BENCH),--bench $(BENCH)) $(if $(AIRFLOW),--airflow $(AIRFLOW)) --format $(BENCH_FORMAT)
 
 fmt: ## Formats the code.
 	@cargo fmt

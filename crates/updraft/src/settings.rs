@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use tracing::{info, warn};
-use updraft_broker::Broker;
+use updraft_broker::{Broker, QueueType};
 use updraft_model::Semantics;
 use updraft_planner::Defaults;
 use updraft_store::{MigrationState, Options, Store};
@@ -142,8 +142,8 @@ pub(crate) struct Wire {
     #[arg(long, env = "UPDRAFT_BROKER_PREFIX", default_value = "updraft")]
     broker_prefix: String,
     /// Type of the queues: classic or quorum. To change it, delete the queues first.
-    #[arg(long, env = "UPDRAFT_BROKER_QUEUE_TYPE", value_enum, default_value_t = BrokerQueueType::Classic)]
-    broker_queue_type: BrokerQueueType,
+    #[arg(long, env = "UPDRAFT_BROKER_QUEUE_TYPE", default_value_t = QueueType::Classic, value_name = "classic|quorum")]
+    broker_queue_type: QueueType,
     /// Certificates (PEM) of the authorities that RabbitMQ's own may be signed by. Default: those of the system.
     #[arg(long, env = "UPDRAFT_BROKER_CA")]
     broker_ca: Option<PathBuf>,
@@ -153,15 +153,6 @@ pub(crate) struct Wire {
     /// The key of --broker-cert (PEM).
     #[arg(long, env = "UPDRAFT_BROKER_KEY", requires = "broker_cert")]
     broker_key: Option<PathBuf>,
-}
-
-/// Type of RabbitMQ's queues.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum BrokerQueueType {
-    /// On one node.
-    Classic,
-    /// On several.
-    Quorum,
 }
 
 // By hand: the URL holds a password.
@@ -175,10 +166,7 @@ impl Wire {
     fn options(&self) -> Result<updraft_broker::Options, updraft_broker::Error> {
         let mut options = updraft_broker::Options::new(&self.broker_url)?;
         options.prefix.clone_from(&self.broker_prefix);
-        options.queue_type = match self.broker_queue_type {
-            BrokerQueueType::Classic => updraft_broker::QueueType::Classic,
-            BrokerQueueType::Quorum => updraft_broker::QueueType::Quorum,
-        };
+        options.queue_type = self.broker_queue_type;
         options.ca_file.clone_from(&self.broker_ca);
         options.client_cert_file.clone_from(&self.broker_cert);
         options.client_key_file.clone_from(&self.broker_key);

@@ -12,5 +12,6 @@ mod faults;
 #[path = "../http.rs"]
 mod http;
 mod ledger;
+mod pods;
 mod roles;
 mod servers;

@@ -92,11 +92,15 @@ pub(crate) struct Plan {
     pub(crate) concurrency: usize,
     /// None: the test run's own.
     pub(crate) broker_url: Option<String>,
+    /// The namespace of pods. None: processes of this host.
+    pub(crate) pods: Option<String>,
+    /// Instead of the folder of DAG files.
+    pub(crate) dags: Option<String>,
 }
 
 impl Default for Plan {
     fn default() -> Self {
-        Self { schedulers: 3, workers: 4, concurrency: 8, broker_url: None }
+        Self { schedulers: 3, workers: 4, concurrency: 8, broker_url: None, pods: None, dags: None }
     }
 }
 
@@ -109,6 +113,8 @@ pub(crate) struct Fleet {
     pub(crate) api: Role,
     port: u16,
     wire: Vec<String>,
+    pods: Option<String>,
+    dags: String,
 }
 
 impl Fleet {
@@ -136,8 +142,17 @@ impl Fleet {
             "--broker-prefix".to_owned(),
             prefix,
         ];
-        let mut fleet =
-            Self { postgres, schedulers: Vec::new(), workers: Vec::new(), api: role(&folder, "api", &wire, &["--port", &port.to_string()]), port, wire, folder };
+        let mut fleet = Self {
+            postgres,
+            schedulers: Vec::new(),
+            workers: Vec::new(),
+            api: role(&folder, "api", &wire, &["--port", &port.to_string()]),
+            port,
+            wire,
+            pods: plan.pods,
+            dags: plan.dags.unwrap_or_else(|| folder.join("dags").display().to_string()),
+            folder,
+        };
         fleet.api.launch();
         for n in 0..plan.schedulers {
             fleet.add_scheduler(n);
@@ -149,17 +164,21 @@ impl Fleet {
     }
 
     pub(crate) fn add_scheduler(&mut self, n: usize) {
-        let (dags, cache) = (self.folder.join("dags"), self.folder.join("cache"));
-        let more = ["--dags", dags.to_str().unwrap(), "--cache-dir", cache.to_str().unwrap()];
+        let cache = self.folder.join("cache");
+        let more = ["--dags", self.dags.as_str(), "--cache-dir", cache.to_str().unwrap()];
         let mut role = role(&self.folder, &format!("scheduler-{n}"), &self.wire, &more);
         role.launch();
         self.schedulers.push(role);
     }
 
     pub(crate) fn add_worker(&mut self, n: usize, concurrency: usize, environment: &[(&str, &str)]) {
-        let state = self.folder.join("runner");
-        let more =
-            ["--state-dir", state.to_str().unwrap(), "--concurrency", &concurrency.to_string(), "--heartbeat", "0.3", "--lease-ttl", "1"];
+        let (state, concurrency) = (self.folder.join("runner"), concurrency.to_string());
+        let mut more = vec!["--concurrency", &concurrency, "--heartbeat", "0.3", "--lease-ttl", "1"];
+        match &self.pods {
+            // Short waits for what a test is about: a pod that never starts.
+            Some(namespace) => more.extend(["--runner", "kubernetes", "--namespace", namespace, "--pod-startup-timeout", "20", "--pod-pull-grace", "5"]),
+            None => more.extend(["--state-dir", state.to_str().unwrap()]),
+        }
         let mut role = role(&self.folder, &format!("worker-{n}"), &self.wire, &more);
         role.environment = environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         role.launch();

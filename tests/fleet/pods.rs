@@ -265,14 +265,14 @@ const POLITE: &str = "trap 'exit 0' TERM; touch /ledger/{{ dag.dag_id }}; while 
 
 const ENDS: [End; 9] = [
     End { dag: "exit1", script: "exit 1", more: "", then: nothing, reason: "exit_code", budget: "user" },
-    End { dag: "oom", script: "x=$(yes | head -c 200000000 | tr -d '\\n'); echo ${#x}", more: "    container_resources: {limits: {memory: 32Mi}}\n", then: nothing, reason: "oom", budget: "user" },
+    End { dag: "oom", script: "x=$(yes | head -c 200000000 | tr -d '\\n'); echo ${#x}", more: "    container_resources: {limits: {memory: 32Mi}}\n", then: nothing, reason: "oom_killed", budget: "user" },
     End { dag: "deleted", script: POLITE, more: "", then: delete, reason: "disrupted", budget: "infra" },
     End { dag: "evicted", script: POLITE, more: "", then: evict, reason: "disrupted", budget: "infra" },
     End { dag: "deadline", script: POLITE, more: "    execution_timeout: 4s\n", then: nothing, reason: "timeout", budget: "user" },
     End { dag: "killed", script: "touch /ledger/{{ dag.dag_id }}; sleep 60", more: "", then: delete, reason: "disrupted", budget: "infra" },
     End { dag: "nowhere", script: "true", more: "    node_selector: {updraft.dev/nowhere: 'true'}\n", then: nothing, reason: "never_started", budget: "infra" },
     End { dag: "no-image", script: "true", more: "    image_pull_policy: Never\n", then: nothing, reason: "image_pull", budget: "infra" },
-    End { dag: "bad-spec", script: "true", more: "    container_resources: {limits: {memory: 1Mi}, requests: {memory: 2Mi}}\n", then: nothing, reason: "spawn_error", budget: "user" },
+    End { dag: "bad-spec", script: "true", more: "    container_resources: {limits: {memory: 1Mi}, requests: {memory: 2Mi}}\n", then: nothing, reason: "cannot_start", budget: "user" },
 ];
 
 #[test]

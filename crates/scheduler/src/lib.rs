@@ -49,6 +49,9 @@ pub struct Config {
     pub host: String,
 }
 
+/// How often the sweeper looks while the broker is away.
+const SWEEP_WITHOUT_BROKER: Duration = Duration::from_secs(1);
+
 /// One scheduler. [`run`] drives it; tests and benchmarks step it by [`Scheduler::cycle`].
 pub struct Scheduler {
     pub(crate) id: Uuid,
@@ -96,13 +99,19 @@ impl Scheduler {
         let mut wakes = self.broker.wakes();
         let mut sweep_at = Instant::now();
         let mut due_at = Instant::now();
+        let mut broker = self.broker.status();
         loop {
+            if !broker.borrow_and_update().is_up() {
+                // Nobody can wake it: the durable marks are all there is.
+                sweep_at = sweep_at.min(Instant::now() + SWEEP_WITHOUT_BROKER);
+            }
             let (mut runs, look_around): (Vec<RunKey>, bool) = tokio::select! {
                 biased;
                 // A pool may have room for more than one batch: go on, but hear first what has ended meanwhile.
                 () = std::future::ready(()), if !self.backlog.is_empty() => wakes.try_take(),
                 woken = wakes.take() => woken,
                 () = tokio::time::sleep_until(due_at.min(sweep_at)) => (Vec::new(), true),
+                Ok(()) = broker.changed() => continue,
             };
             let sweeping = Instant::now() >= sweep_at;
             let worked = async {

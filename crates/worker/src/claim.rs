@@ -1,8 +1,10 @@
 //! Taking attempts: slots first, then hints, so that whoever has no room leaves them to others.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
 use tracing::{debug, warn};
 use updraft_store::{Claimed, GroupRow, RunningAttempt};
 
@@ -14,13 +16,17 @@ const BATCH: usize = 64;
 /// Attempts in one lease group: what changes hands at once.
 const GROUP: usize = 500;
 
+/// How often it looks for attempts while the broker is away.
+const PULL_WITHOUT_BROKER: Duration = Duration::from_secs(1);
+
 /// Claims until shutdown.
 pub(crate) async fn claimer<R: Runner>(shared: &Arc<Shared<R>>, first: GroupRow) {
     let mut group = first;
     let mut in_group = 0;
     let mut hints = shared.broker.hints(shared.config.queues.clone());
-    // The first look is a pull: what was queued while nobody was here has no hint any more.
-    let mut pull_at = tokio::time::Instant::now();
+    let mut broker = shared.broker.status();
+    // The first look is a pull: what was queued while nobody was here has no hint any more. None: at once.
+    let mut pulled_at: Option<Instant> = None;
     loop {
         let permit = tokio::select! {
             biased;
@@ -28,20 +34,22 @@ pub(crate) async fn claimer<R: Runner>(shared: &Arc<Shared<R>>, first: GroupRow)
             permit = Arc::clone(&shared.permits).acquire_owned() => match permit { Ok(permit) => permit, Err(_) => return },
         };
         let room = 1 + shared.permits.available_permits().min(BATCH - 1);
-        let keys = tokio::select! {
+        let every = if broker.borrow_and_update().is_up() { shared.config.pull_every } else { PULL_WITHOUT_BROKER.min(shared.config.pull_every) };
+        let pull_at = pulled_at.map_or_else(Instant::now, |at| at + every);
+        let taken = tokio::select! {
             biased;
             () = shared.shutdown.cancelled() => return,
-            keys = hints.take(room) => keys,
-            () = tokio::time::sleep_until(pull_at) => Vec::new(),
+            taken = hints.take(room) => Some(taken),
+            () = tokio::time::sleep_until(pull_at) => None,
+            // It came or went: the pace of pulling is another.
+            Ok(()) = broker.changed() => continue,
         };
-        let pulled = keys.is_empty();
         let most = i64::try_from(room).unwrap_or(i64::MAX);
         let host = shared.runner.host();
         let claimed = loop {
-            let result = if pulled {
-                shared.store.attempts_pull(&shared.config.queues, most, group.id, shared.id, group.epoch, host).await
-            } else {
-                shared.store.attempts_claim(&keys, group.id, shared.id, group.epoch, host).await
+            let result = match &taken {
+                None => shared.store.attempts_pull(&shared.config.queues, most, group.id, shared.id, group.epoch, host).await,
+                Some(taken) => shared.store.attempts_claim(&taken.keys, group.id, shared.id, group.epoch, host).await,
             };
             match result {
                 Ok(claimed) => break claimed,
@@ -60,17 +68,21 @@ pub(crate) async fn claimer<R: Runner>(shared: &Arc<Shared<R>>, first: GroupRow)
                 warn!(group = %group.id, "lease group was adopted by another worker");
                 group = new_group(shared).await;
                 in_group = 0;
-                // The hints in hand are gone with the claim: look for them.
-                pull_at = tokio::time::Instant::now();
+                // The hints in hand go back to their queue.
+                pulled_at = None;
                 continue;
             }
         };
-        if pulled {
+        match taken {
             // More may wait than fitted; otherwise the hints will say.
-            let full = attempts.len() >= room;
-            pull_at = tokio::time::Instant::now() + if full { std::time::Duration::ZERO } else { shared.config.pull_every };
-        } else if attempts.len() < keys.len() {
-            debug!(hints = keys.len(), claimed = attempts.len(), "some hints were stale");
+            None => pulled_at = (attempts.len() < room).then(Instant::now),
+            Some(taken) => {
+                if attempts.len() < taken.keys.len() {
+                    debug!(hints = taken.keys.len(), claimed = attempts.len(), "some hints were stale");
+                }
+                // The claim has committed: the message has done what it was for.
+                taken.done();
+            }
         }
         if !attempts.is_empty() {
             crash_point::reached("claimed").await;

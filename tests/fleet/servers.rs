@@ -38,7 +38,7 @@ fn as_server(program: &Path) -> Command {
 }
 
 fn done(mut command: Command) -> Output {
-    let output = command.current_dir("/").output().unwrap();
+    let output = command.current_dir("/").output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     assert!(output.status.success(), "{command:?}: {}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     output
 }
@@ -87,7 +87,8 @@ impl Postgres {
     }
 
     pub(crate) fn query(&self, sql: &str) -> String {
-        let mut psql = Command::new(self.bin.join("psql"));
+        let own = self.bin.join("psql");
+        let mut psql = Command::new(if own.exists() { own } else { PathBuf::from("psql") });
         psql.args(["-X", "-A", "-t", "-q", "-c", sql, &self.url()]);
         String::from_utf8_lossy(&done(psql).stdout).trim().to_owned()
     }

@@ -493,3 +493,20 @@ async fn descriptors_that_the_worker_inherited_do_not_reach_the_command() {
     let log = String::from_utf8(second.read_log(KEY, &LogPosition::from(0), 1 << 20).await.unwrap().data).unwrap();
     assert!(log.contains("/lock") && !log.contains("foreign"), "{log}");
 }
+
+#[tokio::test]
+async fn what_a_worker_left_half_made_is_cleared_up() {
+    let fixture = Fixture::new();
+    let mut dead = std::process::Command::new("true").spawn().unwrap();
+    let pid = dead.id();
+    dead.wait().unwrap();
+    let attempts = fixture.state.path().join("attempts");
+    let (abandoned, fresh) = (attempts.join(format!(".9-0--1-1.{pid}.1")), attempts.join(format!(".9-1--1-1.{}.1", std::process::id())));
+    for folder in [&abandoned, &fresh] {
+        fs::create_dir(folder).unwrap();
+        fs::write(folder.join("spec"), "canary").unwrap();
+    }
+    assert_eq!(fixture.runner.present().await.unwrap(), []);
+    assert!(!abandoned.exists(), "its maker is dead");
+    assert!(fresh.exists(), "its maker lives");
+}

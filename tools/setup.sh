@@ -99,6 +99,9 @@ case $what in
         cargo_tool machete cargo-machete 0.9.2
         cargo_tool deny cargo-deny 0.20.2
         ;;
-    cluster) test_cluster ;;
+    cluster)
+        have cargo-nextest || cargo_tool nextest cargo-nextest 0.9.143
+        test_cluster
+        ;;
     *) say "usage: setup.sh run|test|verify|cluster"; exit 2 ;;
 esac

@@ -11,7 +11,7 @@ mkdir -p "$KEYS"
 cd "$KEYS"
 # What openssl says is of use only when it fails.
 exec 3>&2 2>openssl.log
-trap 'status=$?; if [ $status != 0 ]; then cat openssl.log >&3; fi' EXIT
+trap 'if [ $? != 0 ]; then cat openssl.log >&3; fi' EXIT
 
 new_key=(-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes)
 

@@ -23,9 +23,8 @@ ended() { echo "$1" >"$STATE/failed"; exit 1; }
 folders() {
     # As on a real node, volumes mounted here may be seen by pods. They stay in here: `up` cut the ties to the machine.
     mount --make-rshared /
-    # Where the kubelet and CNI insist on writing.
     local folder
-    for folder in /var/lib/kubelet /var/lib/cni /var/log/pods /var/log/containers; do
+    for folder in "${NODE_FOLDERS[@]}"; do
         mkdir -p "$STATE/node$folder" "$folder"
         mount --bind "$STATE/node$folder" "$folder"
     done
@@ -94,6 +93,7 @@ END
 
 configure_kubelet() {
     # The images cannot be pulled again: image garbage collection, and eviction for a full disk, are off.
+    # The first report says NotReady; by default the second comes ten seconds later. Reports without news stay at one in five minutes.
     # 250 pods is twice the default; a node of two cores starts some 3 each second anyway.
     cat >"$STATE/kubelet.yaml" <<END
 apiVersion: kubelet.config.k8s.io/v1beta1
@@ -107,6 +107,8 @@ cgroupDriver: cgroupfs
 cgroupRoot: /$CGROUP
 failSwapOn: false
 oomScoreAdj: 0
+volumePluginDir: $STATE/volume-plugins
+nodeStatusUpdateFrequency: 2s
 evictionHard: {memory.available: 100Mi}
 imageGCHighThresholdPercent: 100
 maxPods: 250
@@ -149,7 +151,8 @@ if [ "$first" != "$waiting" ] || [ "$status" != 0 ]; then ended "${component_of[
 unset "component_of[$waiting]"
 
 start kube-controller-manager "$BIN/kube-controller-manager" --kubeconfig="$ADMIN" --bind-address=127.0.0.1 --leader-elect=false \
-    --service-account-private-key-file="$KEYS/accounts.key" --root-ca-file="$KEYS/ca.crt" --profiling=false
+    --service-account-private-key-file="$KEYS/accounts.key" --root-ca-file="$KEYS/ca.crt" \
+    --flex-volume-plugin-dir="$STATE/volume-plugins" --profiling=false
 start kube-scheduler "$BIN/kube-scheduler" --kubeconfig="$ADMIN" --bind-address=127.0.0.1 --leader-elect=false --profiling=false
 # Pods of one bridge answer each other directly, past the rule that turned the address: masquerade-all sends the answer back through it.
 # The limits of connection tracking belong to the whole machine and cannot be set from here.

@@ -14,6 +14,9 @@ STATE=$CLUSTER_HOME/state
 RUN=/run/updraft-cluster
 CONTAINERD=$RUN/containerd.sock
 
+# Where the kubelet, containerd and CNI insist on writing. The node has folders of its own there.
+NODE_FOLDERS=(/var/lib/kubelet /var/lib/cni /var/log/pods /var/log/containers /run/netns /run/containerd)
+
 # All addresses are of 198.18.0.0/15, which is set aside for benchmarks: no real network is hidden behind them.
 HOST_ADDRESS=198.18.0.1
 NODE_ADDRESS=198.18.0.2

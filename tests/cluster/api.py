@@ -1,4 +1,4 @@
-"""Asks the API server of the test cluster: shared by dns.py and ready.py. Reads only, as the administrator, with the keys of the cluster's home."""
+"""Asks the API server of the test cluster, for dns.py and ready.py: as the administrator, with the keys of the home. Reads only."""
 import http.client
 import json
 import ssl

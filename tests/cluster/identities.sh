@@ -24,8 +24,8 @@ signed() { # name subject alternative-names
 }
 
 openssl req -x509 "${new_key[@]}" -keyout ca.key -subj "/CN=updraft test cluster" -days 365 -out ca.crt
-signed apiserver "/CN=kube-apiserver" \
-    "DNS:localhost,DNS:kubernetes,DNS:kubernetes.default,DNS:kubernetes.default.svc,DNS:kubernetes.default.svc.cluster.local,IP:$NODE_ADDRESS,IP:$API_SERVICE"
+names=DNS:localhost,DNS:kubernetes,DNS:kubernetes.default,DNS:kubernetes.default.svc,DNS:kubernetes.default.svc.cluster.local
+signed apiserver "/CN=kube-apiserver" "$names,IP:$NODE_ADDRESS,IP:$API_SERVICE"
 signed admin "/O=system:masters/CN=admin" "DNS:admin"
 signed node "/O=system:nodes/CN=system:node:$NODE" "DNS:$NODE,IP:$NODE_ADDRESS"
 openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out accounts.key

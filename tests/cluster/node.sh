@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # The node: process 1 of its own namespaces, in which `cluster up` starts it. It prepares them, starts the components and waits.
 #
-# It ends when a component ends, after it wrote its name to $STATE/failed: a test cluster that lost a part must not be half there. With it the
-# kernel ends every process of every pod, and takes away the mounts, the addresses and the iptables rules; nothing here cleans up.
+# It ends when a component ends, after it wrote its name to $STATE/failed: a test cluster that lost a part must not be half there. With it
+# the kernel ends every process of every pod, and takes away the mounts, the addresses and the iptables rules; nothing here cleans up.
 # Never run by hand: outside of namespaces of its own it would mount over the folders of the machine.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -156,12 +156,13 @@ start kube-controller-manager "$BIN/kube-controller-manager" --kubeconfig="$ADMI
 start kube-scheduler "$BIN/kube-scheduler" --kubeconfig="$ADMIN" --bind-address=127.0.0.1 --leader-elect=false --profiling=false
 # Pods of one bridge answer each other directly, past the rule that turned the address: masquerade-all sends the answer back through it.
 # The limits of connection tracking belong to the whole machine and cannot be set from here.
-start kube-proxy "$BIN/kube-proxy" --kubeconfig="$ADMIN" --proxy-mode=iptables --masquerade-all --cluster-cidr="$PODS" --hostname-override="$NODE" \
-    --healthz-bind-address="$NODE_ADDRESS:10256" --metrics-bind-address=127.0.0.1:10249 --conntrack-max-per-core=0 --oom-score-adj=0
+start kube-proxy "$BIN/kube-proxy" --kubeconfig="$ADMIN" --proxy-mode=iptables --masquerade-all --cluster-cidr="$PODS" \
+    --hostname-override="$NODE" --healthz-bind-address="$NODE_ADDRESS:10256" --metrics-bind-address=127.0.0.1:10249 --conntrack-max-per-core=0 --oom-score-adj=0
 start dns python3 "$here/dns.py" "$NODE_ADDRESS" "$KEYS"
 # Words, not one argument.
 # shellcheck disable=SC2086
-start kubelet "$BIN/kubelet" --kubeconfig="$KEYS/node.kubeconfig" --config="$STATE/kubelet.yaml" --hostname-override="$NODE" --node-ip="$NODE_ADDRESS" \
+start kubelet "$BIN/kubelet" --kubeconfig="$KEYS/node.kubeconfig" --config="$STATE/kubelet.yaml" \
+    --hostname-override="$NODE" --node-ip="$NODE_ADDRESS" \
     --container-runtime=remote --container-runtime-endpoint="unix://$CONTAINERD" ${UPDRAFT_CLUSTER_KUBELET_ARGS:-}
 
 wait -n -p first || true

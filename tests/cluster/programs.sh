@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds the programs of Kubernetes that Debian ships only as source: programs.sh puts them into bin/ of the cluster's home, once.
 #
-# `cluster up` calls it each time. It downloads through apt alone, with apt's own configuration of mirror and keys, and changes nothing of it.
+# `cluster up` calls it each time. It downloads through apt alone, from the mirror that apt is told to use, and changes nothing of apt.
 # The official binaries are newer, but come from a download host that a closed CI does not reach.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -33,7 +33,8 @@ source_list() {
     local keys=/usr/share/keyrings/debian-archive-keyring.gpg
     # apt's variables, not the shell's.
     # shellcheck disable=SC2016
-    apt-get indextargets --format '$(CODENAME) $(REPO_URI)' 'Created-By: Packages' 'Component: main' | sort -u | while read -r codename uri; do
+    apt-get indextargets --format '$(CODENAME) $(REPO_URI)' 'Created-By: Packages' 'Component: main' | sort -u |
+    while read -r codename uri; do
         if [ "$codename" = bookworm ]; then echo "deb-src [signed-by=$keys] $uri bookworm main"; fi
     done
 }

@@ -21,7 +21,7 @@ FLAGS = 0x8580
 
 
 def addresses_by_name(services: list, endpoints: list) -> dict[str, list[str]]:
-    """The names below the zone. A service without an address of its own has those of its pods, and one name for each pod with a hostname."""
+    """The names below the zone. A service without an address has those of its pods, and one name for each pod with a hostname."""
     names, headless = {}, set()
     for service in services:
         name = f"{service['metadata']['name']}.{service['metadata']['namespace']}"

@@ -157,7 +157,8 @@ start kube-scheduler "$BIN/kube-scheduler" --kubeconfig="$ADMIN" --bind-address=
 # Pods of one bridge answer each other directly, past the rule that turned the address: masquerade-all sends the answer back through it.
 # The limits of connection tracking belong to the whole machine and cannot be set from here.
 start kube-proxy "$BIN/kube-proxy" --kubeconfig="$ADMIN" --proxy-mode=iptables --masquerade-all --cluster-cidr="$PODS" \
-    --hostname-override="$NODE" --healthz-bind-address="$NODE_ADDRESS:10256" --metrics-bind-address=127.0.0.1:10249 --conntrack-max-per-core=0 --oom-score-adj=0
+    --hostname-override="$NODE" --healthz-bind-address="$NODE_ADDRESS:10256" --metrics-bind-address=127.0.0.1:10249 \
+    --conntrack-max-per-core=0 --oom-score-adj=0
 start dns python3 "$here/dns.py" "$NODE_ADDRESS" "$KEYS"
 # Words, not one argument.
 # shellcheck disable=SC2086

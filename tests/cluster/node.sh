@@ -94,7 +94,7 @@ END
 configure_kubelet() {
     # The images cannot be pulled again: image garbage collection, and eviction for a full disk, are off.
     # The first report says NotReady; by default the second comes ten seconds later. Reports without news stay at one in five minutes.
-    # 250 pods is twice the default; a node of two cores starts some 3 each second anyway.
+    # 250 pods is twice the default; a node of two cores starts two or three each second anyway.
     cat >"$STATE/kubelet.yaml" <<END
 apiVersion: kubelet.config.k8s.io/v1beta1
 kind: KubeletConfiguration

@@ -11,10 +11,10 @@ BENCH ?=
 BENCH_FORMAT ?= text
 UPDRAFT := $(CARGO_TARGET_DIR)/release/updraft
 
-.PHONY: help run build test verify bench bench-fleet fmt setup prepare clean
+.PHONY: help run build test test-cluster cluster cluster-down verify bench bench-fleet fmt setup prepare clean
 
 help: ## Lists the targets.
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## Installs what `make run` needs and is missing (Postgres, python3).
 	@tools/setup.sh run
@@ -29,6 +29,18 @@ run: setup build ## Builds and starts everything on this machine: http://127.0.0
 test: ## All tests. Starts the servers that it needs and stops them.
 	@tools/setup.sh test
 	@tools/test.sh
+
+test-cluster: ## The tests that need a Kubernetes: on $KUBECONFIG, or on one that is started on this machine (root, Debian 12).
+	@if [ -z "$$KUBECONFIG" ]; then tools/setup.sh cluster; else tools/setup.sh test; fi
+	@tests/cluster/run.sh
+
+cluster: ## Starts a Kubernetes for tests on this machine (root, Debian 12). See tests/cluster/README.md.
+	@tools/setup.sh cluster
+	@tests/cluster/cluster up
+	@echo "export KUBECONFIG=$$(tests/cluster/cluster kubeconfig)"
+
+cluster-down: ## Stops it.
+	@tests/cluster/cluster down
 
 verify: ## Formatting, lints, docs, dependencies, prepared queries, crate rules.
 	@tools/setup.sh verify

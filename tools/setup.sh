@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs what is missing: `setup.sh run` what the product needs, `setup.sh test` what its tests need, `setup.sh verify` what the checks need.
+# Installs what is missing: `setup.sh run` what the product needs, `setup.sh test` what its tests need, `setup.sh verify` what the checks need,
+# `setup.sh cluster` what the test cluster (tests/cluster) needs.
 set -euo pipefail
 
 say() { printf '%s\n' "$*" >&2; }
@@ -36,6 +37,42 @@ cargo_tool() { # command crate version extra-arguments
     CARGO_TARGET_DIR="$HOME/.cache/updraft/tools" cargo install -q --locked --root "$HOME/.cargo" "$crate" --version "$version" "$@"
 }
 
+test_cluster() { # Debian only: the cluster is made of its packages. See tests/cluster/README.md.
+    have apt-get || { say "error: the test cluster needs Debian 12; with a cluster of your own set KUBECONFIG"; exit 1; }
+    local packages=()
+    have etcd || packages+=(etcd-server)
+    have containerd || packages+=(containerd)
+    have runc || packages+=(runc)
+    have iptables || packages+=(iptables)
+    have conntrack || packages+=(conntrack)
+    have ip || packages+=(iproute2)
+    have kubectl || packages+=(kubernetes-client)
+    have openssl || packages+=(openssl)
+    [ -x /usr/lib/cni/bridge ] || packages+=(containernetworking-plugins)
+    # Not any busybox: the one of the task image must need no library.
+    dpkg -s busybox-static >/dev/null 2>&1 || packages+=(busybox-static)
+    # A compiler of 300 MB is not fetched for a cluster that is built already.
+    if [ ! -f "${UPDRAFT_CLUSTER_HOME:-$HOME/.cache/updraft/cluster}/bin/complete" ]; then
+        have go || packages+=(golang-go)
+        have rsync || packages+=(rsync)
+        have make || packages+=(make)
+        have dpkg-source || packages+=(dpkg-dev)
+    fi
+    if [ ${#packages[@]} = 0 ]; then return; fi
+    say "installing ${packages[*]}"
+    apt_install "${packages[@]}"
+    # The packages start servers of their own, which nobody asked for.
+    if [ -d /run/systemd/system ]; then
+        local package
+        for package in "${packages[@]}"; do
+            case $package in
+                etcd-server) sudo_ systemctl disable -q --now etcd || true ;;
+                containerd) sudo_ systemctl disable -q --now containerd || true ;;
+            esac
+        done
+    fi
+}
+
 what=${1:-run}
 if ! have cargo; then say "error: Rust is missing: install it with rustup (rustup.rs), then run this again"; exit 1; fi
 # A fresh macOS has cc and python3 that only ask for the tools that contain them.
@@ -62,5 +99,9 @@ case $what in
         cargo_tool machete cargo-machete 0.9.2
         cargo_tool deny cargo-deny 0.20.2
         ;;
-    *) say "usage: setup.sh run|test|verify"; exit 2 ;;
+    cluster)
+        have cargo-nextest || cargo_tool nextest cargo-nextest 0.9.143
+        test_cluster
+        ;;
+    *) say "usage: setup.sh run|test|verify|cluster"; exit 2 ;;
 esac

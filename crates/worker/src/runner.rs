@@ -193,6 +193,15 @@ pub enum StopError {
     /// It was never launched here, so there is nothing to stop: do not launch it.
     #[error("the attempt was never launched on this host")]
     NotLaunched,
+    /// The object that runs it could not be reached.
+    #[error("stopping {object} failed; it is tried again with the next heartbeat")]
+    Object {
+        /// What runs it, such as `pod tasks/etl-load-…`.
+        object: String,
+        /// The system's own words.
+        #[source]
+        source: io::Error,
+    },
     /// Its folder or its supervisor could not be reached.
     #[error("telling the supervisor of {folder} to stop failed; check that the worker owns the folder")]
     Io {

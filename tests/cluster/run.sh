@@ -7,8 +7,9 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$here/../.." && pwd)
 
-# The tests are ignored without a cluster. Postgres, and whatever else they need, is started around them.
-tests=("$root/tools/with-postgres.sh" cargo nextest run --locked -p updraft-kubernetes --profile cluster --run-ignored only)
+# The tests are ignored without a cluster. What else they need is started around them. The whole workspace's features, so that nothing is built
+# twice.
+tests=("$root/tools/with-rabbitmq.sh" "$root/tools/with-postgres.sh" cargo nextest run --locked --workspace --profile cluster --run-ignored only)
 
 if [ -n "${KUBECONFIG:-}" ]; then
     export UPDRAFT_TEST_IMAGE=${UPDRAFT_TEST_IMAGE:-docker.io/library/busybox:1.36}

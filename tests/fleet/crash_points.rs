@@ -31,7 +31,9 @@ fn a_worker_that_sleeps_at_any_point_for_three_leases_changes_nothing() {
         // This is the fault itself, not a wait for something.
         std::thread::sleep(THREE_LEASES);
         // The others have taken over and ended everything.
-        fleet.until(Duration::from_secs(60), &format!("all runs end while a worker sleeps at {point}"), |fleet| fleet.ended("diamond") == Some(runs));
+        fleet.until(Duration::from_secs(60), &format!("all runs end while a worker sleeps at {point}"), |fleet| {
+            fleet.ended("diamond") == Some(runs)
+        });
         fleet.workers[sleeper].signal(Signal::CONT);
         let marker = format!("slept{n}");
         fleet.trigger("diamond", &marker);
@@ -68,7 +70,9 @@ fn a_worker_that_dies_at_any_point_changes_nothing() {
             std::thread::sleep(Duration::from_millis(30));
         }
         fleet.workers[victim].kill_9();
-        fleet.until(Duration::from_secs(60), &format!("all runs end after a worker died at {point}"), |fleet| fleet.ended("diamond") == Some(runs));
+        fleet.until(Duration::from_secs(60), &format!("all runs end after a worker died at {point}"), |fleet| {
+            fleet.ended("diamond") == Some(runs)
+        });
     }
     let ledger = Ledger::read(&fleet.ledger());
     ledger.assert_once();

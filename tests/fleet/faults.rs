@@ -88,7 +88,9 @@ fn a_pool_of_ten_never_holds_eleven() {
     let text = diamond().replace("max_active_tasks: 64", "max_active_tasks: 64\ndefault_args: {pool: narrow}");
     let mut fleet = Fleet::start(&[("diamond.yaml", &text)], Plan { schedulers: 4, ..Plan::default() });
     let pool = json!({"name": "narrow", "slots": 10, "description": null, "include_deferred": false});
-    fleet.until(Duration::from_secs(30), "the pool is made", |fleet| matches!(fleet.send("POST", "/api/v2/pools", &pool).0, 200 | 201 | 409));
+    fleet.until(Duration::from_secs(30), "the pool is made", |fleet| {
+        matches!(fleet.send("POST", "/api/v2/pools", &pool).0, 200 | 201 | 409)
+    });
     fleet.until_dag("diamond");
     let mut most = 0;
     let mut look = Instant::now();

@@ -18,7 +18,8 @@ tasks:
 
 /// The diamond with the shell text that keeps the ledger.
 pub(crate) fn diamond() -> String {
-    let line = |what: &str| format!("echo \"{what} $UPDRAFT_RUN_ID $UPDRAFT_TASK_ID $UPDRAFT_TRY_NUMBER ${{EPOCHREALTIME/./}}\" >> {{ledger}}");
+    let line =
+        |what: &str| format!("echo \"{what} $UPDRAFT_RUN_ID $UPDRAFT_TASK_ID $UPDRAFT_TRY_NUMBER ${{EPOCHREALTIME/./}}\" >> {{ledger}}");
     // YAML doubles a quote inside single ones.
     let note = format!("trap \"exit 143\" TERM; end() {{ {}; }}; trap end EXIT; {}", line("E"), line("S"));
     DIAMOND.replace("{note}", &note)

@@ -88,7 +88,9 @@ fn image() -> String {
 
 /// Notes the start and the end in the ledger. The pod's environment has no ids: they are rendered into the script.
 fn noted(body: &str) -> String {
-    let line = |what: &str| format!("echo \"{what} {{{{ run_id }}}} {{{{ ti.task_id }}}} {{{{ ti.try_number }}}} $(date +%s)000000\" >> /ledger/ledger");
+    let line = |what: &str| {
+        format!("echo \"{what} {{{{ run_id }}}} {{{{ ti.task_id }}}} {{{{ ti.try_number }}}} $(date +%s)000000\" >> /ledger/ledger")
+    };
     format!("{}; {body}; {}", line("S"), line("E"))
 }
 
@@ -121,10 +123,14 @@ fn a_pod_outlives_its_worker_and_its_log_is_whole() {
     fleet.trigger("long", "r");
     let ledger = namespace.ledger();
     fleet.until(Duration::from_secs(60), "the pod runs", |_| !Ledger::read(&ledger).starts.is_empty());
-    fleet.until(Duration::from_secs(20), "the first lines are stored", |fleet| log_of(fleet, "long", "r", "t", 1).iter().any(|line| line == "line-3"));
+    fleet.until(Duration::from_secs(20), "the first lines are stored", |fleet| {
+        log_of(fleet, "long", "r", "t", 1).iter().any(|line| line == "line-3")
+    });
     let uid = namespace.pods()[0]["metadata"]["uid"].as_str().unwrap().to_owned();
-    let hosts = fleet.postgres.query("select w.pid from lease_group g join worker w on w.id = g.owner join live_attempt l on l.group_id = g.id");
-    let victim = fleet.workers.iter().position(|worker| worker.pid().as_raw_nonzero().to_string() == hosts).expect("one of ours watches it");
+    let hosts =
+        fleet.postgres.query("select w.pid from lease_group g join worker w on w.id = g.owner join live_attempt l on l.group_id = g.id");
+    let victim =
+        fleet.workers.iter().position(|worker| worker.pid().as_raw_nonzero().to_string() == hosts).expect("one of ours watches it");
     let mut dead = fleet.workers.remove(victim);
     dead.kill_9();
     let begin = Instant::now();
@@ -209,7 +215,9 @@ fn a_worker_that_sleeps_anywhere_starts_nothing_twice_and_kills_nothing() {
                 let body = json!({"dry_run": false, "dag_run_id": run, "task_ids": ["t"], "only_failed": false, "reset_dag_runs": true});
                 assert_eq!(fleet.send("POST", "/api/v2/dags/nap/clearTaskInstances", &body).0, 200);
                 let (key, path) = ((run.clone(), "t".to_owned(), 2), ledger.clone());
-                fleet.until(Duration::from_secs(60), &format!("{what}: the next attempt runs"), |_| Ledger::read(&path).starts.contains_key(&key));
+                fleet.until(Duration::from_secs(60), &format!("{what}: the next attempt runs"), |_| {
+                    Ledger::read(&path).starts.contains_key(&key)
+                });
             }
             fleet.workers[0].signal(Signal::CONT);
             until_state(&mut fleet, "nap", &run, "success", 60);
@@ -265,14 +273,35 @@ const POLITE: &str = "trap 'exit 0' TERM; touch /ledger/{{ dag.dag_id }}; while 
 
 const ENDS: [End; 9] = [
     End { dag: "exit1", script: "exit 1", more: "", then: nothing, reason: "exit_code", budget: "user" },
-    End { dag: "oom", script: "x=$(yes | head -c 200000000 | tr -d '\\n'); echo ${#x}", more: "    container_resources: {limits: {memory: 32Mi}}\n", then: nothing, reason: "oom_killed", budget: "user" },
+    End {
+        dag: "oom",
+        script: "exec dd if=/dev/zero of=/dev/null bs=200M",
+        more: "    container_resources: {limits: {memory: 32Mi}}\n",
+        then: nothing,
+        reason: "oom_killed",
+        budget: "user",
+    },
     End { dag: "deleted", script: POLITE, more: "", then: delete, reason: "disrupted", budget: "infra" },
     End { dag: "evicted", script: POLITE, more: "", then: evict, reason: "disrupted", budget: "infra" },
     End { dag: "deadline", script: POLITE, more: "    execution_timeout: 4s\n", then: nothing, reason: "timeout", budget: "user" },
     End { dag: "killed", script: "touch /ledger/{{ dag.dag_id }}; sleep 60", more: "", then: delete, reason: "disrupted", budget: "infra" },
-    End { dag: "nowhere", script: "true", more: "    node_selector: {updraft.dev/nowhere: 'true'}\n", then: nothing, reason: "never_started", budget: "infra" },
+    End {
+        dag: "nowhere",
+        script: "true",
+        more: "    node_selector: {updraft.dev/nowhere: 'true'}\n",
+        then: nothing,
+        reason: "never_started",
+        budget: "infra",
+    },
     End { dag: "no-image", script: "true", more: "    image_pull_policy: Never\n", then: nothing, reason: "image_pull", budget: "infra" },
-    End { dag: "bad-spec", script: "true", more: "    container_resources: {limits: {memory: 1Mi}, requests: {memory: 2Mi}}\n", then: nothing, reason: "cannot_start", budget: "user" },
+    End {
+        dag: "bad-spec",
+        script: "true",
+        more: "    container_resources: {limits: {memory: 1Mi}, requests: {memory: 2Mi}}\n",
+        then: nothing,
+        reason: "cannot_start",
+        budget: "user",
+    },
 ];
 
 #[test]
@@ -302,7 +331,9 @@ fn every_end_has_its_reason_and_its_budget_and_none_is_a_success() {
         if let Some(pod) = namespace.pods().iter().find(|pod| pod["metadata"]["labels"]["dag_id"] == json!(end.dag)) {
             (end.then)(&namespace, pod["metadata"]["name"].as_str().unwrap());
         }
-        let first = |fleet: &Fleet| why(fleet, end.dag, "r", "t")["attempts"].as_array().and_then(|all| all.iter().find(|a| a["budget"].is_string()).cloned());
+        let first = |fleet: &Fleet| {
+            why(fleet, end.dag, "r", "t")["attempts"].as_array().and_then(|all| all.iter().find(|a| a["budget"].is_string()).cloned())
+        };
         fleet.until(Duration::from_secs(90), &format!("the first attempt of {} ends", end.dag), |fleet| first(fleet).is_some());
         let attempt = first(&fleet).unwrap();
         eprintln!("{}: {} ({}): {}", end.dag, attempt["reason"], attempt["budget"], attempt["message"]);
@@ -381,7 +412,8 @@ fn a_dag_from_git_runs_as_pods_in_the_order_of_its_arrows() {
     let name = namespace.pods()[0]["metadata"]["name"].as_str().unwrap().to_owned();
     assert!(name.contains("t1"), "{name}");
     push("second");
-    let version = |fleet: &Fleet| fleet.get("/api/v2/dags/pods/dagVersions").map_or(0, |answer| answer["total_entries"].as_u64().unwrap_or(0));
+    let version =
+        |fleet: &Fleet| fleet.get("/api/v2/dags/pods/dagVersions").map_or(0, |answer| answer["total_entries"].as_u64().unwrap_or(0));
     fleet.until(Duration::from_secs(10), "the second push is seen", |fleet| version(fleet) == 2);
     fleet.trigger("pods", "two");
     for run in ["one", "two"] {

@@ -176,7 +176,9 @@ impl Fleet {
         let mut more = vec!["--concurrency", &concurrency, "--heartbeat", "0.3", "--lease-ttl", "1"];
         match &self.pods {
             // Short waits for what a test is about: a pod that never starts.
-            Some(namespace) => more.extend(["--runner", "kubernetes", "--namespace", namespace, "--pod-startup-timeout", "20", "--pod-pull-grace", "5"]),
+            Some(namespace) => {
+                more.extend(["--runner", "kubernetes", "--namespace", namespace, "--pod-startup-timeout", "20", "--pod-pull-grace", "5"])
+            }
             None => more.extend(["--state-dir", state.to_str().unwrap()]),
         }
         let mut role = role(&self.folder, &format!("worker-{n}"), &self.wire, &more);
@@ -281,7 +283,9 @@ impl Drop for Fleet {
         let marker = self.folder.to_string_lossy().into_owned();
         for entry in fs::read_dir("/proc").into_iter().flatten().filter_map(Result::ok) {
             let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()).and_then(Pid::from_raw) else { continue };
-            let of_ours = |file: &str| String::from_utf8_lossy(&fs::read(entry.path().join(file)).unwrap_or_default()).contains(&format!("{marker}/runner"));
+            let of_ours = |file: &str| {
+                String::from_utf8_lossy(&fs::read(entry.path().join(file)).unwrap_or_default()).contains(&format!("{marker}/runner"))
+            };
             if pid != rustix::process::getpid() && (of_ours("cmdline") || of_ours("environ")) {
                 let _ = kill_process(pid, Signal::KILL);
             }

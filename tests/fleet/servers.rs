@@ -58,7 +58,10 @@ impl Postgres {
         let mut initdb = as_server(&server.bin.join("initdb"));
         initdb.arg("-D").arg(server.data()).args(["-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]);
         done(initdb);
-        let options = format!("-c listen_addresses=127.0.0.1 -c port={port} -c unix_socket_directories={} -c max_connections=150 -c log_lock_waits=on", server.folder.display());
+        let options = format!(
+            "-c listen_addresses=127.0.0.1 -c port={port} -c unix_socket_directories={} -c max_connections=150 -c log_lock_waits=on",
+            server.folder.display()
+        );
         std::fs::write(server.folder.join("options"), &options).unwrap();
         server.control("start", &["-o", &options]);
         server
@@ -72,7 +75,13 @@ impl Postgres {
     fn control(&self, what: &str, more: &[&str]) {
         let mut command = as_server(&self.bin.join("pg_ctl"));
         command.arg("-D").arg(self.data()).arg("-l").arg(self.folder.join("log")).args(["-w", "-t", "60"]).args(more).arg(what);
-        let output = command.current_dir("/").stdin(std::process::Stdio::null()).stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).status().unwrap();
+        let output = command
+            .current_dir("/")
+            .stdin(std::process::Stdio::null())
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .status()
+            .unwrap();
         assert!(output.success(), "pg_ctl {what}: {}", std::fs::read_to_string(self.folder.join("log")).unwrap_or_default());
     }
 
@@ -108,7 +117,8 @@ impl Drop for Postgres {
 
 /// Where the test run's RabbitMQ is.
 pub(crate) fn amqp_url() -> String {
-    std::env::var("UPDRAFT_TEST_AMQP_URL").expect("UPDRAFT_TEST_AMQP_URL is not set: run the tests by `make test`, or under tools/with-rabbitmq.sh")
+    std::env::var("UPDRAFT_TEST_AMQP_URL")
+        .expect("UPDRAFT_TEST_AMQP_URL is not set: run the tests by `make test`, or under tools/with-rabbitmq.sh")
 }
 
 /// Does something to the whole node.

@@ -59,8 +59,9 @@ impl Runner for Found {
 
 /// A worker that claimed and bound them all, and then fell silent.
 async fn silent_worker(store: &Store) -> Uuid {
-    let tasks: Vec<serde_json::Value> =
-        (0..ATTEMPTS).map(|n| serde_json::json!({"task_id": format!("t{n}"), "run": {"kind": "bash", "bash_command": "true"}, "upstream": []})).collect();
+    let tasks: Vec<serde_json::Value> = (0..ATTEMPTS)
+        .map(|n| serde_json::json!({"task_id": format!("t{n}"), "run": {"kind": "bash", "bash_command": "true"}, "upstream": []}))
+        .collect();
     let spec = serde_json::from_value(serde_json::json!({"dag_id": "d", "schedule": {"kind": "none"}, "tasks": tasks})).unwrap();
     let version = store
         .dag_upsert(&DagUpsert {
@@ -169,9 +170,10 @@ async fn five_hundred_attempts_change_hands_in_under_two_seconds(db: PgPool) {
     assert!(took < Duration::from_secs(2), "{took:?}");
     shutdown.cancel();
     worker.await.unwrap().unwrap();
-    let handed: i64 = sqlx::query_scalar("select count(*) from live_attempt l join lease_group g on g.id = l.group_id where g.owner is null")
-        .fetch_one(&db)
-        .await
-        .unwrap();
+    let handed: i64 =
+        sqlx::query_scalar("select count(*) from live_attempt l join lease_group g on g.id = l.group_id where g.owner is null")
+            .fetch_one(&db)
+            .await
+            .unwrap();
     assert_eq!(handed, 500, "and they are handed over again");
 }

@@ -28,9 +28,9 @@ use updraft_telemetry::LogFormat;
 use updraft_worker::process::{ProcessConfig, ProcessRunner};
 use updraft_worker::runner::Runner as _;
 
+use crate::settings::Meaning;
 use crate::standalone::data_dir::DataDir;
 use crate::standalone::postgres::Postgres;
-use crate::settings::Meaning;
 use crate::{USAGE, port, say};
 
 /// How `standalone` is run.
@@ -176,8 +176,14 @@ async fn serve(options: Options) -> anyhow::Result<()> {
         scheduler_config(&options, &dags, &data, defaults)?,
         shutdown.clone(),
     ));
-    let state =
-        updraft_api::ApiState::new(for_people.clone(), broker, options.meaning.airflow_semantics, defaults, env!("CARGO_PKG_VERSION"), Utc::now());
+    let state = updraft_api::ApiState::new(
+        for_people.clone(),
+        broker,
+        options.meaning.airflow_semantics,
+        defaults,
+        env!("CARGO_PKG_VERSION"),
+        Utc::now(),
+    );
     let api = tokio::spawn(updraft_api::serve(listener, state, shutdown.clone()));
 
     banner(&options, &dags, &data, server.is_some(), begin.elapsed());

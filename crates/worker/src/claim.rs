@@ -34,7 +34,8 @@ pub(crate) async fn claimer<R: Runner>(shared: &Arc<Shared<R>>, first: GroupRow)
             permit = Arc::clone(&shared.permits).acquire_owned() => match permit { Ok(permit) => permit, Err(_) => return },
         };
         let room = 1 + shared.permits.available_permits().min(BATCH - 1);
-        let every = if broker.borrow_and_update().is_up() { shared.config.pull_every } else { PULL_WITHOUT_BROKER.min(shared.config.pull_every) };
+        let every =
+            if broker.borrow_and_update().is_up() { shared.config.pull_every } else { PULL_WITHOUT_BROKER.min(shared.config.pull_every) };
         let pull_at = pulled_at.map_or_else(Instant::now, |at| at + every);
         let taken = tokio::select! {
             biased;

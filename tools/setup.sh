@@ -21,6 +21,11 @@ has_postgres() {
     compgen -G '/usr/local/opt/postgresql*/bin/initdb' >/dev/null
 }
 
+has_rabbitmq() {
+    compgen -G '/usr/lib/rabbitmq/lib/rabbitmq_server-*/sbin/rabbitmq-server' >/dev/null && return 0
+    have rabbitmq-server || [ -x /opt/homebrew/opt/rabbitmq/sbin/rabbitmq-server ] || [ -x /usr/local/opt/rabbitmq/sbin/rabbitmq-server ]
+}
+
 package() { # name-on-debian name-on-homebrew
     if have apt-get; then say "installing $1"; apt_install "$1"
     elif have brew; then say "installing $2"; brew install -q "$2"
@@ -91,6 +96,18 @@ has_postgres || {
 case $what in
     run) ;;
     test)
+        has_rabbitmq || {
+            # Nobody asked for the node that the package would start: the tests start one of their own.
+            policy=/usr/sbin/policy-rc.d
+            if have apt-get && [ ! -e "$policy" ]; then
+                printf '#!/bin/sh\nexit 101\n' | sudo_ tee "$policy" >/dev/null
+                sudo_ chmod +x "$policy"
+                package rabbitmq-server rabbitmq
+                sudo_ rm -f "$policy"
+            else
+                package rabbitmq-server rabbitmq
+            fi
+        }
         have cargo-nextest || cargo_tool nextest cargo-nextest 0.9.143
         have chromium-headless-shell || have chromium || true
         ;;

@@ -174,7 +174,8 @@ async fn watch(shared: &Shared, side: Side, connection: &Connection) -> LinkErro
             event = events.next() => match event {
                 Some(Event::ConnectionBlocked(alarm)) => shared.status.blocked(side, Some(alarm)),
                 Some(Event::ConnectionUnblocked) => shared.status.blocked(side, None),
-                Some(Event::Error(error)) => return error.into(),
+                // Errors of a channel come here too. Whoever works on the channel gets them as well, and knows which of them matter.
+                Some(Event::Error(error)) if !error.is_amqp_soft_error() => return error.into(),
                 Some(_) => {}
                 None => return LinkError::Silent("anything"),
             },

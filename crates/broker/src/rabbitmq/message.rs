@@ -219,7 +219,7 @@ mod tests {
         check(br#"{"v":1,"hints":[[1,0,-1,1,1]]}"#, "not of this queue");
         check(br#"{"v":1,"hints":[[1,0,-1,1]],"more":1}"#, "more");
         check(br#"{"v":1,"runs":[1],"all":true}"#, "not of this queue");
-        check(br#"{"v":1,"hints":[[1e400,0,-1,1]]}"#, "no message");
+        check(br#"{"v":1,"hints":[[1e400,0,-1,1]]}"#, "not of this queue");
         check(br#"{"v":1,"hints":[[99999999999999999999999,0,-1,1]]}"#, "not of this queue");
         check(format!(r#"{{"v":1,"hints":{}{}}}"#, "[".repeat(2000), "]".repeat(2000)).as_bytes(), "");
         let many = format!(r#"{{"v":1,"hints":[{}[1,0,-1,1]]}}"#, "[1,0,-1,1],".repeat(64));

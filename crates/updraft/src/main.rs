@@ -2,6 +2,8 @@
 
 mod check;
 mod cli;
+mod dag_processor;
+mod dag_sources;
 mod database;
 mod env_files;
 mod schedule;
@@ -29,6 +31,8 @@ struct Cli {
 enum Command {
     /// Everything in one process, with a Postgres of its own: for a laptop, a demo, a test.
     Standalone(standalone::Options),
+    /// Reads DAG files for a scheduler, in a process without credentials.
+    DagProcessor(dag_processor::Options),
     /// Migrates or checks the database.
     #[command(subcommand)]
     Db(database::Db),
@@ -84,6 +88,7 @@ fn main() -> ExitCode {
 fn run(cli: Cli) -> ExitCode {
     match cli.command {
         Command::Standalone(options) => block_on(standalone::run(options)),
+        Command::DagProcessor(options) => block_on(dag_processor::run(options)),
         Command::Db(db) => block_on(database::run(db)),
         Command::Schedule(command) => schedule::run(&command),
         Command::Schema => print(&format!("{:#}\n", updraft_dagfile::yaml::json_schema())),

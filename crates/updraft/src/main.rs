@@ -2,6 +2,8 @@
 
 mod check;
 mod cli;
+mod dag_processor;
+mod dag_sources;
 mod database;
 mod env_files;
 mod port;
@@ -38,6 +40,8 @@ enum Command {
     Worker(roles::worker::Options),
     /// The REST API and the page. Any number may run.
     Api(roles::api::Options),
+    /// Reads DAG files for a scheduler, in a process without credentials.
+    DagProcessor(dag_processor::Options),
     /// Migrates or checks the database.
     #[command(subcommand)]
     Db(database::Db),
@@ -96,6 +100,7 @@ fn run(cli: Cli) -> ExitCode {
         Command::Scheduler(options) => block_on(roles::scheduler::run(options)),
         Command::Worker(options) => block_on(roles::worker::run(options)),
         Command::Api(options) => block_on(roles::api::run(options)),
+        Command::DagProcessor(options) => block_on(dag_processor::run(options)),
         Command::Db(db) => block_on(database::run(db)),
         Command::Schedule(command) => schedule::run(&command),
         Command::Schema => print(&format!("{:#}\n", updraft_dagfile::yaml::json_schema())),

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
-use updraft_dagfile::python;
+use tracing::warn;
 
+use crate::dag_sources::{DagSources, Reader};
 use crate::settings::{Database, Logging, Meaning, Wire, say_mistakes};
 use crate::{USAGE, roles, say};
 
@@ -17,10 +18,9 @@ use crate::{USAGE, roles, say};
     after_help = "Example:\n  updraft scheduler --dags dags --database-url postgres://updraft@db/updraft --broker-url amqp://updraft@mq/updraft"
 )]
 pub(crate) struct Options {
-    /// Folder of DAG files, .py and .yaml. Read again whenever a file is saved.
-    #[arg(long, env = "UPDRAFT_DAGS", default_value = "dags")]
-    dags: PathBuf,
-    /// Where the Python side and other things that may be lost are unpacked. Default: a folder for temporary files.
+    #[command(flatten)]
+    dags: DagSources,
+    /// Where clones of repositories and other things that may be lost are kept. Default: a folder for temporary files.
     #[arg(long, env = "UPDRAFT_CACHE_DIR")]
     cache_dir: Option<PathBuf>,
     #[command(flatten)]
@@ -32,21 +32,13 @@ pub(crate) struct Options {
     /// New DAGs start out paused, as in Airflow. Here they do not, unless you say so.
     #[arg(long, env = "UPDRAFT_DAGS_ARE_PAUSED_AT_CREATION", default_value_t = false, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true")]
     dags_are_paused_at_creation: bool,
-    /// The Python that reads DAG files. Default: python3 of PATH.
-    #[arg(long, env = "UPDRAFT_DAG_PYTHON")]
-    dag_python: Option<PathBuf>,
-    /// How long one Python file may take, in seconds.
-    #[arg(long, env = "UPDRAFT_DAG_FILE_TIMEOUT", default_value_t = 30)]
-    dag_file_timeout: u64,
     #[command(flatten)]
     logging: Logging,
 }
 
 pub(crate) async fn run(options: Options) -> ExitCode {
     let mut mistakes = options.wire.mistakes();
-    if !options.dags.is_dir() {
-        mistakes.push(format!("--dags {}: no such folder; make it, or name another", options.dags.display()));
-    }
+    mistakes.extend(options.dags.mistakes());
     mistakes.extend(options.logging.begin().err());
     if say_mistakes(&mistakes) {
         return ExitCode::from(USAGE);
@@ -62,15 +54,11 @@ pub(crate) async fn run(options: Options) -> ExitCode {
 
 async fn serve(options: Options) -> anyhow::Result<()> {
     let shutdown = roles::until_told()?;
-    let dags = options.dags.canonicalize().with_context(|| format!("cannot read {}", options.dags.display()))?;
-    let helper = std::env::current_exe().context("cannot find this program's own file")?;
-    let python = python::Options {
-        python: options.dag_python.clone(),
-        helper: vec![helper.into(), "sandbox".into()],
-        timeout: Duration::from_secs(options.dag_file_timeout),
-        unpack_to: options.cache_dir.clone(),
-        ..python::Options::default()
-    };
+    for warning in options.dags.warnings() {
+        warn!("{warning}");
+    }
+    let cache = options.cache_dir.clone().unwrap_or_else(|| std::env::temp_dir().join(format!("updraft-scheduler-{}", std::process::id())));
+    std::fs::create_dir_all(&cache).with_context(|| format!("cannot make --cache-dir {}", cache.display()))?;
     let store = options.database.open("updraft scheduler", 6, true)?;
     let broker = options.wire.connect("scheduler")?;
     tokio::select! {
@@ -82,7 +70,8 @@ async fn serve(options: Options) -> anyhow::Result<()> {
         semantics: options.meaning.airflow_semantics,
         paused_at_creation: options.dags_are_paused_at_creation,
         sweep_every: Duration::from_secs(10),
-        sources: vec![updraft_scheduler::DagSource { bundle: "dags-folder".to_owned(), root: dags, python: Some(python) }],
+        sources: options.dags.sources(&cache, Reader::Child)?,
+        sync_now: updraft_scheduler::SyncNow::default(),
         host: roles::host_name(),
     };
     updraft_scheduler::run(store.clone(), broker.clone(), config, shutdown).await;

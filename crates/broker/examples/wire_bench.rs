@@ -57,12 +57,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             taken.done();
         }
         let rate = f64::from(MANY) / begun.elapsed().as_secs_f64();
-        println!(
-            "{queue_type}: hint to take p50 {:.2} ms, p99 {:.2} ms; {rate:.0} hints/s; {:?}",
-            at(50),
-            at(99),
-            scheduler.stats()
-        );
+        println!("{queue_type}: hint to take p50 {:.2} ms, p99 {:.2} ms; {rate:.0} hints/s; {:?}", at(50), at(99), scheduler.stats());
         scheduler.close().await;
         worker.close().await;
     }

@@ -174,8 +174,8 @@ impl Hints {
 
 impl Drop for Hints {
     fn drop(&mut self) {
-        if let HintSource::RabbitMq(inbox) = &self.source {
-            inbox.close();
+        if let (HintSource::RabbitMq(inbox), Wire::RabbitMq(client)) = (&self.source, &self.broker.wire) {
+            client.unsubscribe_hints(inbox);
         }
     }
 }

@@ -74,7 +74,7 @@ fn refused(code: u16, text: &str, options: &Options) -> String {
     let lower = text.to_lowercase();
     let remedy = if lower.contains("login was refused") {
         if options.uri.query.auth_mechanism == Some(SASLMechanism::External) {
-            format!("wrong certificate: rabbitmq knows no user of its name; its log says which name it read")
+            "wrong certificate: rabbitmq knows no user of its name; its log says which name it read".to_owned()
         } else {
             format!("wrong user or password for {user:?}; correct the broker URL or set it with rabbitmqctl change_password {user}")
         }

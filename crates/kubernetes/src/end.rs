@@ -165,7 +165,16 @@ pub(crate) async fn present(inner: &Arc<Inner>) -> io::Result<Vec<AttemptKey>> {
     let selector = format!("{INSTALLATION}={},!{KEPT}", inner.config.installation);
     let mut keys = Vec::new();
     for namespace in inner.namespaces() {
-        inner.cluster.list(&namespace, &selector, |pod| keys.extend(pod.attempt())).await?;
+        inner
+            .cluster
+            .list(&namespace, &selector, |pod| {
+                let seen = Seen::of(&pod);
+                // One that is deleted and not held by us goes by itself.
+                if seen.finalizer.is_some() || seen.deleting.is_none() {
+                    keys.extend(pod.attempt());
+                }
+            })
+            .await?;
     }
     keys.sort_unstable();
     keys.dedup();

@@ -137,7 +137,10 @@ pub(crate) fn build(
 
     // What the task brings as a whole pod.
     let mut pod = template(rest)?;
-    if let Some(full) = rest.get("full_pod_spec") {
+    if let Some(full) = rest.get("full_pod_spec").filter(|full| !full.is_null()) {
+        if !full.is_object() {
+            return Err(Mistake::Shape { field: "full_pod_spec", expected: "a pod" });
+        }
         merge(&mut pod, full);
     }
     // The operator's arguments.
@@ -206,7 +209,7 @@ fn template(rest: &Map<String, Value>) -> Result<Value, Mistake> {
     if let Some(file) = text(rest, "pod_template_text") {
         pod = serde_saphyr::from_str(file).map_err(|error| Mistake::Template(error.to_string()))?;
     }
-    if let Some(inline) = rest.get("pod_template_dict") {
+    if let Some(inline) = rest.get("pod_template_dict").filter(|inline| inline.is_object()) {
         merge(&mut pod, inline);
     }
     if pod.is_object() { Ok(pod) } else { Err(Mistake::Shape { field: "pod_template_file", expected: "one pod" }) }

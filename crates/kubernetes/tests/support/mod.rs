@@ -108,7 +108,8 @@ impl Fleet {
         let name = format!("quota-{}", Uuid::new_v4().simple());
         let namespace: Namespace = serde_json::from_value(json!({"metadata": {"name": name}}))?;
         Api::<Namespace>::all(self.client.clone()).create(&PostParams::default(), &namespace).await?;
-        let quota: ResourceQuota = serde_json::from_value(json!({"metadata": {"name": "room"}, "spec": {"hard": {"pods": pods.to_string()}}}))?;
+        let quota: ResourceQuota =
+            serde_json::from_value(json!({"metadata": {"name": "room"}, "spec": {"hard": {"pods": pods.to_string()}}}))?;
         let quotas: Api<ResourceQuota> = Api::namespaced(self.client.clone(), &name);
         quotas.create(&PostParams::default(), &quota).await?;
         let accounts: Api<k8s_openapi::api::core::v1::ServiceAccount> = Api::namespaced(self.client.clone(), &name);
@@ -129,7 +130,10 @@ impl Fleet {
 }
 
 /// Waits for a condition.
-pub(crate) async fn eventually<T, F: Future<Output = anyhow::Result<Option<T>>>>(what: &str, mut check: impl FnMut() -> F) -> anyhow::Result<T> {
+pub(crate) async fn eventually<T, F: Future<Output = anyhow::Result<Option<T>>>>(
+    what: &str,
+    mut check: impl FnMut() -> F,
+) -> anyhow::Result<T> {
     let deadline = tokio::time::Instant::now() + PATIENCE;
     while tokio::time::Instant::now() < deadline {
         if let Some(value) = check().await? {

@@ -49,6 +49,8 @@ pub(crate) async fn end_pod(inner: &Inner, entry: &Entry, note: StopNote) -> Res
             return Ok(());
         }
     }
+    // One that never ran has nothing to finish. Not 0: then the object would say that it is gone before the node has heard of it.
+    let grace = seen.as_ref().is_some_and(|seen| !seen.started()).then_some(1);
     if seen.is_none_or(|seen| seen.stop.is_none()) {
         let note = serde_json::to_string(&note).unwrap_or_default();
         let patch = json!([
@@ -66,7 +68,7 @@ pub(crate) async fn end_pod(inner: &Inner, entry: &Entry, note: StopNote) -> Res
             Err(fault) => return Err(fault),
         }
     }
-    inner.cluster.delete(&entry.namespace, &entry.name, &uid, None).await
+    inner.cluster.delete(&entry.namespace, &entry.name, &uid, grace).await
 }
 
 /// Lets go of an ended attempt.

@@ -342,8 +342,8 @@ async fn what_never_comes_up_is_given_up_with_the_cluster_s_words() -> anyhow::R
         runner.start(attempt.bound(&uid), &uid).await?;
     }
     let mut told = BTreeSet::new();
-    for (attempt, cause, words) in table {
-        let facts = runner.wait(attempt.key).await;
+    let (one, two, three) = tokio::join!(runner.wait(unpullable.key), runner.wait(nowhere.key), runner.wait(secretive.key));
+    for ((attempt, cause, words), facts) in table.into_iter().zip([one, two, three]) {
         assert_eq!(reason(&facts), (Some(Budget::Infra), cause.to_owned()), "{facts:?}");
         assert!(facts.detail.as_deref().is_some_and(|detail| detail.contains(words)), "{facts:?}");
         runner.release(attempt.key, Outcome::Bad).await?;

@@ -1,7 +1,7 @@
 //! Ending pods and letting go of them: stop, release, discard, and the list that the sweeper asks for.
 //!
-//! Every delete names the uid that it means, and our finalizer keeps the object until its end is in the store: whoever deletes a pod, how it
-//! ended can still be read.
+//! Every delete names the uid that it means, and our finalizer keeps the object until its end is in the store: whoever deletes a pod, how
+//! it ended can still be read.
 
 use std::io;
 use std::sync::Arc;
@@ -16,8 +16,8 @@ use crate::Inner;
 use crate::entry::Entry;
 use crate::errors::Fault;
 use crate::facts::{Judged, judge};
+use crate::gate::escape;
 use crate::marks::{FINALIZER, INSTALLATION, KEPT, STOP, StopNote, Why};
-use crate::pod::escape;
 use crate::seen::{Container, Phase, Seen};
 
 /// Tries of a patch whose object changes under it.

@@ -9,9 +9,9 @@
 //! release ─► PATCH the finalizer away, DELETE or keep
 //! ```
 //!
-//! Five calls for an attempt: create, start, its log, release, delete. Nothing that matters is kept in this process: labels and annotations on
-//! the pod say what another worker has to know (`marks`). Used by the worker through its `Runner` trait. It never talks to the store, and
-//! decides nothing but what a pod's state means (`facts`).
+//! Five calls for an attempt: create, start, its log, release, delete. Nothing that matters is kept in this process: labels and
+//! annotations on the pod say what another worker has to know (`marks`). Used by the worker through its `Runner` trait. It never talks to
+//! the store, and decides nothing but what a pod's state means (`facts`).
 
 mod api;
 mod config;
@@ -19,6 +19,7 @@ mod end;
 mod entry;
 mod errors;
 mod facts;
+mod gate;
 mod launch;
 mod logs;
 mod marks;

@@ -2,8 +2,8 @@
 //!
 //! The API server counts no bytes of a log. It has times: `sinceTime`, in whole seconds, and a timestamp before each line. So a position is
 //! the time of the last line, how many lines of that very time were taken, and how far into the line after (`cursor`). A GET starts at the
-//! second of that time and skips what was taken. A line of the position that is not there any more was rotated away: that is said in the log,
-//! and never waited for.
+//! second of that time and skips what was taken. A line of the position that is not there any more was rotated away: that is said in the
+//! log, and never waited for.
 //!
 //! Nothing is followed: a stream per pod would be thousands of them. Running pods are read once a second at most and only so many of them;
 //! everybody is read to the end when the container has ended. The log decides nothing.

@@ -186,7 +186,9 @@ fn a_failed_init_container_is_the_task_s_failure() {
         "phase": "Failed",
         "initContainerStatuses": [
             {"name": "one", "state": {"terminated": {"exitCode": 0}}},
-            {"name": "two", "state": {"terminated": {"exitCode": 3, "startedAt": "2026-01-02T10:00:00Z", "finishedAt": "2026-01-02T10:00:10Z"}}},
+            {"name": "two", "state": {"terminated": {
+                "exitCode": 3, "startedAt": "2026-01-02T10:00:00Z", "finishedAt": "2026-01-02T10:00:10Z",
+            }}},
         ],
         "containerStatuses": [{"name": "base", "state": {"waiting": {"reason": "PodInitializing"}}}],
     }}));

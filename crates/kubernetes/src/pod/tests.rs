@@ -1,9 +1,12 @@
 //! Launch specs and the pods that they become.
 
+use chrono::DateTime;
 use k8s_openapi::api::core::v1::Pod;
 use updraft_model::{InstanceKey, RunKey};
 
 use super::*;
+use crate::gate::{open_gate, pull_policy};
+use crate::marks::GATE_IMAGE;
 
 fn key() -> AttemptKey {
     AttemptKey { instance: InstanceKey { run: RunKey(7), idx: 3, map_index: 2 }, attempt: 4 }
@@ -190,10 +193,14 @@ fn operator_wins_over_full_pod_spec_which_wins_over_the_template() {
     let pod = built(
         Gate::None,
         &spec(json!({
-            "pod_template_text": "metadata: {labels: {from: template, t: '1'}, generateName: x}\nspec: {nodeName: n, priorityClassName: low, \
-                                  restartPolicy: Always, containers: [{name: base, image: t, env: [{name: A, value: t}]}, {name: side, image: s}]}",
+            "pod_template_text": "metadata: {labels: {from: template, t: '1'}, generateName: x}\nspec: {nodeName: n, \
+                                  priorityClassName: low, restartPolicy: Always, containers: [\
+                                  {name: base, image: t, env: [{name: A, value: t}]}, {name: side, image: s}]}",
             "pod_template_dict": {"metadata": {"labels": {"from": "dict"}}},
-            "full_pod_spec": {"metadata": {"labels": {"from": "full"}}, "spec": {"containers": [{"name": "base", "image": "f", "stdin": true}]}},
+            "full_pod_spec": {
+                "metadata": {"labels": {"from": "full"}},
+                "spec": {"containers": [{"name": "base", "image": "f", "stdin": true}]},
+            },
             "labels": {"from": "operator"},
         })),
     )

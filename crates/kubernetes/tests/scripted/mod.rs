@@ -66,8 +66,10 @@ pub(crate) async fn watching(answer: impl Fn(Asked) -> Option<Answer> + Send + S
         async move {
             let version = request.uri().path() == "/version";
             let given = if version {
-                let info = json!({"major": "1", "minor": "31+", "gitVersion": "v1.31.0", "gitCommit": "", "gitTreeState": "", "buildDate": "",
-                    "goVersion": "", "compiler": "", "platform": ""});
+                let info = json!({
+                    "major": "1", "minor": "31+", "gitVersion": "v1.31.0", "gitCommit": "", "gitTreeState": "", "buildDate": "",
+                    "goVersion": "", "compiler": "", "platform": "",
+                });
                 Answer::Json(200, info)
             } else {
                 let asked = understand(request).await?;

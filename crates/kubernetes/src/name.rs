@@ -152,7 +152,7 @@ mod tests {
             hash("a", "bcd", "", key(-1, 1)),
             hash("a", "bc", "d", key(0, 1)),
             hash("a", "bc", "d", key(-1, 2)),
-            pod_hash("a-d", Uuid::max(), Ids { dag_id: "a", run_id: "bc", task_id: "d", key: key(-1, 1) }),
+            pod_name("x", Uuid::max(), Ids { dag_id: "a", run_id: "bc", task_id: "d", key: key(-1, 1) }),
         ];
         for other in others {
             assert_ne!(one, other);

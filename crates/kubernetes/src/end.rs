@@ -1,7 +1,7 @@
 //! Ending pods and letting go of them: stop, release, discard, and the list that the sweeper asks for.
 //!
-//! Every delete names the uid that it means, and our finalizer keeps the object until its end is in the store: whoever deletes a pod, how it
-//! ended can still be read.
+//! Every delete names the uid that it means, and our finalizer keeps the object until its end is in the store: whoever deletes a pod, how
+//! it ended can still be read.
 
 use std::io;
 use std::sync::Arc;
@@ -16,8 +16,8 @@ use crate::Inner;
 use crate::entry::Entry;
 use crate::errors::Fault;
 use crate::facts::{Judged, judge};
+use crate::gate::escape;
 use crate::marks::{FINALIZER, INSTALLATION, KEPT, STOP, StopNote, Why};
-use crate::pod::escape;
 use crate::seen::{Container, Phase, Seen};
 
 /// Tries of a patch whose object changes under it.
@@ -49,6 +49,8 @@ pub(crate) async fn end_pod(inner: &Inner, entry: &Entry, note: StopNote) -> Res
             return Ok(());
         }
     }
+    // One that never ran has nothing to finish. Not 0: then the object would say that it is gone before the node has heard of it.
+    let grace = seen.as_ref().is_some_and(|seen| !seen.started()).then_some(1);
     if seen.is_none_or(|seen| seen.stop.is_none()) {
         let note = serde_json::to_string(&note).unwrap_or_default();
         let patch = json!([
@@ -66,7 +68,7 @@ pub(crate) async fn end_pod(inner: &Inner, entry: &Entry, note: StopNote) -> Res
             Err(fault) => return Err(fault),
         }
     }
-    inner.cluster.delete(&entry.namespace, &entry.name, &uid, None).await
+    inner.cluster.delete(&entry.namespace, &entry.name, &uid, grace).await
 }
 
 /// Lets go of an ended attempt.
@@ -165,7 +167,16 @@ pub(crate) async fn present(inner: &Arc<Inner>) -> io::Result<Vec<AttemptKey>> {
     let selector = format!("{INSTALLATION}={},!{KEPT}", inner.config.installation);
     let mut keys = Vec::new();
     for namespace in inner.namespaces() {
-        inner.cluster.list(&namespace, &selector, |pod| keys.extend(pod.attempt())).await?;
+        inner
+            .cluster
+            .list(&namespace, &selector, |pod| {
+                let seen = Seen::of(&pod);
+                // One that is deleted and not held by us goes by itself.
+                if seen.finalizer.is_some() || seen.deleting.is_none() {
+                    keys.extend(pod.attempt());
+                }
+            })
+            .await?;
     }
     keys.sort_unstable();
     keys.dedup();

@@ -84,7 +84,11 @@ impl Entry {
         }
         let seen = Seen::of(pod);
         self.view.send_if_modified(|view| {
-            if view.seen.as_ref().is_some_and(|known| seen.contradicts(known) || **known == seen) {
+            let seen = match &view.seen {
+                Some(known) => seen.after(known),
+                None => seen,
+            };
+            if view.seen.as_ref().is_some_and(|known| **known == seen) {
                 return false;
             }
             view.seen = Some(Arc::new(seen));

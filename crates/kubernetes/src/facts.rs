@@ -1,7 +1,7 @@
 //! What a pod's state says about the end of its attempt. Pure, and the only place that decides it.
 //!
-//! Success needs exit 0 *and* no sign that somebody took the pod away (H2): a program that handles SIGTERM exits 0 in the middle of its work.
-//! The base container decides, sidecars do not.
+//! Success needs exit 0 *and* no sign that somebody took the pod away (H2): a program that handles SIGTERM exits 0 in the middle of its
+//! work. The base container decides, sidecars do not.
 
 use std::time::Duration;
 
@@ -56,7 +56,7 @@ pub(crate) fn judge(seen: &Seen, plan: &Plan, node_grace: Duration) -> Judged {
 
 fn ended(seen: &Seen, plan: &Plan, exit: Option<&Exit>) -> EndFacts {
     // An exit that the kubelet made up because it lost the container is none.
-    let exit = exit.filter(|exit| exit.reason != "ContainerStatusUnknown");
+    let exit = exit.filter(|exit| !exit.is_unknown());
     let mut facts = EndFacts { detail: detail(seen, exit), ..EndFacts::default() };
     if let Some(exit) = exit {
         facts.started_at = exit.started;
@@ -169,7 +169,8 @@ fn cannot_start(exit: &Exit) -> bool {
 fn xcom(message: &str) -> Result<Value, String> {
     if message.len() >= XCOM_LIMIT {
         return Err(format!(
-            "/airflow/xcom/return.json is longer than the {} bytes that Kubernetes hands back: write the value to a store of your own and leave its address",
+            "/airflow/xcom/return.json is longer than the {} bytes that Kubernetes hands back: write the value to a store of your own and \
+             leave its address",
             XCOM_LIMIT - 1
         ));
     }

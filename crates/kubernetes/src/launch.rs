@@ -23,7 +23,7 @@ use crate::facts::one_line;
 use crate::marks::{Gate, StopNote, Why};
 use crate::pod::{self, Built};
 use crate::seen::{Seen, SlimPod};
-use crate::{Inner, end, wait};
+use crate::{Inner, end, gate, wait};
 
 /// Pause before a name that will be free is tried again.
 const NAME_TAKEN: Duration = Duration::from_secs(1);
@@ -120,7 +120,7 @@ fn refused(built: &Built, fault: Fault) -> Result<Launched, LaunchError> {
     let Built { namespace, name, .. } = built;
     match fault {
         Fault::NotFound(words) => Ok(never_started(format!(
-            "namespace {namespace} cannot be used: create it, or name another one by the task's namespace or --kubernetes-namespace: {words}"
+            "namespace {namespace} cannot be used: create it, or name another by the task's namespace or --kubernetes-namespace: {words}"
         ))),
         Fault::Rights(words) => Ok(never_started(format!(
             "the worker may not create pods in namespace {namespace}: bind its service account to the Role of docs/kubernetes.md: {words}"
@@ -165,7 +165,7 @@ pub(crate) async fn start(inner: &Arc<Inner>, assignment: Assignment<'_>, uid: &
         return Ok(());
     }
     let operation = format!("starting pod {}/{}", entry.namespace, entry.name);
-    let refusal = match inner.cluster.patch(&entry.namespace, &entry.name, pod::open_gate(&entry.plan, uid, Utc::now())).await {
+    let refusal = match inner.cluster.patch(&entry.namespace, &entry.name, gate::open_gate(&entry.plan, uid, Utc::now())).await {
         Ok(pod) => {
             entry.absorb(&pod);
             return Ok(());

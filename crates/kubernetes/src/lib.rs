@@ -9,9 +9,9 @@
 //! release ─► PATCH the finalizer away, DELETE or keep
 //! ```
 //!
-//! Five calls for an attempt: create, start, its log, release, delete. Nothing that matters is kept in this process: labels and annotations on
-//! the pod say what another worker has to know (`marks`). Used by the worker through its `Runner` trait. It never talks to the store, and
-//! decides nothing but what a pod's state means (`facts`).
+//! Five calls for an attempt: create, start, its log, release, delete. Nothing that matters is kept in this process: labels and
+//! annotations on the pod say what another worker has to know (`marks`). Used by the worker through its `Runner` trait. It never talks to
+//! the store, and decides nothing but what a pod's state means (`facts`).
 
 mod api;
 mod config;
@@ -19,6 +19,7 @@ mod end;
 mod entry;
 mod errors;
 mod facts;
+mod gate;
 mod launch;
 mod logs;
 mod marks;
@@ -157,7 +158,7 @@ impl Inner {
         let selector = format!("{}={},{}={}", marks::INSTALLATION, self.config.installation, marks::KEY, name::attempt_label(key));
         for namespace in self.namespaces() {
             let mut found = None;
-            self.cluster.list(&namespace, &selector, |pod| found = Entry::of(&pod).or(found.take())).await?;
+            self.cluster.list(&namespace, &selector, |pod| found = Entry::of(&pod).or_else(|| found.take())).await?;
             if let Some(entry) = found {
                 return Ok(Some(Arc::new(entry)));
             }

@@ -2,8 +2,8 @@
 //!
 //! The API server counts no bytes of a log. It has times: `sinceTime`, in whole seconds, and a timestamp before each line. So a position is
 //! the time of the last line, how many lines of that very time were taken, and how far into the line after (`cursor`). A GET starts at the
-//! second of that time and skips what was taken. A line of the position that is not there any more was rotated away: that is said in the log,
-//! and never waited for.
+//! second of that time and skips what was taken. A line of the position that is not there any more was rotated away: that is said in the
+//! log, and never waited for.
 //!
 //! Nothing is followed: a stream per pod would be thousands of them. Running pods are read once a second at most and only so many of them;
 //! everybody is read to the end when the container has ended. The log decides nothing.
@@ -52,8 +52,8 @@ pub(crate) async fn read(inner: &Arc<Inner>, key: AttemptKey, from: &LogPosition
     let base = entry.seen().map(|seen| seen.base.clone()).unwrap_or_default();
     let mut state = entry.log.lock().await;
     match base {
-        _ if !entry.plan.logs => return Ok(nothing),
-        Container::Absent | Container::Waiting { .. } => return Ok(nothing),
+        _ if !entry.plan.logs => Ok(nothing),
+        Container::Absent | Container::Waiting { .. } => Ok(nothing),
         Container::Running { .. } => {
             let now = Instant::now();
             // Its first read waits, too: what ends within a second is read once.

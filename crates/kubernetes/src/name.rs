@@ -117,6 +117,11 @@ mod tests {
         pod_name(&format!("{dag_id}-{task_id}"), Uuid::nil(), Ids { dag_id, run_id, task_id, key })
     }
 
+    /// The half of the name that counts.
+    fn hash(dag_id: &str, run_id: &str, task_id: &str, key: AttemptKey) -> String {
+        pod_name("x", Uuid::nil(), Ids { dag_id, run_id, task_id, key })
+    }
+
     #[test]
     fn names_are_dns_labels() {
         for (dag, task, start) in [
@@ -137,17 +142,17 @@ mod tests {
 
     #[test]
     fn each_attempt_has_a_name_of_its_own_and_keeps_it() {
-        let one = name("a", "bc", "d", key(-1, 1));
-        assert_eq!(one, name("a", "bc", "d", key(-1, 1)));
+        let one = hash("a", "bc", "d", key(-1, 1));
+        assert_eq!(one, hash("a", "bc", "d", key(-1, 1)));
         // Surrogate numbers do not count: they are drawn again after a restore.
         let redrawn = AttemptKey { instance: InstanceKey { run: RunKey(8), idx: 4, map_index: -1 }, attempt: 1 };
-        assert_eq!(one, name("a", "bc", "d", redrawn));
+        assert_eq!(one, hash("a", "bc", "d", redrawn));
         let others = [
-            name("ab", "c", "d", key(-1, 1)),
-            name("a", "bcd", "", key(-1, 1)),
-            name("a", "bc", "d", key(0, 1)),
-            name("a", "bc", "d", key(-1, 2)),
-            pod_name("a-d", Uuid::max(), Ids { dag_id: "a", run_id: "bc", task_id: "d", key: key(-1, 1) }),
+            hash("ab", "c", "d", key(-1, 1)),
+            hash("a", "bcd", "", key(-1, 1)),
+            hash("a", "bc", "d", key(0, 1)),
+            hash("a", "bc", "d", key(-1, 2)),
+            pod_name("x", Uuid::max(), Ids { dag_id: "a", run_id: "bc", task_id: "d", key: key(-1, 1) }),
         ];
         for other in others {
             assert_ne!(one, other);

@@ -3,7 +3,6 @@
 //! The pod is built as JSON and sent as such, so that fields which are newer than this crate's types reach the server. Later wins, as in
 //! Airflow: template, `full_pod_spec`, the operator's own arguments, and last what this crate needs.
 
-use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use updraft_model::dag::OnFinishAction;
@@ -11,9 +10,8 @@ use updraft_model::{AttemptKey, LaunchSpec};
 use uuid::Uuid;
 
 use crate::config::Config;
-use crate::marks::{
-    ATTEMPT, CONTAINER, FINALIZER, GATE_IMAGE, GROUP, Gate, INSTALLATION, KEY, OPENED, PLAN, Plan, SCHEDULING_GATE, SPEC_HASH,
-};
+use crate::gate::close_gate;
+use crate::marks::{ATTEMPT, CONTAINER, FINALIZER, GROUP, Gate, INSTALLATION, KEY, PLAN, Plan, SPEC_HASH};
 use crate::name::{self, Ids};
 use crate::pod_merge::merge;
 
@@ -137,7 +135,10 @@ pub(crate) fn build(
 
     // What the task brings as a whole pod.
     let mut pod = template(rest)?;
-    if let Some(full) = rest.get("full_pod_spec") {
+    if let Some(full) = rest.get("full_pod_spec").filter(|full| !full.is_null()) {
+        if !full.is_object() {
+            return Err(Mistake::Shape { field: "full_pod_spec", expected: "a pod" });
+        }
         merge(&mut pod, full);
     }
     // The operator's arguments.
@@ -206,7 +207,7 @@ fn template(rest: &Map<String, Value>) -> Result<Value, Mistake> {
     if let Some(file) = text(rest, "pod_template_text") {
         pod = serde_saphyr::from_str(file).map_err(|error| Mistake::Template(error.to_string()))?;
     }
-    if let Some(inline) = rest.get("pod_template_dict") {
+    if let Some(inline) = rest.get("pod_template_dict").filter(|inline| inline.is_object()) {
         merge(&mut pod, inline);
     }
     if pod.is_object() { Ok(pod) } else { Err(Mistake::Shape { field: "pod_template_file", expected: "one pod" }) }
@@ -340,76 +341,6 @@ fn deadline(plan: &Plan, pod_spec: &mut Map<String, Value>) {
     let belt = belt.min(u64::from(i32::MAX.unsigned_abs()));
     let own = pod_spec.get("activeDeadlineSeconds").and_then(Value::as_u64);
     pod_spec.insert("activeDeadlineSeconds".to_owned(), json!(own.map_or(belt, |own| own.min(belt))));
-}
-
-/// Keeps every container from running: the plan remembers how it is opened.
-fn close_gate(plan: &mut Plan, pod_spec: &mut Map<String, Value>) {
-    match plan.gate {
-        Gate::None => {}
-        Gate::Scheduling => {
-            let mut gates = vec![json!({"name": SCHEDULING_GATE})];
-            gates.extend(pod_spec.get("schedulingGates").and_then(Value::as_array).into_iter().flatten().cloned());
-            pod_spec.insert("schedulingGates".to_owned(), Value::Array(gates));
-        }
-        Gate::Image => {
-            let inits = pod_spec.get_mut("initContainers").and_then(Value::as_array_mut).filter(|list| !list.is_empty());
-            // Nothing runs before the first init container; without one, every container has to be held.
-            let (held, init) = match inits {
-                Some(inits) => (&mut inits[..1], true),
-                None => match pod_spec.get_mut("containers").and_then(Value::as_array_mut) {
-                    Some(containers) => (&mut containers[..], false),
-                    None => return,
-                },
-            };
-            plan.init = init;
-            for container in held.iter_mut().filter_map(Value::as_object_mut) {
-                let image = container.get("image").and_then(Value::as_str).unwrap_or_default().to_owned();
-                // The server fixes the default at creation, by the image that it sees then.
-                container.entry("imagePullPolicy").or_insert_with(|| json!(pull_policy(&image)));
-                container.insert("image".to_owned(), json!(GATE_IMAGE));
-                plan.images.push(image);
-            }
-        }
-    }
-}
-
-/// What the server would choose for an image.
-fn pull_policy(image: &str) -> &'static str {
-    if image.contains('@') {
-        return "IfNotPresent";
-    }
-    let last = image.rsplit('/').next().unwrap_or(image);
-    match last.split_once(':') {
-        None | Some((_, "latest")) => "Always",
-        Some(_) => "IfNotPresent",
-    }
-}
-
-/// The patch that opens the gate of the pod of that uid: the same call notes when.
-pub(crate) fn open_gate(plan: &Plan, uid: &str, now: DateTime<Utc>) -> Value {
-    let mut patch = vec![json!({"op": "test", "path": "/metadata/uid", "value": uid})];
-    match plan.gate {
-        Gate::None => {}
-        Gate::Scheduling => {
-            patch.push(json!({"op": "test", "path": "/spec/schedulingGates/0/name", "value": SCHEDULING_GATE}));
-            patch.push(json!({"op": "remove", "path": "/spec/schedulingGates/0"}));
-        }
-        Gate::Image => {
-            let list = if plan.init { "initContainers" } else { "containers" };
-            for (at, image) in plan.images.iter().enumerate() {
-                let path = format!("/spec/{list}/{at}/image");
-                patch.push(json!({"op": "test", "path": path, "value": GATE_IMAGE}));
-                patch.push(json!({"op": "replace", "path": path, "value": image}));
-            }
-        }
-    }
-    patch.push(json!({"op": "add", "path": format!("/metadata/annotations/{}", escape(OPENED)), "value": now.to_rfc3339()}));
-    Value::Array(patch)
-}
-
-/// A key in a JSON pointer.
-pub(crate) fn escape(key: &str) -> String {
-    key.replace('~', "~0").replace('/', "~1")
 }
 
 fn labels(config: &Config, key: AttemptKey, group: Uuid, spec: &LaunchSpec) -> Value {

@@ -56,7 +56,10 @@ mod tests {
         let mut pod = json!({
             "metadata": {"labels": {"a": "1", "b": "1"}},
             "spec": {
-                "containers": [{"name": "base", "image": "old", "args": ["x", "y"], "env": [{"name": "A", "value": "1"}]}, {"name": "side"}],
+                "containers": [
+                    {"name": "base", "image": "old", "args": ["x", "y"], "env": [{"name": "A", "value": "1"}]},
+                    {"name": "side"},
+                ],
                 "tolerations": [{"key": "a"}],
                 "volumes": [{"name": "v", "emptyDir": {}}],
             },

@@ -62,10 +62,11 @@ struct SlimCondition {
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
+#[serde(default, rename_all = "camelCase")]
 struct SlimContainerStatus {
     name: String,
     state: ContainerState,
+    last_state: ContainerState,
 }
 
 impl kube::Resource for SlimPod {
@@ -208,6 +209,7 @@ impl Seen {
         let meta = &pod.metadata;
         let status = &pod.status;
         let base_name = pod.annotation(CONTAINER).or_else(|| pod.spec.containers.first().map(|c| c.name.as_str())).unwrap_or_default();
+        let is_over = matches!(status.phase.as_deref(), Some("Succeeded" | "Failed"));
         let grace = meta.deletion_grace_period_seconds.unwrap_or(0);
         Self {
             uid: pod.uid().to_owned(),
@@ -220,7 +222,7 @@ impl Seen {
             node: pod.spec.node_name.clone(),
             phase: match status.phase.as_deref() {
                 Some("Running") => Phase::Running,
-                Some("Succeeded" | "Failed") => Phase::Over,
+                _ if is_over => Phase::Over,
                 Some("Unknown") => Phase::Unknown,
                 _ => Phase::Pending,
             },
@@ -237,7 +239,14 @@ impl Seen {
                 // `SchedulingGated` is ours.
                 .find(|c| c.kind == "PodScheduled" && c.status == "False" && c.reason.as_deref() == Some("Unschedulable"))
                 .map(|c| c.message.clone().unwrap_or_default()),
-            base: status.container_statuses.iter().find(|c| c.name == base_name).map(|c| Container::of(&c.state)).unwrap_or_default(),
+            base: status
+                .container_statuses
+                .iter()
+                .find(|c| c.name == base_name)
+                // Before 1.22 a kubelet that has thrown the container of a deleted pod away says `ContainerCreating` again.
+                .map(|c| if is_over && c.last_state.terminated.is_some() { &c.last_state } else { &c.state })
+                .map(Container::of)
+                .unwrap_or_default(),
             init: status.init_container_statuses.iter().map(|c| (c.name.clone(), Container::of(&c.state))).find(|(_, state)| match state {
                 Container::Ended(exit) => exit.code != 0,
                 Container::Waiting { reason, .. } => reason != "PodInitializing",
@@ -257,22 +266,51 @@ impl Seen {
         matches!(self.base, Container::Running { .. } | Container::Ended(_))
     }
 
-    /// What is true once stays true, in whatever order the news arrive (C12): an older look at the same pod is dropped.
-    pub(crate) fn contradicts(&self, known: &Self) -> bool {
-        let rank = |seen: &Self| match seen.base {
-            Container::Absent => 0,
-            Container::Waiting { .. } => 1,
-            Container::Running { .. } => 2,
-            Container::Ended(_) => 3,
-        };
-        self.uid == known.uid
-            && ((known.phase == Phase::Over && self.phase != Phase::Over)
-                || (known.deleting.is_some() && self.deleting.is_none())
-                || (known.started() && rank(self) < rank(known)))
+    /// What is true once stays true, in whatever order the news arrive (C12). An old kubelet even takes back how a container ended, once it
+    /// has thrown the container away.
+    pub(crate) fn after(mut self, known: &Self) -> Self {
+        if self.uid != known.uid {
+            return self;
+        }
+        if known.phase == Phase::Over {
+            self.phase = Phase::Over;
+            self.reason = self.reason.or_else(|| known.reason.clone());
+            self.message = self.message.or_else(|| known.message.clone());
+        }
+        let takes_back = matches!(&self.base, Container::Ended(exit) if exit.is_unknown()) && known.base.rank() == self.base.rank();
+        if takes_back || self.base.rank() < known.base.rank() {
+            self.base = known.base.clone();
+        }
+        self.deleting = self.deleting.or(known.deleting);
+        self.disruption = self.disruption.or_else(|| known.disruption.clone());
+        self.node = self.node.or_else(|| known.node.clone());
+        self.stop = self.stop.or_else(|| known.stop.clone());
+        self.opened = self.opened.or(known.opened);
+        self.gate_closed &= known.gate_closed;
+        self.finalizer = self.finalizer.filter(|_| known.finalizer.is_some());
+        self.kept |= known.kept;
+        self
+    }
+}
+
+impl Exit {
+    /// The kubelet made it up: it does not know what became of the container.
+    pub(crate) fn is_unknown(&self) -> bool {
+        self.reason == "ContainerStatusUnknown"
     }
 }
 
 impl Container {
+    /// States only move up.
+    fn rank(&self) -> u8 {
+        match self {
+            Self::Absent => 0,
+            Self::Waiting { .. } => 1,
+            Self::Running { .. } => 2,
+            Self::Ended(_) => 3,
+        }
+    }
+
     fn of(state: &ContainerState) -> Self {
         if let Some(ended) = &state.terminated {
             return Self::Ended(Box::new(Exit {

@@ -191,6 +191,10 @@ fn ago(time: Option<DateTime<Utc>>) -> Instant {
 
 /// What a pod that does not run says of itself.
 fn line(seen: &Seen) -> Option<String> {
+    let unreachable = seen.disruption.as_ref().is_some_and(|(reason, _)| reason == "DeletionByTaintManager");
+    if seen.phase == Phase::Unknown || unreachable {
+        return Some(format!("node {} does not answer: waiting for it, or for its removal", seen.node.as_deref().unwrap_or("unknown")));
+    }
     if seen.started() || seen.gate_closed {
         return Some(String::new());
     }
@@ -199,9 +203,6 @@ fn line(seen: &Seen) -> Option<String> {
     }
     if let Some(words) = &seen.unschedulable {
         return Some(one_line(&format!("Unschedulable: {words}")));
-    }
-    if seen.phase == Phase::Unknown {
-        return Some(format!("node {} does not answer", seen.node.as_deref().unwrap_or("unknown")));
     }
     None
 }

@@ -1,9 +1,9 @@
 //! One list and watch per lease group and namespace, shared by all attempts of the group: at thousands of pods a connection each would be
 //! what breaks first.
 //!
-//! The watch only tells; it never decides. An event `DELETED` also means that a label changed, and a watch that died in silence looks like one
-//! without news. So a pod that seems to be gone is *doubted*, whoever waits for it reads it by name, and beside the watch the group is listed
-//! now and then.
+//! The watch only tells; it never decides. An event `DELETED` also means that a label changed, and a watch that died in silence looks like
+//! one without news. So a pod that seems to be gone is *doubted*, whoever waits for it reads it by name, and beside the watch the group is
+//! listed now and then.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

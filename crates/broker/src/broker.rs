@@ -1,4 +1,4 @@
-//! The handle that scheduler, worker and API hold. It only chooses the wire; the rules are in [`crate::in_process`] and [`crate::rabbitmq`].
+//! The handle that scheduler, worker and API hold. It chooses the wire; the rules are in [`crate::in_process`] and [`crate::rabbitmq`].
 //!
 //! Senders never wait and never fail: what does not fit is dropped and counted. Receivers wait, and say how much room they have.
 
@@ -137,7 +137,8 @@ impl Broker {
         }
     }
 
-    /// Sends what is waiting (for a few seconds at most), gives back what was not taken, and closes the connections. Later calls do nothing.
+    /// Sends what is waiting (for a few seconds at most), gives back what was not taken, and closes the connections. Later calls
+    /// do nothing.
     pub async fn close(&self) {
         match &self.wire {
             Wire::InProcess(_) => {}
@@ -174,8 +175,8 @@ impl Hints {
 
 impl Drop for Hints {
     fn drop(&mut self) {
-        if let HintSource::RabbitMq(inbox) = &self.source {
-            inbox.close();
+        if let (HintSource::RabbitMq(inbox), Wire::RabbitMq(client)) = (&self.source, &self.broker.wire) {
+            client.unsubscribe_hints(inbox);
         }
     }
 }

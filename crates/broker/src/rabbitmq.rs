@@ -104,10 +104,14 @@ impl Client {
 
     pub(crate) fn subscribe_hints(&self, queues: Vec<String>) -> Arc<HintInbox> {
         let inbox = Arc::new(HintInbox::new(queues));
-        // Handles that are gone are swept here: a process makes few.
-        self.shared.subscriptions.remove(|other| matches!(other, Subscription::Hints(inbox) if inbox.demand().closed));
         self.shared.subscriptions.add(Subscription::Hints(Arc::clone(&inbox)));
         inbox
+    }
+
+    pub(crate) fn unsubscribe_hints(&self, inbox: &Arc<HintInbox>) {
+        self.shared.subscriptions.remove(|other| matches!(other, Subscription::Hints(other) if Arc::ptr_eq(other, inbox)));
+        // Its consumer gives back what it holds and ends.
+        inbox.close();
     }
 
     pub(crate) fn subscribe_wakes(&self) -> Arc<WakeInbox> {

@@ -3,8 +3,8 @@
 //! Hints are consumed only while the worker asks for them ([`HintInbox::demand`]):
 //!
 //! ```text
-//!            take() waits                     no take() for 100 ms, or 20 ms with leftovers
-//! paused ────────────────────► consuming ────────────────────────────────────────────────────► cancel, give back, paused
+//!            take() waits               no take() for 100 ms, or for 20 ms after a claim while ids are left over
+//! paused ────────────────────► consuming ─────────────────────────────────────────────────────────────────────► cancel, give back, paused
 //! ```
 //!
 //! so that a worker without room holds no message that an idle one could have. A consumer that RabbitMQ cancels (its queue was deleted)
@@ -73,7 +73,7 @@ pub(crate) async fn consume(shared: &Arc<Shared>, connection: &Connection) -> Re
 
 /// A delivery, or the end of a consumer.
 enum Event {
-    Message(Arc<str>, Result<Delivery, lapin::Error>),
+    Message(Arc<str>, Box<Result<Delivery, lapin::Error>>),
     Ended(ShortString),
 }
 
@@ -147,7 +147,7 @@ impl<'a> HintFeed<'a> {
                 biased;
                 () = self.shared.stopped(Side::Consume) => {}
                 Some(event) = self.consumers.next() => match event {
-                    Event::Message(queue, delivery) => self.receive(&queue, delivery?),
+                    Event::Message(queue, delivery) => self.receive(&queue, (*delivery)?),
                     Event::Ended(tag) => self.resubscribe(&tag).await?,
                 },
                 Some(buried) = self.burials.next() => buried?,
@@ -175,7 +175,7 @@ impl<'a> HintFeed<'a> {
             let consumer = self.channel.basic_consume(name, "".into(), BasicConsumeOptions::default(), FieldTable::default()).await?;
             let (tag, queue) = (consumer.tag(), Arc::<str>::from(queue.as_str()));
             self.tags.push(tag.clone());
-            let messages = consumer.map(move |delivery| Event::Message(Arc::clone(&queue), delivery));
+            let messages = consumer.map(move |delivery| Event::Message(Arc::clone(&queue), Box::new(delivery)));
             // A stream that only ends is a worker that is deaf and does not know it.
             self.consumers.push(messages.chain(futures::stream::once(async move { Event::Ended(tag) })).boxed());
         }
@@ -191,10 +191,10 @@ impl<'a> HintFeed<'a> {
             while let Some(event) = self.consumers.next().await {
                 match event {
                     Event::Message(queue, delivery) if keep => {
-                        let delivery = delivery?;
+                        let delivery = (*delivery)?;
                         receive(self.shared, &self.inbox, &mut self.burials, &queue, delivery);
                     }
-                    Event::Message(_, delivery) => requeue(&delivery?.acker).await?,
+                    Event::Message(_, delivery) => requeue(&(*delivery)?.acker).await?,
                     Event::Ended(_) => {}
                 }
             }
@@ -275,7 +275,7 @@ async fn wakes(shared: &Arc<Shared>, connection: &Connection) -> Result<(), Link
     }
 }
 
-/// Notices arrive in a queue of this connection alone, under a name of RabbitMQ's: a fixed one could still be held by the connection before.
+/// Notices arrive in a queue of this connection alone, under a name of RabbitMQ's: the last connection could still hold a fixed one.
 async fn notices(shared: &Arc<Shared>, connection: &Connection, worker: Uuid, id: u64) -> Result<(), LinkError> {
     let mut changes = shared.subscriptions.changes();
     let channel = connection.create_channel().await?;

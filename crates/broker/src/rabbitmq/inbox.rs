@@ -1,8 +1,8 @@
 //! Hints that were delivered to this worker and are not acknowledged yet. [`HintInbox::take`] hands them out, [`super::consumer`] fills it
 //! and carries out what became of each delivery. Nothing in here talks to RabbitMQ.
 //!
-//! A delivery holds several ids, and they end one by one: handed out and done, handed out and given back, or never handed out. It is settled
-//! when none of its ids is out any more:
+//! A delivery holds several ids, and they end one by one: handed out and done, handed out and given back, or never handed out. It is
+//! settled when none of its ids is out any more:
 //!
 //! ```text
 //! all done            → ack
@@ -10,8 +10,8 @@
 //! some done           → the others become a new message, then ack: a requeue would hand out for a second time what is claimed already
 //! ```
 //!
-//! When the channel is gone, so are its deliveries: RabbitMQ gives them to somebody else. [`HintInbox::forget`] drops them, and a receipt that
-//! comes later finds nothing.
+//! When the channel is gone, so are its deliveries: RabbitMQ gives them to somebody else. [`HintInbox::forget`] drops them, and a receipt
+//! that comes later finds nothing.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -24,10 +24,10 @@ use updraft_model::AttemptKey;
 
 use crate::broker::{Taken, Trace, lock};
 
-/// A worker that has not asked for this long has no room: it must not be sent more. Longer than a claim usually takes, so that a busy worker
-/// keeps its consumer from one claim to the next.
+/// A worker that has not asked for this long has no room: it must not be sent more. Longer than a claim usually takes, so that a busy
+/// worker keeps its consumer from one claim to the next.
 const IDLE: Duration = Duration::from_millis(100);
-/// The same while ids lie here that somebody else could start.
+/// The same after a claim has ended while ids lie here that somebody else could start. A worker with room asks again at once.
 const IDLE_WITH_LEFTOVERS: Duration = Duration::from_millis(20);
 /// The longest that ids lie here even if the worker goes on asking: one slot with short tasks would keep a whole message from idle workers.
 const KEEP: Duration = Duration::from_millis(250);
@@ -86,7 +86,8 @@ struct State {
     settlements: Vec<Settlement>,
     waiting: bool,
     room: usize,
-    last_take: Instant,
+    /// When the worker was last seen: it left `take`, or settled what it took.
+    last_seen: Instant,
     closed: bool,
 }
 
@@ -114,7 +115,7 @@ impl HintInbox {
             settlements: Vec::new(),
             waiting: false,
             room: 0,
-            last_take: Instant::now(),
+            last_seen: Instant::now(),
             closed: false,
         };
         Self { queues, state: Mutex::new(state), arrived: Notify::new(), changed: Notify::new() }
@@ -171,6 +172,7 @@ impl HintInbox {
             return;
         }
         let mut state = lock(&self.state);
+        state.last_seen = Instant::now();
         for part in parts {
             if let Some(delivery) = state.deliveries.get_mut(&part.delivery) {
                 delivery.out -= part.keys.len();
@@ -238,11 +240,12 @@ impl HintInbox {
         let state = lock(&self.state);
         let mut leftovers = state.deliveries.values().filter(|delivery| !delivery.rest.is_empty());
         let oldest = leftovers.next().map(|delivery| delivery.since);
-        let grace = if oldest.is_some() { IDLE_WITH_LEFTOVERS } else { IDLE };
+        let claiming = state.deliveries.values().any(|delivery| delivery.out > 0);
+        let grace = if oldest.is_some() && !claiming { IDLE_WITH_LEFTOVERS } else { IDLE };
         Demand {
             waiting: state.waiting,
             room: state.room,
-            idle_at: (!state.waiting).then(|| state.last_take + grace),
+            idle_at: (!state.waiting).then(|| state.last_seen + grace),
             stale_at: oldest.map(|since| since + KEEP),
             closed: state.closed,
         }
@@ -280,7 +283,7 @@ impl Drop for Leaving<'_> {
     fn drop(&mut self) {
         let mut state = lock(&self.0.state);
         state.waiting = false;
-        state.last_take = Instant::now();
+        state.last_seen = Instant::now();
         drop(state);
         self.0.changed.notify_one();
     }

@@ -22,8 +22,8 @@ const MOST_HINTS: usize = 65_536;
 const MOST_NOTICES: usize = 4_096;
 /// Most unreadable messages that wait for their way to the dead-letter queue. Past it they are rejected without a reason.
 const MOST_DEAD: usize = 256;
-/// Most ids in one message that we send. Fewer than are read: a message goes to one worker, and small ones spread over the workers that have
-/// room, where a large one would have to come back from the first.
+/// Most ids in one message that we send. Fewer than are read: a message goes to one worker, and small ones spread over the workers that
+/// have room, where a large one would have to come back from the first.
 const SPREAD: usize = 16;
 /// How often a message is sent before it is given up.
 const MOST_TRIES: u8 = 4;

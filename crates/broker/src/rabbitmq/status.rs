@@ -47,8 +47,8 @@ impl fmt::Display for BrokerStatus {
     }
 }
 
-/// Which of the two connections. They are apart because RabbitMQ stops reading from a connection that publishes while it is short of memory,
-/// and with it would stop the acknowledgements that make it shorter.
+/// Which of the two connections. They are apart because RabbitMQ stops reading from a connection that publishes while it is short of
+/// memory, and with it would stop the acknowledgements that make it shorter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Side {
     Publish,

@@ -88,8 +88,8 @@ async fn declare(shared: &Shared, connection: &Connection, queue: &str, argument
         }
         Err(error) if words::is_precondition_failed(&error) => {
             let text = format!(
-                "rabbitmq queue {queue:?} exists with other arguments than these settings give it ({}); it is used as it is; delete it once \
-                 (rabbitmqctl delete_queue {queue}) and it is made anew, or set the queue type back",
+                "rabbitmq queue {queue:?} exists with other arguments than these settings give it ({}); it is used as it is; delete it \
+                 once (rabbitmqctl delete_queue {queue}) and it is made anew, or set the queue type back",
                 words::server_text(&error)
             );
             shared.status.warn(queue, Some(text));

@@ -74,7 +74,7 @@ fn refused(code: u16, text: &str, options: &Options) -> String {
     let lower = text.to_lowercase();
     let remedy = if lower.contains("login was refused") {
         if options.uri.query.auth_mechanism == Some(SASLMechanism::External) {
-            format!("wrong certificate: rabbitmq knows no user of its name; its log says which name it read")
+            "wrong certificate: rabbitmq knows no user of its name; its log says which name it read".to_owned()
         } else {
             format!("wrong user or password for {user:?}; correct the broker URL or set it with rabbitmqctl change_password {user}")
         }
@@ -85,8 +85,11 @@ fn refused(code: u16, text: &str, options: &Options) -> String {
             "user {user:?} may not use virtual host {vhost:?}; allow it with rabbitmqctl set_permissions -p {vhost} {user} '.*' '.*' '.*'"
         )
     } else if lower.contains("refused for user") {
-        let prefix = &options.prefix;
-        format!("user {user:?} needs more permissions: configure, write and read on '^{prefix}\\..*', and on '^amq\\.gen-.*' for notices")
+        // Queues of notices have a name of RabbitMQ's; queues are sent to over the default exchange.
+        let names = format!(r"'^({}\..*|amq\.gen-.*|amq\.default)$'", options.prefix.replace('.', r"\."));
+        format!(
+            "user {user:?} needs more permissions; give them with rabbitmqctl set_permissions -p {vhost} {user} {names} {names} {names}"
+        )
     } else {
         match code {
             320 => "rabbitmq closed the connection: it stops, or an operator asked for it".to_owned(),
@@ -119,7 +122,7 @@ fn broken(error: &io::Error, options: &Options) -> String {
     }
     if lower.contains("unknownissuer") || lower.contains("unknown issuer") {
         return format!(
-            "TLS: no authority that we trust has signed the certificate of {host:?}; give the authority's certificate as CA file ({address})"
+            "TLS: no authority that we trust signed the certificate of {host:?}; give the authority's certificate as CA file ({address})"
         );
     }
     if lower.contains("notvalidforname") || lower.contains("not valid for name") {

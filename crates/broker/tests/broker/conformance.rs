@@ -10,10 +10,20 @@ use uuid::Uuid;
 use crate::harness::{Installation, collect, default_queue, key, keys, within};
 
 macro_rules! over_every_wire {
+    ($wire:ident: $($name:ident)*) => {
+        mod $wire {
+            $(#[tokio::test]
+            async fn $name() {
+                if let Some(it) = super::Installation::$wire() {
+                    super::$name(it).await;
+                }
+            })*
+        }
+    };
     ($($name:ident)*) => {
-        mod in_process { $(#[tokio::test] async fn $name() { if let Some(it) = super::Installation::in_process() { super::$name(it).await; } })* }
-        mod classic { $(#[tokio::test] async fn $name() { if let Some(it) = super::Installation::classic() { super::$name(it).await; } })* }
-        mod quorum { $(#[tokio::test] async fn $name() { if let Some(it) = super::Installation::quorum() { super::$name(it).await; } })* }
+        over_every_wire! { in_process: $($name)* }
+        over_every_wire! { classic: $($name)* }
+        over_every_wire! { quorum: $($name)* }
     };
 }
 

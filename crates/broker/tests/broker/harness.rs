@@ -30,7 +30,7 @@ pub(crate) fn amqp_url() -> Option<String> {
 
 pub(crate) enum Installation {
     InProcess(Broker),
-    RabbitMq(Options),
+    RabbitMq(Box<Options>),
 }
 
 impl Installation {
@@ -50,13 +50,13 @@ impl Installation {
         let mut options = Options::new(url).unwrap();
         options.prefix = format!("test-{}", Uuid::new_v4());
         options.queue_type = queue_type;
-        Self::RabbitMq(options)
+        Self::RabbitMq(Box::new(options))
     }
 
     pub(crate) fn options(&self) -> Options {
         match self {
             Self::InProcess(_) => panic!("an in-process broker has no options"),
-            Self::RabbitMq(options) => options.clone(),
+            Self::RabbitMq(options) => Options::clone(options),
         }
     }
 
@@ -69,7 +69,7 @@ impl Installation {
         match self {
             Self::InProcess(broker) => broker.clone(),
             Self::RabbitMq(options) => {
-                let broker = Broker::connect(options.clone());
+                let broker = Broker::connect(Options::clone(options));
                 status(&broker, "up", BrokerStatus::is_up).await;
                 broker
             }

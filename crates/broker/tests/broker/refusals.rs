@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use updraft_broker::{Broker, BrokerStatus, Options};
 use uuid::Uuid;
 
-use crate::harness::{Installation, amqp_url, collect, default_queue, key, keys, shared_rabbitmqctl, status};
+use crate::harness::{Installation, amqp_url, collect, default_queue, key, keys, shared_rabbitmqctl, status, within};
 
 async fn reason(broker: &Broker, words: &str) -> String {
     let found = status(broker, words, |status| status.reason.as_ref().is_some_and(|reason| reason.contains(words))).await;
@@ -47,14 +47,24 @@ async fn missing_virtual_hosts_and_permissions_are_said() {
     let base = with_user(&url, &user, "word");
     let path = vhost.replace('/', "%2F");
     let broker = Broker::connect(Options::new(&format!("{}/{path}", base.rsplit_once('/').unwrap().0)).unwrap());
+    let mut hints = broker.hints(default_queue());
+    let worker = Uuid::new_v4();
+    let mut notices = broker.notices(worker);
     let said = reason(&broker, "does not exist").await;
     assert!(said.contains(&vhost) && said.contains("add_vhost"), "{said}");
     shared_rabbitmqctl(&["add_vhost", &vhost]);
     reason(&broker, "set_permissions").await;
     shared_rabbitmqctl(&["set_permissions", "-p", &vhost, &user, "^$", ".*", ".*"]);
-    reason(&broker, "needs more permissions").await;
-    shared_rabbitmqctl(&["set_permissions", "-p", &vhost, &user, ".*", ".*", ".*"]);
+    let said = reason(&broker, "needs more permissions").await;
+    // What it asks for is enough.
+    let names = said.split('\'').nth(1).unwrap();
+    shared_rabbitmqctl(&["set_permissions", "-p", &vhost, &user, names, names, names]);
     status(&broker, "up", BrokerStatus::is_up).await;
+    broker.hint("default", [key(0)]);
+    collect(&mut hints, 8, &keys(0..1)).await;
+    within("the first notice", notices.take()).await;
+    broker.notify_worker(worker);
+    within("a notice", notices.take()).await;
 }
 
 #[tokio::test]
@@ -99,7 +109,7 @@ async fn tls_with_our_authority_and_a_client_certificate() {
     options.ca_file = Some(files.join("ca.pem"));
     options.client_cert_file = Some(files.join("client.pem"));
     options.client_key_file = Some(files.join("client.key"));
-    let it = Installation::RabbitMq(options);
+    let it = Installation::RabbitMq(Box::new(options));
     let (scheduler, worker) = (it.end().await, it.end().await);
     scheduler.hint("default", [key(0)]);
     collect(&mut worker.hints(default_queue()), 8, &keys(0..1)).await;

@@ -115,6 +115,23 @@ async fn a_queue_that_is_deleted_under_both_ends_comes_back() {
 }
 
 #[tokio::test]
+async fn a_worker_that_does_not_ask_holds_no_message_and_no_consumer() {
+    let Some(it) = Installation::classic() else { return };
+    let (scheduler, worker) = (it.end().await, it.end().await);
+    let plain = Plain::connect(&amqp_url().unwrap()).await;
+    scheduler.hint("default", (0..160).map(key));
+    let mut hints = worker.hints(default_queue());
+    within("a hint", hints.take(1)).await.done();
+    // Nine messages that it may have fetched, and one for what was left of the one that it began.
+    eventually("everything is back", || async {
+        let queue = plain.channel.queue_declare(it.queue("default").as_str().into(), passive(), Default::default()).await.unwrap();
+        queue.consumer_count() == 0 && queue.message_count() == 10
+    })
+    .await;
+    collect(&mut hints, 64, &keys(1..160)).await;
+}
+
+#[tokio::test]
 async fn a_message_whose_queue_is_gone_is_returned_and_sent_again() {
     let Some(it) = Installation::classic() else { return };
     let (scheduler, worker) = (it.end().await, it.end().await);

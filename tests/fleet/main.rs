@@ -5,6 +5,7 @@
 //! test makes.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so")]
+#![expect(clippy::print_stderr, reason = "the seed of a failed test, and what the cluster held")]
 
 mod chaos;
 mod crash_points;

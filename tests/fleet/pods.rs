@@ -230,11 +230,11 @@ fn a_worker_that_sleeps_anywhere_starts_nothing_twice_and_kills_nothing() {
     }
     let read = Ledger::read(&ledger);
     read.assert_once();
-    for p in 0..points.len() {
-        for m in 0..moments.len() {
+    for (p, point) in points.iter().enumerate() {
+        for (m, moment) in moments.iter().enumerate() {
             let of_run: Vec<u32> = read.starts.keys().filter(|key| key.0 == format!("r{p}{m}")).map(|key| key.2).collect();
             // One attempt each, and two where it was cleared: a third would be one that was killed or lost.
-            assert_eq!(of_run, (1..=if m == 3 { 2 } else { 1 }).collect::<Vec<_>>(), "{} {}", points[p], moments[m]);
+            assert_eq!(of_run, (1..=if m == 3 { 2 } else { 1 }).collect::<Vec<_>>(), "{point} {moment}");
         }
     }
     assert_eq!(read.starts.len(), read.ends.len(), "a container was killed");

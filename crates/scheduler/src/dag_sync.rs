@@ -156,7 +156,7 @@ impl Follower {
                 status.extend(part.as_object().into_iter().flatten().map(|(key, value)| (key.clone(), value.clone())));
             }
             let problem = last["problems"].as_array().and_then(|all| all.first()).and_then(Value::as_str);
-            if let Some(error) = failed.or(last["kept"].as_str()).or(problem) {
+            if let Some(error) = failed.or_else(|| last["kept"].as_str()).or(problem) {
                 status.insert("state".to_owned(), "degraded".into());
                 status.insert("last_error".to_owned(), error.into());
             }

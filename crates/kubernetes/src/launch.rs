@@ -120,7 +120,7 @@ fn refused(built: &Built, fault: Fault) -> Result<Launched, LaunchError> {
     let Built { namespace, name, .. } = built;
     match fault {
         Fault::NotFound(words) => Ok(never_started(format!(
-            "namespace {namespace} cannot be used: create it, or name another by the task's namespace or --kubernetes-namespace: {words}"
+            "namespace {namespace} cannot be used: create it, or name another by the task's namespace or --namespace: {words}"
         ))),
         Fault::Rights(words) => Ok(never_started(format!(
             "the worker may not create pods in namespace {namespace}: bind its service account to the Role of docs/kubernetes.md: {words}"

@@ -35,10 +35,10 @@ pub(crate) struct Built {
 /// Why a task cannot be made a pod of: the words are for its author.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Mistake {
-    #[error("the task has no image: give it one, or start the workers with --kubernetes-default-image")]
+    #[error("the task has no image: give it one, or start the workers with --pod-default-image")]
     NoImage,
     #[error(
-        "the task wants namespace {wanted:?}, which is not open to tasks: add it to --kubernetes-namespaces of the workers (now: {open})"
+        "the task wants namespace {wanted:?}, which is not open to tasks: add it to --allowed-namespaces of the workers (now: {open})"
     )]
     Namespace { wanted: String, open: String },
     #[error("{field} of the task is not {expected}")]

@@ -306,10 +306,10 @@ fn mistakes_name_what_to_change() {
     let config = Config::new(Uuid::nil());
     let mistake = |spec: &LaunchSpec| build(&config, "home", Gate::None, key(), Uuid::nil(), spec).expect_err("a mistake").to_string();
     let bash = LaunchSpec { image: None, pod: None, ..spec(json!({})) };
-    assert!(mistake(&bash).contains("--kubernetes-default-image"), "{}", mistake(&bash));
+    assert!(mistake(&bash).contains("--pod-default-image"), "{}", mistake(&bash));
     let elsewhere = mistake(&spec(json!({"namespace": "kube-system"})));
     assert!(
-        elsewhere.contains("--kubernetes-namespaces") && elsewhere.contains("kube-system") && elsewhere.contains("home"),
+        elsewhere.contains("--allowed-namespaces") && elsewhere.contains("kube-system") && elsewhere.contains("home"),
         "{elsewhere}"
     );
     assert!(mistake(&spec(json!({"pod_template_text": "a: [b"}))).contains("pod_template_file"));

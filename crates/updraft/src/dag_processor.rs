@@ -38,7 +38,7 @@ const SECRETS: &[&str] = &[
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  updraft dag-processor --listen unix:/run/updraft/dags.sock\n  \
     updraft standalone --dag-processor unix:/run/updraft/dags.sock")]
-#[group(id = "where", required = true, multiple = false, args = ["stdio", "listen"])]
+#[command(group = clap::ArgGroup::new("where").required(true).args(["stdio", "listen"]))]
 pub(crate) struct Options {
     /// Serve the process that started this one, over stdin and stdout.
     #[arg(long)]

@@ -101,7 +101,7 @@ async fn what_can_never_be_ends_and_the_right_one_pays() {
         (
             "no namespace",
             || status(404, "NotFound", "namespaces \"tasks\" not found"),
-            (Budget::Infra, "never_started", "--kubernetes-namespace"),
+            (Budget::Infra, "never_started", "--namespace"),
         ),
     ];
     for (what, answer, (budget, word, words)) in table {

@@ -383,7 +383,7 @@ async fn a_full_quota_is_waited_for_and_what_can_never_be_ends() -> anyhow::Resu
     let mut closed = Attempt::sh("true");
     closed.pod(json!({"namespace": "kube-system"}));
     let facts = support::ended(runner.launch(closed.unbound()).await?)?;
-    assert!(facts.spawn_error.as_deref().is_some_and(|error| error.contains("--kubernetes-namespaces")), "{facts:?}");
+    assert!(facts.spawn_error.as_deref().is_some_and(|error| error.contains("--allowed-namespaces")), "{facts:?}");
     let mut invalid = Attempt::sh("true");
     invalid.pod(json!({"container_resources": {"limits": {"memory": "much"}}}));
     let facts = support::ended(runner.launch(invalid.unbound()).await?)?;

@@ -69,12 +69,12 @@ fn a_postgres_that_restarts_makes_nobody_exit() {
     fleet.until_dag("diamond");
     let mut restarts = 0;
     drive(&mut fleet, runs, Duration::from_secs(600), |fleet, ended| {
-        if ended >= (restarts + 1) * runs as u64 / 6 && restarts < 5 {
+        if ended >= (restarts + 1) * runs as u64 / 14 {
             fleet.postgres.restart_immediately();
             restarts += 1;
         }
     });
-    assert!(restarts >= 4, "{restarts} restarts");
+    assert!(restarts >= 12, "{restarts} restarts");
     for role in fleet.schedulers.iter_mut().chain(&mut fleet.workers) {
         assert!(role.runs(), "{} has exited\n{}", role.name, role.log());
     }

@@ -10,6 +10,7 @@
 mod chaos;
 mod crash_points;
 mod faults;
+mod git;
 #[path = "../http.rs"]
 mod http;
 mod ledger;

@@ -96,11 +96,13 @@ pub(crate) struct Plan {
     pub(crate) pods: Option<String>,
     /// Instead of the folder of DAG files.
     pub(crate) dags: Option<String>,
+    /// Further flags of the schedulers.
+    pub(crate) scheduler_words: &'static [&'static str],
 }
 
 impl Default for Plan {
     fn default() -> Self {
-        Self { schedulers: 3, workers: 4, concurrency: 8, broker_url: None, pods: None, dags: None }
+        Self { schedulers: 3, workers: 4, concurrency: 8, broker_url: None, pods: None, dags: None, scheduler_words: &[] }
     }
 }
 
@@ -115,6 +117,7 @@ pub(crate) struct Fleet {
     wire: Vec<String>,
     pods: Option<String>,
     dags: String,
+    scheduler_words: &'static [&'static str],
 }
 
 impl Fleet {
@@ -151,6 +154,7 @@ impl Fleet {
             wire,
             pods: plan.pods,
             dags: plan.dags.unwrap_or_else(|| folder.join("dags").display().to_string()),
+            scheduler_words: plan.scheduler_words,
             folder,
         };
         fleet.api.launch();
@@ -164,8 +168,8 @@ impl Fleet {
     }
 
     pub(crate) fn add_scheduler(&mut self, n: usize) {
-        let cache = self.folder.join("cache");
-        let more = ["--dags", self.dags.as_str(), "--cache-dir", cache.to_str().unwrap()];
+        let cache = self.folder.join("cache").join(n.to_string());
+        let more = [&["--dags", self.dags.as_str(), "--cache-dir", cache.to_str().unwrap()], self.scheduler_words].concat();
         let mut role = role(&self.folder, &format!("scheduler-{n}"), &self.wire, &more);
         role.launch();
         self.schedulers.push(role);

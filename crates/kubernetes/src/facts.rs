@@ -57,7 +57,7 @@ pub(crate) fn judge(seen: &Seen, plan: &Plan, node_grace: Duration) -> Judged {
 fn ended(seen: &Seen, plan: &Plan, exit: Option<&Exit>) -> EndFacts {
     // An exit that the kubelet made up because it lost the container is none.
     let exit = exit.filter(|exit| !exit.is_unknown());
-    let mut facts = EndFacts { detail: detail(seen, exit), ..EndFacts::default() };
+    let mut facts = EndFacts { node: seen.node.clone(), detail: detail(seen, exit), ..EndFacts::default() };
     if let Some(exit) = exit {
         facts.started_at = exit.started;
         facts.ended_at = exit.ended;

@@ -37,9 +37,7 @@ pub(crate) struct Built {
 pub(crate) enum Mistake {
     #[error("the task has no image: give it one, or start the workers with --pod-default-image")]
     NoImage,
-    #[error(
-        "the task wants namespace {wanted:?}, which is not open to tasks: add it to --allowed-namespaces of the workers (now: {open})"
-    )]
+    #[error("the task wants namespace {wanted:?}, which is not open to tasks: add it to --allowed-namespaces of the workers (now: {open})")]
     Namespace { wanted: String, open: String },
     #[error("{field} of the task is not {expected}")]
     Shape { field: &'static str, expected: &'static str },

@@ -98,11 +98,7 @@ async fn what_can_never_be_ends_and_the_right_one_pays() {
             || status(403, "Forbidden", "User \"w\" cannot create resource \"pods\" in API group \"\""),
             (Budget::Infra, "never_started", "docs/kubernetes.md"),
         ),
-        (
-            "no namespace",
-            || status(404, "NotFound", "namespaces \"tasks\" not found"),
-            (Budget::Infra, "never_started", "--namespace"),
-        ),
+        ("no namespace", || status(404, "NotFound", "namespaces \"tasks\" not found"), (Budget::Infra, "never_started", "--namespace")),
     ];
     for (what, answer, (budget, word, words)) in table {
         let runner = refusing(answer).await;

@@ -1,14 +1,20 @@
 //! Five hundred attempts of a worker that is gone change hands at once: by one compare-and-set, nothing of them is touched, nothing starts
-//! again. The runner is a stand-in that counts what is asked of it; the database is real.
+//! again. And nothing is left lying whose claim or adoption was never answered: between the worker and its database stands a proxy that cuts
+//! the line once, after the server has done what it was asked and before it can say so. The runner is a stand-in that counts what is asked of
+//! it; the database is real.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so")]
 
 use std::collections::BTreeSet;
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use sqlx::PgPool;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio_util::sync::CancellationToken;
 use updraft_broker::Broker;
 use updraft_model::end::Stopped;
@@ -36,9 +42,9 @@ impl Runner for Found {
         "cluster"
     }
     async fn launch(&self, assignment: Assignment<'_>) -> Result<Launched, LaunchError> {
-        let bound = assignment.bound.expect("it was bound before").to_owned();
+        let bound = assignment.bound.map_or_else(|| Uuid::new_v4().to_string(), str::to_owned);
         assert!(self.launched.lock().unwrap().insert(assignment.key), "{:?} was adopted twice", assignment.key);
-        Ok(Launched::Made(Handle { id: bound, found: true }))
+        Ok(Launched::Made(Handle { id: bound, found: assignment.bound.is_some() }))
     }
     async fn wait(&self, _: AttemptKey) -> EndFacts {
         std::future::pending().await
@@ -57,9 +63,9 @@ impl Runner for Found {
     }
 }
 
-/// A worker that claimed and bound them all, and then fell silent.
-async fn silent_worker(store: &Store) -> Uuid {
-    let tasks: Vec<serde_json::Value> = (0..ATTEMPTS)
+/// A run of so many tasks, all of them scheduled.
+async fn scheduled(store: &Store, count: usize) {
+    let tasks: Vec<serde_json::Value> = (0..count)
         .map(|n| serde_json::json!({"task_id": format!("t{n}"), "run": {"kind": "bash", "bash_command": "true"}, "upstream": []}))
         .collect();
     let spec = serde_json::from_value(serde_json::json!({"dag_id": "d", "schedule": {"kind": "none"}, "tasks": tasks})).unwrap();
@@ -98,7 +104,7 @@ async fn silent_worker(store: &Store) -> Uuid {
     let run = store.run_create(&new).await.unwrap().unwrap();
     store.runs_start("d").await.unwrap();
     let (_, loads) = store.plan_load(&[(run, i64::MAX)]).await.unwrap();
-    let moves = (0..ATTEMPTS)
+    let moves = (0..count)
         .map(|idx| MoveRow {
             run,
             idx: i32::try_from(idx).unwrap(),
@@ -113,31 +119,41 @@ async fn silent_worker(store: &Store) -> Uuid {
         })
         .collect();
     store.plan_commit(&Commit { runs: vec![(run, loads[0].epoch, loads[0].seq)], moves, ..Commit::default() }).await.unwrap();
+}
+
+/// Queues what can be.
+async fn admit(store: &Store) -> Vec<AttemptKey> {
+    let heads = store.admit_heads("default_pool").await.unwrap().unwrap().heads;
+    let candidates: Vec<Candidate> = heads
+        .iter()
+        .map(|head| Candidate {
+            key: AttemptKey {
+                instance: updraft_model::InstanceKey { run: head.run, idx: head.idx, map_index: head.map_index },
+                attempt: head.attempt + 1,
+            },
+            queue: "default".to_owned(),
+            launch: serde_json::to_string(&LaunchSpec::default()).unwrap(),
+            user_retries_left: 0,
+            user_retry_delay_ms: 0,
+            infra_retries_left: 0,
+            infra_retry_delay_ms: 0,
+            run_limit: None,
+            dag_id: "d".to_owned(),
+            dag_limit: None,
+            task_limit: None,
+        })
+        .collect();
+    store.admit_commit("default_pool", &candidates).await.unwrap().iter().map(|a| a.key).collect()
+}
+
+/// A worker that claimed and bound them all, and then fell silent.
+async fn silent_worker(store: &Store, count: usize) -> Uuid {
+    scheduled(store, count).await;
     let owner = Uuid::now_v7();
     let group = store.group_create(owner, "cluster").await.unwrap();
     let mut live = 0;
-    while live < ATTEMPTS {
-        let heads = store.admit_heads("default_pool").await.unwrap().unwrap().heads;
-        let candidates: Vec<Candidate> = heads
-            .iter()
-            .map(|head| Candidate {
-                key: AttemptKey {
-                    instance: updraft_model::InstanceKey { run: head.run, idx: head.idx, map_index: head.map_index },
-                    attempt: head.attempt + 1,
-                },
-                queue: "default".to_owned(),
-                launch: serde_json::to_string(&LaunchSpec::default()).unwrap(),
-                user_retries_left: 0,
-                user_retry_delay_ms: 0,
-                infra_retries_left: 0,
-                infra_retry_delay_ms: 0,
-                run_limit: None,
-                dag_id: "d".to_owned(),
-                dag_limit: None,
-                task_limit: None,
-            })
-            .collect();
-        let keys: Vec<AttemptKey> = store.admit_commit("default_pool", &candidates).await.unwrap().iter().map(|a| a.key).collect();
+    while live < count {
+        let keys = admit(store).await;
         let Claimed::Attempts(attempts) = store.attempts_claim(&keys, group.id, owner, group.epoch, "cluster").await.unwrap() else {
             panic!("the group is lost")
         };
@@ -151,7 +167,7 @@ async fn silent_worker(store: &Store) -> Uuid {
 #[sqlx::test(migrations = "../../migrations")]
 async fn five_hundred_attempts_change_hands_in_under_two_seconds(db: PgPool) {
     let store = Store::from_pool(db.clone());
-    let silent = silent_worker(&store).await;
+    let silent = silent_worker(&store, ATTEMPTS).await;
     // It leaves as a worker does that is told to: the next one need not wait for a lease.
     store.groups_hand_over(silent).await.unwrap();
     let runner = Found::default();
@@ -176,4 +192,106 @@ async fn five_hundred_attempts_change_hands_in_under_two_seconds(db: PgPool) {
             .await
             .unwrap();
     assert_eq!(handed, 500, "and they are handed over again");
+}
+
+/// A way to the server that is cut once: after the statement with these words was run, before its answer is passed on.
+async fn cutting(db: &PgPool, words: &'static str) -> (PgPool, Arc<AtomicBool>) {
+    let real = db.connect_options();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let options = PgConnectOptions::new_without_pgpass()
+        .host("127.0.0.1")
+        .port(listener.local_addr().unwrap().port())
+        .username(real.get_username())
+        .database(real.get_database().unwrap());
+    let cut = Arc::new(AtomicBool::new(false));
+    let was_cut = Arc::clone(&cut);
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            match real.get_socket() {
+                Some(folder) => {
+                    let server = UnixStream::connect(folder.join(format!(".s.PGSQL.{}", real.get_port()))).await.unwrap();
+                    let (from, to) = server.into_split();
+                    tokio::spawn(pass(client, from, to, words, Arc::clone(&was_cut)));
+                }
+                None => {
+                    let (from, to) = TcpStream::connect((real.get_host(), real.get_port())).await.unwrap().into_split();
+                    tokio::spawn(pass(client, from, to, words, Arc::clone(&was_cut)));
+                }
+            }
+        }
+    });
+    (PgPoolOptions::new().max_connections(4).connect_lazy_with(options), cut)
+}
+
+async fn pass(
+    client: TcpStream,
+    mut from_server: impl AsyncRead + Unpin,
+    mut to_server: impl AsyncWrite + Unpin,
+    words: &str,
+    cut: Arc<AtomicBool>,
+) {
+    let (mut from_client, mut to_client) = client.into_split();
+    let (mut asked, mut answered) = ([0u8; 65536], [0u8; 65536]);
+    // The text comes when the statement is prepared; what the client sends next runs it.
+    let mut prepared = false;
+    let mut runs = false;
+    loop {
+        tokio::select! {
+            n = from_client.read(&mut asked) => {
+                let Ok(n @ 1..) = n else { return };
+                runs = prepared && !cut.load(Ordering::SeqCst);
+                prepared |= asked[..n].windows(words.len()).any(|part| part == words.as_bytes());
+                if to_server.write_all(&asked[..n]).await.is_err() { return }
+            }
+            n = from_server.read(&mut answered) => {
+                let Ok(n @ 1..) = n else { return };
+                // The server answers once the transaction has committed.
+                if runs && !cut.swap(true, Ordering::SeqCst) { return }
+                if to_client.write_all(&answered[..n]).await.is_err() { return }
+            }
+        }
+    }
+}
+
+/// Runs a worker over a line that is cut at these words, until it has launched so many attempts.
+async fn over_a_cut_line(db: &PgPool, words: &'static str, count: usize) {
+    let (line, cut) = cutting(db, words).await;
+    let runner = Found::default();
+    let launched = Arc::clone(&runner.launched);
+    let shutdown = CancellationToken::new();
+    let config = Config { heartbeat: Duration::from_millis(100), lease_ttl: Duration::from_millis(300), ..Config::default() };
+    let store = Store::from_pool(line);
+    let worker = tokio::spawn(updraft_worker::run(store, Broker::in_process(), runner, config, CancellationToken::new(), shutdown.clone()));
+    let begin = Instant::now();
+    while launched.lock().unwrap().len() < count {
+        assert!(begin.elapsed() < Duration::from_secs(20), "{} of {count} were launched", launched.lock().unwrap().len());
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(cut.load(Ordering::SeqCst), "the line was never cut");
+    shutdown.cancel();
+    worker.await.unwrap().unwrap();
+}
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn what_was_claimed_without_an_answer_is_started(db: PgPool) {
+    let store = Store::from_pool(db.clone());
+    scheduled(&store, 3).await;
+    while admit(&store).await.len() < 3 {}
+    over_a_cut_line(&db, "set state = 'running'", 3).await;
+}
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn what_was_adopted_without_an_answer_is_driven(db: PgPool) {
+    let store = Store::from_pool(db.clone());
+    let silent = silent_worker(&store, 3).await;
+    store.groups_hand_over(silent).await.unwrap();
+    over_a_cut_line(&db, "update lease_group set owner", 3).await;
+}
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn what_an_adopted_group_holds_is_asked_for_until_it_is_answered(db: PgPool) {
+    let store = Store::from_pool(db.clone());
+    let silent = silent_worker(&store, 3).await;
+    store.groups_hand_over(silent).await.unwrap();
+    over_a_cut_line(&db, "where group_id = $1 and state = 'running'", 3).await;
 }

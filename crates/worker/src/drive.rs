@@ -49,9 +49,9 @@ pub(crate) async fn drive<R: Runner>(shared: Arc<Shared<R>>, attempt: RunningAtt
     // The slot is free as soon as nothing runs, not when the end is written.
     drop(permit);
     match left {
-        Left::Ended { handle, facts } => {
-            let evidence =
-                Evidence { runner: shared.runner.kind().to_owned(), handle, host: Some(shared.runner.host().to_owned()), facts: *facts };
+        Left::Ended { handle, mut facts } => {
+            let host = facts.node.take().unwrap_or_else(|| shared.runner.host().to_owned());
+            let evidence = Evidence { runner: shared.runner.kind().to_owned(), handle, host: Some(host), facts: *facts };
             crash_point::reached("before-finish").await;
             let _ = shared.ends.send(End { finished: attempt.finish(evidence) });
         }

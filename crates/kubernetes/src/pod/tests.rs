@@ -308,10 +308,7 @@ fn mistakes_name_what_to_change() {
     let bash = LaunchSpec { image: None, pod: None, ..spec(json!({})) };
     assert!(mistake(&bash).contains("--pod-default-image"), "{}", mistake(&bash));
     let elsewhere = mistake(&spec(json!({"namespace": "kube-system"})));
-    assert!(
-        elsewhere.contains("--allowed-namespaces") && elsewhere.contains("kube-system") && elsewhere.contains("home"),
-        "{elsewhere}"
-    );
+    assert!(elsewhere.contains("--allowed-namespaces") && elsewhere.contains("kube-system") && elsewhere.contains("home"), "{elsewhere}");
     assert!(mistake(&spec(json!({"pod_template_text": "a: [b"}))).contains("pod_template_file"));
     assert!(mistake(&spec(json!({"full_pod_spec": [5]}))).contains("full_pod_spec"));
     assert!(mistake(&spec(json!({"termination_grace_period": "soon"}))).contains("seconds"));

@@ -66,8 +66,8 @@ impl Default for Config {
         Self {
             queues: vec!["default".to_owned()],
             concurrency: 64,
-            heartbeat: Duration::from_secs(3),
-            lease_ttl: Duration::from_secs(10),
+            heartbeat: Duration::from_secs(2),
+            lease_ttl: Duration::from_secs(7),
             pull_every: Duration::from_secs(10),
             only_worker_of_host: false,
         }

@@ -8,6 +8,7 @@ completion  what one completion costs in a run of 100 and in one of 100,000 task
 idle        proportional memory and processor time of an idle standalone without its Postgres
 floor       what the machine itself allows: fsync, commit, spawn
 
+pods        with --fleet and $KUBECONFIG, on request: pods created per second for 100 tasks at once, beside the same pods posted by hand
 airflow     with --airflow URL: chain40 and fan1000 on an Airflow that runs beside, for the ratio
 
 Times of tasks are those that the supervisors stored as evidence. Every figure is of this run on this machine: compare ratios of one run,
@@ -15,21 +16,28 @@ never figures of different days.
 """
 
 import argparse
+import base64
+import concurrent.futures
+import http.client
 import json
 import os
 import pathlib
+import queue
 import shutil
 import signal
 import socket
+import ssl
 import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.parse
 import urllib.request
 
 BENCHES = ("floor", "chain40", "fan1000", "completion", "idle")
+PODS = 100
 
 DAGS = '''
 from datetime import datetime
@@ -48,6 +56,17 @@ def make(name, tasks, chain):
 
 chain40 = make("chain40", 40, True)
 fan1000 = make("fan1000", 1000, False)
+'''
+
+
+POD_DAG = '''
+from datetime import datetime
+from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
+from airflow.sdk import DAG
+
+with DAG("pods", start_date=datetime(2020, 1, 1), schedule=None, catchup=False, max_active_tasks=2000) as dag:
+    for i in range(%d):
+        KubernetesPodOperator(task_id=f"t{i:04d}", image=%r, cmds=["true"], queue="pods")
 '''
 
 
@@ -170,6 +189,7 @@ class Fleet(Server):
         self.launch(program, "api", "--port", str(self.port), *wire)
         self.launch(program, "scheduler", "--dags", str(self.folder / "dags"), *wire)
         self.launch(program, "worker", "--state-dir", str(self.folder / "runner"), "--concurrency", str(concurrency), *wire)
+        self.program, self.wire = program, wire
         self.ready()
 
 
@@ -285,6 +305,127 @@ def completion(_server, _rounds):
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 
+def kubectl(*words, **more):
+    return subprocess.run(["kubectl", *words], check=True, stdout=subprocess.PIPE, text=True, **more).stdout
+
+
+class Arrivals:
+    """When each pod of a namespace was first seen, by one watch."""
+
+    def __init__(self, namespace):
+        form = "jsonpath={.type} {.object.metadata.name}{\"\\n\"}"
+        words = ["kubectl", "get", "pods", "-n", namespace, "--watch", "--output-watch-events", "-o", form]
+        self.times = {}
+        self.watch = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+        threading.Thread(target=self.read, daemon=True).start()
+
+    def read(self):
+        for line in self.watch.stdout:
+            kind, _, name = line.strip().partition(" ")
+            if kind == "ADDED":
+                self.times.setdefault(name, time.monotonic())
+
+    def rate(self, prefix, limit=120):
+        end = time.monotonic() + limit
+        while True:
+            times = sorted(at for name, at in self.times.items() if name.startswith(prefix))
+            if len(times) >= PODS:
+                return (len(times) - 1) / (times[-1] - times[0])
+            if time.monotonic() > end:
+                sys.exit(f"error: only {len(times)} of {PODS} pods were made within {limit} s")
+            time.sleep(0.05)
+
+
+def post_by_hand(namespace, example):
+    """The same pods, as fast as eight connections that are kept open can post them."""
+    config = json.loads(kubectl("config", "view", "--raw", "--minify", "--flatten", "-o", "json"))
+    cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
+    server = urllib.parse.urlsplit(cluster["server"])
+    with tempfile.TemporaryDirectory() as folder:
+        def file(name, data):
+            path = pathlib.Path(folder) / name
+            path.write_bytes(base64.b64decode(data))
+            return path
+
+        trust = ssl.create_default_context(cafile=file("ca", cluster["certificate-authority-data"]))
+        if "client-certificate-data" in user:
+            trust.load_cert_chain(file("cert", user["client-certificate-data"]), file("key", user["client-key-data"]))
+    headers = {"Content-Type": "application/json", **({"Authorization": f"Bearer {user['token']}"} if "token" in user else {})}
+    numbers = queue.SimpleQueue()
+    for n in range(PODS):
+        numbers.put(n)
+
+    def poster():
+        line = http.client.HTTPSConnection(server.hostname, server.port, context=trust)
+        while True:
+            try:
+                n = numbers.get_nowait()
+            except queue.Empty:
+                return
+            pod = {"metadata": {"name": f"raw-{n:04d}", "labels": {"raw": "true"}}, "spec": example["spec"]}
+            line.request("POST", f"/api/v1/namespaces/{namespace}/pods", json.dumps(pod), headers)
+            answer = line.getresponse()
+            body = answer.read()
+            if answer.status >= 300:
+                sys.exit(f"error: the API server refused a pod: {body[:400]}")
+
+    with concurrent.futures.ThreadPoolExecutor(8) as threads:
+        for done in [threads.submit(poster) for _ in range(8)]:
+            done.result()
+
+
+def pods(server, rounds):
+    """Ours and raw by turns: a slow minute of the machine hits both."""
+    if not isinstance(server, Fleet) or not os.environ.get("KUBECONFIG"):
+        sys.exit("error: pods needs --fleet and $KUBECONFIG")
+    image = os.environ.get("UPDRAFT_TEST_IMAGE", "docker.io/library/busybox:1.36")
+    namespace = f"updraft-bench-{os.getpid()}"
+    kubectl("create", "namespace", namespace)
+    try:
+        (server.folder / "dags" / "pods.py").write_text(POD_DAG % (PODS, image))
+        server.launch(server.program, "worker", "--runner", "kubernetes", "--namespace", namespace, "--queues", "pods", *server.wire)
+        server.wait_for(lambda: server.call("GET", "/api/v2/dags/pods"), 60)
+        ours, raw, tasks = [], [], []
+
+        def by_hand(example):
+            server.wait_for(lambda: not kubectl("get", "pods", "-n", namespace, "-o", "name").strip(), 180)
+            arrivals = Arrivals(namespace)
+            post_by_hand(namespace, example)
+            raw.append(arrivals.rate("raw-"))
+            arrivals.watch.kill()
+            kubectl("delete", "pods", "-n", namespace, "-l", "raw=true", "--grace-period=0", "--force", stderr=subprocess.DEVNULL)
+
+        example = None
+        for _ in range(rounds):
+            # What is still being removed would count as new, and cost the server.
+            server.wait_for(lambda: not kubectl("get", "pods", "-n", namespace, "-o", "name").strip(), 180)
+            arrivals = Arrivals(namespace)
+            run = threading.Thread(target=lambda: tasks.append(PODS / server.run("pods")[0]))
+            run.start()
+            ours.append(arrivals.rate("pods-"))
+            if example is None:
+                example = gated(namespace)
+            run.join()
+            arrivals.watch.kill()
+            by_hand(example)
+        made, by_hand_made = statistics.median(ours), statistics.median(raw)
+        return {"bench": "pods", "seconds": round(PODS / made, 3), "pods_per_second": round(made, 1), "raw_per_second": round(by_hand_made, 1),
+                "share_of_raw": round(made / by_hand_made, 2), "tasks_per_second": round(statistics.median(tasks), 2), "rounds": rounds}
+    finally:
+        kubectl("delete", "namespace", namespace, "--wait=false")
+
+
+def gated(namespace):
+    """The spec of one of our pods as it was posted, or nearly: with its gate shut, without what the server added."""
+    found = json.loads(kubectl("get", "pods", "-n", namespace, "-o", "json"))["items"]
+    spec = found[0]["spec"]
+    for key in ("nodeName", "priority", "preemptionPolicy", "serviceAccount", "tolerations", "enableServiceLinks"):
+        spec.pop(key, None)
+    for container in spec["containers"]:
+        container["image"] = "INVALID//gate"
+    return {"spec": spec}
+
+
 def beside_airflow(ours, airflow, rounds):
     """The same DAGs on both, one after another, so that a slow minute of the machine hits both."""
     for dag in ("chain40", "fan1000"):
@@ -296,7 +437,7 @@ def beside_airflow(ours, airflow, rounds):
 def main():
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--updraft", default="bin/updraft")
-    arguments.add_argument("--bench", choices=BENCHES, action="append")
+    arguments.add_argument("--bench", choices=(*BENCHES, "pods"), action="append")
     arguments.add_argument("--format", choices=("text", "json"), default="text")
     arguments.add_argument("--rounds", type=int, default=5)
     arguments.add_argument("--concurrency", type=int, default=16)

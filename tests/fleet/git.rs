@@ -148,10 +148,11 @@ fn five_hundred_pushes_tear_no_version_and_lose_no_dag() {
     fleet.assert_clean();
 }
 
-/// A broken commit, an emptied one and a server that cannot be reached: what is there stays, and it is said.
+/// A broken commit, an emptied one and a server that cannot be reached: what is there stays, and it is said with the next heartbeat, which comes
+/// every ten seconds.
 fn goes_wrong(fleet: &mut Fleet, repository: &mut Repository) {
     let stays = |fleet: &mut Fleet, what: &str, words: &str| {
-        fleet.until(Duration::from_secs(10), &format!("doctor says {words:?} ({what})"), |fleet| {
+        fleet.until(Duration::from_secs(25), &format!("doctor says {words:?} ({what})"), |fleet| {
             assert_eq!(dags(fleet).unwrap(), DAGS, "{what}");
             doctor(fleet).to_string().contains(words)
         });
@@ -166,11 +167,11 @@ fn goes_wrong(fleet: &mut Fleet, repository: &mut Repository) {
     let away = repository.bare.with_extension("away");
     fs::rename(&repository.bare, &away).unwrap();
     stays(fleet, "a repository that is gone", "dags.git");
-    fleet.until(Duration::from_secs(10), "doctor warns", |fleet| doctor(fleet)["status"] != "ok");
+    fleet.until(Duration::from_secs(25), "doctor warns", |fleet| doctor(fleet)["status"] != "ok");
     fs::rename(&away, &repository.bare).unwrap();
     let again = repository.push_all(false);
     fleet.until(Duration::from_secs(70), "it goes on", |fleet| newest(fleet, "c").is_some_and(|(commit, _)| commit == again));
-    fleet.until(Duration::from_secs(10), "doctor is content", |fleet| doctor(fleet)["status"] == "ok");
+    fleet.until(Duration::from_secs(25), "doctor is content", |fleet| doctor(fleet)["status"] == "ok");
 }
 
 #[test]

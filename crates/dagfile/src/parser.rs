@@ -39,7 +39,7 @@ pub enum ParserConfig {
     },
     /// In a child of this process.
     Child {
-        /// The program and its words, which must end in [`serve`] over stdin and stdout.
+        /// The program and its words, which must end in [`serve()`] over stdin and stdout.
         command: Vec<OsString>,
         /// How long it may say nothing while it works: longer than any file may take.
         patience: Duration,

@@ -12,7 +12,7 @@ use crate::source::{GitUrl, Scheme};
 /// The user that token-taking servers expect where none is named: GitHub wants this one, others take any.
 const USERNAME: &str = "x-access-token";
 
-/// The answers of [`script`]. `$1` is the prompt; the host comes last in it, so that no user name can pose as one.
+/// The answers of [`Credentials::script`]. `$1` is the prompt; the host comes last in it, so that no user name can pose as one.
 const SCRIPT: &str = r#"#!/bin/sh
 # Answers git's question for a password, for one host alone.
 case "$1" in

@@ -96,7 +96,9 @@ pub(crate) async fn release(inner: &Arc<Inner>, key: AttemptKey, outcome: Outcom
         };
         if let_go(inner, &entry, &seen, &uid, !delete).await? {
             if delete && seen.deleting.is_none() {
-                inner.cluster.delete(&entry.namespace, &entry.name, &uid, None).await?;
+                // What never ran has nothing to finish, and a kubelet of before 1.22 takes a minute to say so of a pod behind the image gate.
+                let grace = if seen.gate_closed { Some(0) } else { (!seen.started()).then_some(1) };
+                inner.cluster.delete(&entry.namespace, &entry.name, &uid, grace).await?;
             }
             break;
         }

@@ -262,9 +262,10 @@ impl Fleet {
         let attempts = self.folder.join("runner/attempts");
         // The sweeper looks every 30 s for what a worker that died left lying.
         self.until(Duration::from_secs(75), "no folder of an attempt is left", |_| fs::read_dir(&attempts).map_or(0, Iterator::count) == 0);
-        let findings = self.get("/ui/doctor").unwrap_or_default();
-        let failed: Vec<&Value> = findings.as_array().into_iter().flatten().filter(|finding| finding["status"] == "fail").collect();
-        assert!(failed.is_empty(), "{failed:?}");
+        let doctor = self.get("/ui/doctor").expect("doctor answers");
+        let findings = doctor["findings"].as_array().expect("doctor has findings");
+        let failed: Vec<&Value> = findings.iter().filter(|finding| finding["status"] == "fail").collect();
+        assert!(!findings.is_empty() && failed.is_empty(), "{failed:?}");
         assert_eq!(self.postgres.deadlocks(), 0, "deadlocks in Postgres");
     }
 }

@@ -157,8 +157,11 @@ impl Follower {
             }
             let problem = last["problems"].as_array().and_then(|all| all.first()).and_then(Value::as_str);
             if let Some(error) = failed.or_else(|| last["kept"].as_str()).or(problem) {
+                // Beside what the repository says: a server that is away hides nothing of the last commit, and the other way round.
+                let both: Vec<&str> = status.get("last_error").and_then(Value::as_str).into_iter().chain([error]).collect();
+                let both = both.join("\n");
                 status.insert("state".to_owned(), "degraded".into());
-                status.insert("last_error".to_owned(), error.into());
+                status.insert("last_error".to_owned(), both.into());
             }
         }
         self.status.send_modify(|all| {

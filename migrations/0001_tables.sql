@@ -198,6 +198,7 @@ create table live_attempt (
     group_id uuid,
     host text,
     handle text, -- write-once per attempt: the pod's uid
+    detail text, -- where it stands before its command runs, for people: ImagePullBackOff: …
     user_retries_left int not null,
     user_retry_delay_ms bigint not null,
     infra_retries_left int not null,
@@ -232,9 +233,10 @@ create table attempt (
     started_at timestamptz,
     ended_at timestamptz not null,
     primary key (run_id, idx, map_index, attempt),
-    -- I4: a success of the system carries exit code 0 and both times.
-    check (state <> 'success' or evidence ->> 'runner' in ('manual', 'noop')
-           or (evidence ->> 'exit_code' = '0' and evidence ? 'started_at' and evidence ? 'ended_at'))
+    -- I4: a success of the system carries exit code 0 and both times. Said so that what is absent is refused: a CHECK lets null pass.
+    constraint attempt_success_has_evidence check (state <> 'success'
+        or (evidence ->> 'runner' in ('manual', 'noop')) is true
+        or (evidence ->> 'exit_code' = '0' and evidence ? 'started_at' and evidence ? 'ended_at') is true)
 );
 
 -- Everything that happened to a run, in order and without gaps: seq is taken under the run_seq lock.
@@ -280,6 +282,7 @@ create table log_chunk (
     attempt int not null,
     start bigint not null, -- offset of its first byte in the attempt's log
     data bytea not null,
+    cursor text, -- the runner's own mark of where this chunk ends, where bytes cannot be counted at the source
     at timestamptz not null default now(),
     day date not null default current_date,
     primary key (run_id, idx, map_index, attempt, start, day)

@@ -3,12 +3,6 @@
 --
 -- No other code may write task_instance.state (a test greps for it).
 
--- I4, said so that what is absent is refused: a CHECK lets null pass, and evidence without an exit code compares as null.
-alter table attempt drop constraint attempt_check;
-alter table attempt add constraint attempt_success_has_evidence check (state <> 'success'
-    or (evidence ->> 'runner' in ('manual', 'noop')) is true
-    or (evidence ->> 'exit_code' = '0' and evidence ? 'started_at' and evidence ? 'ended_at') is true);
-
 -- Appends events to runs whose run_seq rows the caller has locked, and moves seq. A run that was planned up to its last event stays
 -- planned when p_quiet, because the events are the planner's own.
 create function events_append(p_run bigint[], p_idx int[], p_map int[], p_attempt int[], p_state text[], p_reason text[], p_quiet boolean)
@@ -266,7 +260,7 @@ create type finish_row as (
     started timestamptz, ended timestamptz, xcom jsonb, live boolean, state text, not_before timestamptz, intent text);
 
 -- finish: the end of attempts, by their evidence. Idempotent: an attempt that is already closed is 'already', one that never was is
--- 'unknown'. The state follows from the intent, if there is one, else from the verdict and what is left of its budget.
+-- 'unknown', one that is bound to another object is 'refused'. The state follows from the intent, if there is one, else from the verdict and what is left of its budget.
 create function attempt_finish(
     f_run bigint[], f_idx int[], f_map int[], f_attempt int[],
     f_verdict text[], -- success | skipped | failed
@@ -278,8 +272,14 @@ declare
     v_batch finish_row[];
 begin
     perform 1 from run_seq where run_id = any (f_run) order by run_id for no key update;
+    -- Against a bind, which takes no lock on the run: what an end without an object closes must not get one meanwhile.
+    perform 1 from live_attempt l join unnest(f_run, f_idx, f_map) as f (run_id, idx, map_index)
+        on l.run_id = f.run_id and l.idx = f.idx and l.map_index = f.map_index
+    order by l.run_id, l.idx, l.map_index for no key update of l;
     select array_agg(row (f.run_id, f.idx, f.map_index, f.attempt, f.verdict, f.budget, f.reason, f.message, f.evidence, f.started, f.ended, f.xcom,
-        l.attempt is not null and f.nth = 1,
+        l.attempt is not null and f.nth = 1
+            -- A pod's end counts only for the pod that is bound (I2, I4); an attempt without one may end without one.
+            and (f.evidence ->> 'runner' is distinct from 'kubernetes' or f.evidence ->> 'handle' is not distinct from l.handle),
         case when l.attempt is null then t.state else case t.intent
             when 'clear' then 'none' when 'cancel' then 'failed' when 'mark_failed' then 'failed'
             when 'mark_success' then 'success' when 'skip' then 'skipped'
@@ -346,9 +346,38 @@ begin
     return query select b.run_id, b.idx, b.map_index, b.attempt,
         case when b.live then 'finished'
              when exists (select 1 from attempt a where a.run_id = b.run_id and a.idx = b.idx and a.map_index = b.map_index and a.attempt = b.attempt) then 'already'
+             when exists (select 1 from live_attempt l where l.run_id = b.run_id and l.idx = b.idx and l.map_index = b.map_index and l.attempt = b.attempt) then 'refused'
              else 'unknown' end,
         b.state, b.not_before
     from unnest(v_batch) b;
+end $$;
+
+-- bind: which of the objects that were made for an attempt may start. Write-once, so `refused` is true for ever: the attempt is over, or
+-- another object is bound. An owner that was silent for too long and finds nothing bound knows nothing (`not_mine`): the adopter may be about
+-- to bind the same object. Takes lease_group before live_attempt, as the lock order says.
+create function attempt_bind(p_owner uuid, b_run bigint[], b_idx int[], b_map int[], b_attempt int[], b_handle text[])
+returns table (r_result text) language plpgsql as $$
+#variable_conflict use_column
+begin
+    perform 1 from lease_group where owner = p_owner order by id for share;
+    perform 1 from live_attempt l join unnest(b_run, b_idx, b_map) as b (run_id, idx, map_index)
+        on l.run_id = b.run_id and l.idx = b.idx and l.map_index = b.map_index
+    order by l.run_id, l.idx, l.map_index for no key update of l;
+    update live_attempt l set handle = b.handle
+    from unnest(b_run, b_idx, b_map, b_attempt, b_handle) as b (run_id, idx, map_index, attempt, handle), lease_group g, task_instance t
+    where l.run_id = b.run_id and l.idx = b.idx and l.map_index = b.map_index and l.attempt = b.attempt and l.state = 'running'
+      and l.handle is null and g.id = l.group_id and g.owner = p_owner
+      and t.run_id = l.run_id and t.idx = l.idx and t.map_index = l.map_index and t.intent is null;
+    return query
+    select case
+        when l.attempt is null or l.handle <> b.handle then 'refused'
+        when g.owner is distinct from p_owner then 'not_mine'
+        when l.handle = b.handle then 'bound'
+        else 'unwanted' end
+    from unnest(b_run, b_idx, b_map, b_attempt, b_handle) with ordinality as b (run_id, idx, map_index, attempt, handle, ord)
+    left join live_attempt l on l.run_id = b.run_id and l.idx = b.idx and l.map_index = b.map_index and l.attempt = b.attempt
+    left join lease_group g on g.id = l.group_id
+    order by b.ord;
 end $$;
 
 -- What people ask for: clear, cancel, mark. A live attempt gets the intent and its worker is told (`told`: who watches it); an attempt that

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs what is missing: `setup.sh run` what the product needs, `setup.sh test` what its tests need, `setup.sh verify` what the checks need.
+# Installs what is missing: `setup.sh run` what the product needs, `setup.sh test` what its tests need, `setup.sh verify` what the checks need,
+# `setup.sh cluster` what the test cluster (tests/cluster) needs.
 set -euo pipefail
 
 say() { printf '%s\n' "$*" >&2; }
@@ -20,6 +21,11 @@ has_postgres() {
     compgen -G '/usr/local/opt/postgresql*/bin/initdb' >/dev/null
 }
 
+has_rabbitmq() {
+    compgen -G '/usr/lib/rabbitmq/lib/rabbitmq_server-*/sbin/rabbitmq-server' >/dev/null && return 0
+    have rabbitmq-server || [ -x /opt/homebrew/opt/rabbitmq/sbin/rabbitmq-server ] || [ -x /usr/local/opt/rabbitmq/sbin/rabbitmq-server ]
+}
+
 package() { # name-on-debian name-on-homebrew
     if have apt-get; then say "installing $1"; apt_install "$1"
     elif have brew; then say "installing $2"; brew install -q "$2"
@@ -34,6 +40,42 @@ cargo_tool() { # command crate version extra-arguments
     say "installing $crate $version"
     # Its own target folder stays warm without growing the project's.
     CARGO_TARGET_DIR="$HOME/.cache/updraft/tools" cargo install -q --locked --root "$HOME/.cargo" "$crate" --version "$version" "$@"
+}
+
+test_cluster() { # Debian only: the cluster is made of its packages. See tests/cluster/README.md.
+    have apt-get || { say "error: the test cluster needs Debian 12; with a cluster of your own set KUBECONFIG"; exit 1; }
+    local packages=()
+    have etcd || packages+=(etcd-server)
+    have containerd || packages+=(containerd)
+    have runc || packages+=(runc)
+    have iptables || packages+=(iptables)
+    have conntrack || packages+=(conntrack)
+    have ip || packages+=(iproute2)
+    have kubectl || packages+=(kubernetes-client)
+    have openssl || packages+=(openssl)
+    [ -x /usr/lib/cni/bridge ] || packages+=(containernetworking-plugins)
+    # Not any busybox: the one of the task image must need no library.
+    dpkg -s busybox-static >/dev/null 2>&1 || packages+=(busybox-static)
+    # A compiler of 300 MB is not fetched for a cluster that is built already.
+    if [ ! -f "${UPDRAFT_CLUSTER_HOME:-$HOME/.cache/updraft/cluster}/bin/complete" ]; then
+        have go || packages+=(golang-go)
+        have rsync || packages+=(rsync)
+        have make || packages+=(make)
+        have dpkg-source || packages+=(dpkg-dev)
+    fi
+    if [ ${#packages[@]} = 0 ]; then return; fi
+    say "installing ${packages[*]}"
+    apt_install "${packages[@]}"
+    # The packages start servers of their own, which nobody asked for.
+    if [ -d /run/systemd/system ]; then
+        local package
+        for package in "${packages[@]}"; do
+            case $package in
+                etcd-server) sudo_ systemctl disable -q --now etcd || true ;;
+                containerd) sudo_ systemctl disable -q --now containerd || true ;;
+            esac
+        done
+    fi
 }
 
 what=${1:-run}
@@ -54,6 +96,18 @@ has_postgres || {
 case $what in
     run) ;;
     test)
+        has_rabbitmq || {
+            # Nobody asked for the node that the package would start: the tests start one of their own.
+            policy=/usr/sbin/policy-rc.d
+            if have apt-get && [ ! -e "$policy" ]; then
+                printf '#!/bin/sh\nexit 101\n' | sudo_ tee "$policy" >/dev/null
+                sudo_ chmod +x "$policy"
+                package rabbitmq-server rabbitmq
+                sudo_ rm -f "$policy"
+            else
+                package rabbitmq-server rabbitmq
+            fi
+        }
         have cargo-nextest || cargo_tool nextest cargo-nextest 0.9.143
         have chromium-headless-shell || have chromium || true
         ;;
@@ -62,5 +116,9 @@ case $what in
         cargo_tool machete cargo-machete 0.9.2
         cargo_tool deny cargo-deny 0.20.2
         ;;
-    *) say "usage: setup.sh run|test|verify"; exit 2 ;;
+    cluster)
+        have cargo-nextest || cargo_tool nextest cargo-nextest 0.9.143
+        test_cluster
+        ;;
+    *) say "usage: setup.sh run|test|verify|cluster"; exit 2 ;;
 esac

@@ -32,8 +32,9 @@ only_user() { # crate users…: nobody else of ours depends on it, tests aside
 
 pure_crates() { absent_from_tree updraft-planner tokio sqlx sqlx-core lapin kube axum tracing && absent_from_tree updraft-model tokio sqlx sqlx-core tracing; }
 arrows() {
-    only_user sqlx store && only_user axum api && only_user clap updraft \
+    only_user sqlx store && only_user axum api && only_user clap updraft && only_user kube kubernetes && only_user k8s-openapi kubernetes \
         && absent_from_tree updraft-scheduler updraft-worker updraft-api axum && absent_from_tree updraft-worker updraft-scheduler updraft-planner axum \
+        && absent_from_tree updraft-kubernetes updraft-planner updraft-scheduler axum \
         && absent_from_tree updraft-api updraft-scheduler updraft-worker && absent_from_tree updraft-store updraft-planner axum
 }
 one_tls_provider() { absent_from_tree updraft ring openssl-sys native-tls; }

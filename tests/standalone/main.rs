@@ -8,5 +8,7 @@ mod bad_input;
 mod chaos;
 mod ends;
 mod harness;
+#[path = "../http.rs"]
+mod http;
 mod seed;
 mod service;

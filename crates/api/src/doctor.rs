@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::{Value, json};
 use updraft_store::MigrationState;
@@ -70,7 +71,7 @@ pub(crate) async fn doctor(State(state): State<ApiState>) -> Json<Value> {
         )),
     }
     let status = findings.iter().map(|f| f.status).max().unwrap_or(Status::Ok);
-    let uptime = (chrono::Utc::now() - state.inner.started_at).num_seconds();
+    let uptime = (Utc::now() - state.inner.started_at).num_seconds();
     Json(json!({"status": status, "version": state.inner.version, "uptime_seconds": uptime, "findings": findings}))
 }
 
@@ -106,17 +107,7 @@ async fn processes(state: &ApiState, findings: &mut Vec<Finding>) {
                 None => findings.push(finding("scheduler", name, Status::Fail, "none has ever been heard of", remedy)),
             }
             if let Some(s) = all.iter().find(|s| s.silent_seconds <= SILENT_SECONDS) {
-                let error = s.dags_status.get("error").and_then(Value::as_str);
-                let text = match &s.dags_status {
-                    Value::Object(map) if map.is_empty() => "the scheduler has not said anything of it yet".to_owned(),
-                    other => other.to_string(),
-                };
-                let name = "the DAG folder can be read";
-                let remedy = "does the folder of --dags exist, and may this user read it?";
-                findings.push(match error {
-                    Some(error) => finding("dags", name, Status::Fail, error, Some(remedy)),
-                    None => finding("dags", name, Status::Ok, text, None),
-                });
+                dag_sources(&s.dags_status, Utc::now(), findings);
             }
         }
         Err(error) => findings.push(finding("scheduler", name, Status::Fail, error.to_string(), None)),
@@ -141,4 +132,80 @@ async fn processes(state: &ApiState, findings: &mut Vec<Finding>) {
         }
         Err(error) => finding("workers", name, Status::Fail, error.to_string(), None),
     });
+}
+
+/// One finding for each source of DAG files.
+fn dag_sources(status: &Value, now: DateTime<Utc>, findings: &mut Vec<Finding>) {
+    let sources = status.as_object().filter(|all| !all.is_empty());
+    let Some(sources) = sources else {
+        findings.push(finding("dags", "DAG files are read", Status::Ok, "the scheduler has not said anything of it yet", None));
+        return;
+    };
+    for (bundle, source) in sources {
+        let (status, detail) = dag_source(source, now);
+        let remedy =
+            "what is named above; until then the last good DAGs stay, and `updraft dags list-import-errors` has the errors of files";
+        findings.push(finding(&format!("dags:{bundle}"), &format!("the DAG files of {bundle} are read"), status, detail, Some(remedy)));
+    }
+}
+
+/// The commit, its age, what its files came to, and what is wrong since when.
+fn dag_source(source: &Value, now: DateTime<Utc>) -> (Status, String) {
+    let text = |key: &str| source[key].as_str().filter(|text| !text.is_empty());
+    let ago = |key: &str| {
+        let at = DateTime::parse_from_rfc3339(text(key)?).ok()?;
+        let seconds = (now - at.with_timezone(&Utc)).num_seconds().max(0);
+        Some(match seconds {
+            0..120 => format!("{seconds} s"),
+            120..7200 => format!("{} min", seconds / 60),
+            _ => format!("{} h", seconds / 3600),
+        })
+    };
+    let mut parts = Vec::new();
+    parts.extend(text("source").or_else(|| text("root")).map(str::to_owned));
+    match (text("commit"), text("subject")) {
+        (Some(commit), Some(subject)) => parts.push(format!("commit {} ({subject})", commit.get(..10).unwrap_or(commit))),
+        (Some(commit), None) => parts.push(format!("commit {}", commit.get(..10).unwrap_or(commit))),
+        _ => {}
+    }
+    parts.extend(ago("committed_at").map(|ago| format!("made {ago} ago")));
+    parts.extend(ago("fetched_at").map(|ago| format!("asked for {ago} ago")));
+    let count = |key: &str| source[key].as_u64().unwrap_or(0);
+    parts.push(format!("{} DAGs in {} files, {} with mistakes", count("dags"), count("files"), count("files_with_errors")));
+    let mut detail = parts.join(", ");
+    for note in source["notes"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+        detail.push_str(&format!("\n{note}"));
+    }
+    let Some(error) = text("last_error") else { return (Status::Ok, detail) };
+    detail.push_str(&format!("\n{error}"));
+    if let Some(since) = ago("failing_since") {
+        detail.push_str(&format!("\nfor {since}, {} times", count("failures")));
+    }
+    // Old DAGs run on; none at all is an outage.
+    (if count("dags") == 0 { Status::Fail } else { Status::Warn }, detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_is_told_with_commit_age_and_error() {
+        let now: DateTime<Utc> = "2026-01-01T12:00:00Z".parse().unwrap();
+        let mut source = json!({
+            "state": "ok", "source": "git+https://h/dags.git@main", "commit": "0123456789abcdef", "subject": "add etl",
+            "committed_at": "2026-01-01T09:00:00Z", "fetched_at": "2026-01-01T11:59:57Z", "last_error": null, "failing_since": null,
+            "failures": 0, "files": 3, "dags": 2, "files_with_errors": 1, "notes": [],
+        });
+        let well =
+            "git+https://h/dags.git@main, commit 0123456789 (add etl), made 3 h ago, asked for 3 s ago, 2 DAGs in 3 files, 1 with mistakes";
+        assert_eq!(dag_source(&source, now), (Status::Ok, well.to_owned()));
+        source["last_error"] = "the host cannot be reached".into();
+        source["failing_since"] = "2026-01-01T11:50:00Z".into();
+        source["failures"] = 12.into();
+        let (status, detail) = dag_source(&source, now);
+        assert_eq!((status, detail), (Status::Warn, format!("{well}\nthe host cannot be reached\nfor 10 min, 12 times")));
+        source["dags"] = 0.into();
+        assert_eq!(dag_source(&source, now).0, Status::Fail);
+    }
 }

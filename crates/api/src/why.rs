@@ -316,6 +316,8 @@ fn live(row: &InstanceRow, task: &TaskSpec, facts: &WhyFacts) -> Vec<Waiting> {
             found.push(waiting("worker", format!("a worker of the queue {queue} takes it in a moment")));
         }
     } else {
+        // What the runner says while the command has not begun: an image that cannot be pulled, a node that is missing, a quota.
+        found.extend(facts.detail.as_deref().map(|detail| waiting("launch", detail)));
         match facts.watcher_heartbeat {
             None => found.push(
                 waiting("no_watcher", "it runs, but no worker watches it")

@@ -1,122 +1,79 @@
-//! The broker of one process: channels.
+//! The broker of one process: bounded sets. Also the receiving ends that both wires share, [`WakeInbox`] and [`NoticeInbox`].
+//!
+//! A hint that is there already is not added again; a full set drops. It never stores anything and never waits for a reader.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use updraft_model::{AttemptKey, RunKey};
 use uuid::Uuid;
 
+use crate::broker::{Taken, Trace, lock};
+use crate::rabbitmq::status::BrokerStatus;
+
 /// Most hints that wait for one queue. Past it they are dropped, and workers find the attempts by pulling.
 const MOST_HINTS: usize = 65_536;
+/// Most runs that wait for a scheduler. Past it they are dropped, and schedulers find the runs by their durable marks.
+const MOST_WAKES: usize = 65_536;
 
-#[derive(Debug, Default)]
-struct Shared {
-    hints: Mutex<BTreeMap<String, BTreeSet<AttemptKey>>>,
+/// The in-process wire.
+#[derive(Debug)]
+pub(crate) struct Sets {
+    hints: Mutex<BTreeMap<String, BTreeMap<AttemptKey, Trace>>>,
     hinted: Notify,
-    wakes: Mutex<WakeSet>,
-    woken: Notify,
-    notices: Mutex<BTreeSet<Uuid>>,
-    noticed: Notify,
+    pub(crate) wakes: Arc<WakeInbox>,
+    pub(crate) notices: NoticeInbox,
+    pub(crate) status: watch::Sender<BrokerStatus>,
+    dropped: AtomicU64,
 }
 
-#[derive(Debug, Default)]
-struct WakeSet {
-    runs: BTreeSet<RunKey>,
-    look_around: bool,
-}
-
-/// A handle on the broker. Clones share it.
-#[derive(Debug, Clone, Default)]
-pub struct Broker {
-    shared: Arc<Shared>,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    // Nothing in here can be left half-changed: every critical section is one insertion or one take.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl Broker {
-    /// An in-process broker.
-    pub fn in_process() -> Self {
-        Self::default()
+impl Default for Sets {
+    fn default() -> Self {
+        Self {
+            hints: Mutex::default(),
+            hinted: Notify::new(),
+            wakes: Arc::default(),
+            notices: NoticeInbox::default(),
+            status: watch::Sender::new(BrokerStatus::always_up()),
+            dropped: AtomicU64::new(0),
+        }
     }
+}
 
-    /// Tells the workers of a queue that these attempts are queued.
-    pub fn hint(&self, queue: &str, keys: impl IntoIterator<Item = AttemptKey>) {
-        let mut hints = lock(&self.shared.hints);
+impl Sets {
+    pub(crate) fn hint(&self, queue: &str, keys: impl IntoIterator<Item = (AttemptKey, Trace)>) {
+        let mut hints = lock(&self.hints);
         let waiting = match hints.get_mut(queue) {
             Some(waiting) => waiting,
             None => hints.entry(queue.to_owned()).or_default(),
         };
-        for key in keys {
-            if waiting.len() >= MOST_HINTS {
-                break;
+        for (key, trace) in keys {
+            if waiting.len() < MOST_HINTS {
+                waiting.insert(key, trace);
+            } else {
+                self.dropped.fetch_add(1, Ordering::Relaxed);
             }
-            waiting.insert(key);
         }
         drop(hints);
-        self.shared.hinted.notify_waiters();
+        self.hinted.notify_waiters();
     }
 
-    /// Tells the scheduler that these runs have changed.
-    pub fn wake(&self, runs: &[RunKey]) {
-        lock(&self.shared.wakes).runs.extend(runs.iter().copied());
-        self.shared.woken.notify_one();
-    }
-
-    /// Tells the scheduler to look for what is due: a DAG was unpaused, a run was created.
-    pub fn wake_all(&self) {
-        lock(&self.shared.wakes).look_around = true;
-        self.shared.woken.notify_one();
-    }
-
-    /// Tells a worker that somebody wants one of its attempts stopped.
-    pub fn notify_worker(&self, worker: Uuid) {
-        lock(&self.shared.notices).insert(worker);
-        self.shared.noticed.notify_waiters();
-    }
-
-    /// The hints of some queues.
-    pub fn hints(&self, queues: Vec<String>) -> Hints {
-        Hints { broker: self.clone(), queues }
-    }
-
-    /// The scheduler's wakes.
-    pub fn wakes(&self) -> Wakes {
-        Wakes { broker: self.clone() }
-    }
-
-    /// The notices of one worker.
-    pub fn notices(&self, worker: Uuid) -> Notices {
-        Notices { broker: self.clone(), worker }
-    }
-}
-
-/// Hints that arrive for a worker.
-#[derive(Debug)]
-pub struct Hints {
-    broker: Broker,
-    queues: Vec<String>,
-}
-
-impl Hints {
-    /// Waits for hints and takes up to `most`. Whoever has no room does not call it, and leaves them to others.
-    pub async fn take(&mut self, most: usize) -> Vec<AttemptKey> {
+    pub(crate) async fn take(self: &Arc<Self>, queues: &[String], most: usize) -> Taken {
         loop {
-            let notified = self.broker.shared.hinted.notified();
+            let notified = self.hinted.notified();
             tokio::pin!(notified);
             // Registered before looking, or a hint between the look and the wait is missed.
             notified.as_mut().enable();
             let mut taken = Vec::new();
             {
-                let mut hints = lock(&self.broker.shared.hints);
-                for queue in &self.queues {
+                let mut hints = lock(&self.hints);
+                for queue in queues {
                     if let Some(waiting) = hints.get_mut(queue) {
                         while taken.len() < most {
                             match waiting.pop_first() {
-                                Some(key) => taken.push(key),
+                                Some((key, trace)) => taken.push((queue.clone(), key, trace)),
                                 None => break,
                             }
                         }
@@ -124,99 +81,106 @@ impl Hints {
                 }
             }
             if !taken.is_empty() {
-                return taken;
+                return Taken::in_process(Arc::clone(self), taken);
             }
             notified.await;
         }
     }
+
+    pub(crate) fn notify_worker(&self, worker: Uuid) {
+        self.notices.add(worker);
+    }
+
+    pub(crate) fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed) + self.wakes.dropped.load(Ordering::Relaxed)
+    }
 }
 
-/// Wakes that arrive for a scheduler.
-#[derive(Debug)]
-pub struct Wakes {
-    broker: Broker,
+/// Runs that wait for a scheduler.
+#[derive(Debug, Default)]
+pub(crate) struct WakeSet {
+    pub(crate) runs: BTreeSet<RunKey>,
+    pub(crate) look_around: bool,
 }
 
-impl Wakes {
-    /// Takes what is there now: nothing, if there is nothing.
-    pub fn try_take(&mut self) -> (Vec<RunKey>, bool) {
-        let taken = std::mem::take(&mut *lock(&self.broker.shared.wakes));
+impl WakeSet {
+    /// Adds, up to the bound. Answers how many were dropped.
+    pub(crate) fn add(&mut self, runs: &[RunKey], look_around: bool) -> u64 {
+        self.look_around |= look_around;
+        let mut dropped = 0;
+        for run in runs {
+            if self.runs.len() < MOST_WAKES {
+                self.runs.insert(*run);
+            } else if !self.runs.contains(run) {
+                dropped += 1;
+            }
+        }
+        dropped
+    }
+
+    fn is_empty(&self) -> bool {
+        self.runs.is_empty() && !self.look_around
+    }
+}
+
+/// The receiving end of wakes.
+#[derive(Debug, Default)]
+pub(crate) struct WakeInbox {
+    set: Mutex<WakeSet>,
+    woken: Notify,
+    dropped: AtomicU64,
+}
+
+impl WakeInbox {
+    /// Answers how many did not fit.
+    pub(crate) fn add(&self, runs: &[RunKey], look_around: bool) -> u64 {
+        let dropped = lock(&self.set).add(runs, look_around);
+        self.dropped.fetch_add(dropped, Ordering::Relaxed);
+        self.woken.notify_one();
+        dropped
+    }
+
+    pub(crate) fn try_take(&self) -> (Vec<RunKey>, bool) {
+        let taken = std::mem::take(&mut *lock(&self.set));
         (taken.runs.into_iter().collect(), taken.look_around)
     }
 
-    /// Waits for wakes and takes them all: the runs to look at, and whether to look for what is due as well.
-    pub async fn take(&mut self) -> (Vec<RunKey>, bool) {
+    pub(crate) async fn take(&self) -> (Vec<RunKey>, bool) {
         loop {
-            {
-                let mut wakes = lock(&self.broker.shared.wakes);
-                if !wakes.runs.is_empty() || wakes.look_around {
-                    let taken = std::mem::take(&mut *wakes);
-                    return (taken.runs.into_iter().collect(), taken.look_around);
-                }
+            let taken = {
+                let mut set = lock(&self.set);
+                (!set.is_empty()).then(|| std::mem::take(&mut *set))
+            };
+            if let Some(taken) = taken {
+                return (taken.runs.into_iter().collect(), taken.look_around);
             }
-            self.broker.shared.woken.notified().await;
+            self.woken.notified().await;
         }
     }
 }
 
-/// Notices for one worker.
-#[derive(Debug)]
-pub struct Notices {
-    broker: Broker,
-    worker: Uuid,
+/// The receiving end of notices: one flag for each worker that has one waiting.
+#[derive(Debug, Default)]
+pub(crate) struct NoticeInbox {
+    waiting: Mutex<BTreeSet<Uuid>>,
+    noticed: Notify,
 }
 
-impl Notices {
-    /// Waits for a notice.
-    pub async fn take(&mut self) {
+impl NoticeInbox {
+    pub(crate) fn add(&self, worker: Uuid) {
+        lock(&self.waiting).insert(worker);
+        self.noticed.notify_waiters();
+    }
+
+    pub(crate) async fn take(&self, worker: Uuid) {
         loop {
-            let notified = self.broker.shared.noticed.notified();
+            let notified = self.noticed.notified();
             tokio::pin!(notified);
             notified.as_mut().enable();
-            if lock(&self.broker.shared.notices).remove(&self.worker) {
+            if lock(&self.waiting).remove(&worker) {
                 return;
             }
             notified.await;
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use updraft_model::InstanceKey;
-
-    fn key(idx: i32) -> AttemptKey {
-        AttemptKey { instance: InstanceKey { run: RunKey(1), idx, map_index: -1 }, attempt: 1 }
-    }
-
-    #[tokio::test]
-    async fn a_worker_takes_only_what_it_has_room_for() {
-        let broker = Broker::in_process();
-        broker.hint("default", (0..5).map(key));
-        broker.hint("gpu", [key(9)]);
-        let mut one = broker.hints(vec!["default".to_owned()]);
-        let mut two = broker.hints(vec!["default".to_owned(), "gpu".to_owned()]);
-        assert_eq!(one.take(2).await.len(), 2);
-        assert_eq!(two.take(10).await.len(), 4);
-    }
-
-    #[tokio::test]
-    async fn a_hint_that_comes_while_waiting_is_seen() {
-        let broker = Broker::in_process();
-        let mut hints = broker.hints(vec!["default".to_owned()]);
-        let waiting = tokio::spawn(async move { hints.take(1).await });
-        tokio::task::yield_now().await;
-        broker.hint("default", [key(0)]);
-        assert_eq!(waiting.await.unwrap(), vec![key(0)]);
-    }
-
-    #[tokio::test]
-    async fn wakes_are_merged() {
-        let broker = Broker::in_process();
-        broker.wake(&[RunKey(2), RunKey(1)]);
-        broker.wake(&[RunKey(2)]);
-        broker.wake_all();
-        assert_eq!(broker.wakes().take().await, (vec![RunKey(1), RunKey(2)], true));
     }
 }

@@ -8,7 +8,8 @@
 use regex::{Regex, RegexBuilder};
 
 /// How `.airflowignore` files are read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum IgnoreSyntax {
     /// As `.gitignore`: Airflow 3's default.
     #[default]

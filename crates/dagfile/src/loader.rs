@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tracing::debug;
 use updraft_model::{DagId, DagSpec};
@@ -33,7 +34,7 @@ pub enum Error {
 }
 
 /// What one file gives.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct FileResult {
     /// Relative to the folder.
     pub path: String,
@@ -120,12 +121,48 @@ pub struct Loader {
     scan: Scan,
     known: BTreeMap<String, Known>,
     owners: BTreeMap<DagId, String>,
+    announce: Option<Announce>,
+    /// Files that are not read, by path, as long as they have this hash.
+    set_aside: BTreeMap<String, String>,
+}
+
+/// Is told the path and the hash of each file before it is read: what ends the process then is known to whoever listened.
+#[derive(Clone)]
+struct Announce(Arc<AnnounceFn>);
+
+type AnnounceFn = dyn Fn(&str, &str) + Send + Sync;
+
+impl std::fmt::Debug for Announce {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Announce")
+    }
 }
 
 impl Loader {
     /// A loader that knows nothing yet. Without a processor, Python files are each an error.
     pub fn new(processor: Option<Processor>, syntax: IgnoreSyntax) -> Self {
         Self { processor, syntax, ..Self::default() }
+    }
+
+    /// Tells `announce` the path and the hash of each file before it is read.
+    #[must_use]
+    pub(crate) fn announcing(mut self, announce: impl Fn(&str, &str) + Send + Sync + 'static) -> Self {
+        self.announce = Some(Announce(Arc::new(announce)));
+        self
+    }
+
+    /// Files that are an error instead of being read, as long as they have this hash.
+    pub(crate) fn set_aside(&mut self, files: BTreeMap<String, String>) {
+        self.set_aside = files;
+    }
+
+    /// Reads everything again at the next refresh: what was read last may have been torn. Who owns which id stays.
+    pub fn distrust(&mut self) {
+        self.scan = Scan::default();
+        for known in self.known.values_mut() {
+            // Of no file.
+            known.hash = [0; 32];
+        }
     }
 
     /// Reads what has changed below `root`.
@@ -160,10 +197,18 @@ impl Loader {
 
         // Phase 3: parse them. Nothing of `self` has changed yet, so that an error leaves all as it was.
         let mut parsed: BTreeMap<String, Known> = BTreeMap::new();
+        let (aside, stale): (Vec<_>, Vec<_>) =
+            stale.into_iter().partition(|entry| self.set_aside.get(&entry.path).is_some_and(|hash| *hash == scan::hex(&entry.hash)));
+        parsed.extend(aside.into_iter().map(|entry| not_read(&entry)));
         let (yaml, python): (Vec<_>, Vec<_>) = stale.into_iter().partition(|entry| entry.language == Language::Yaml);
-        let folder = root.to_owned();
-        parsed.extend(blocking(move || yaml.into_iter().filter_map(|entry| read_yaml(&folder, entry)).collect::<Vec<_>>()).await?);
+        let (folder, announce) = (root.to_owned(), self.announce.clone());
+        let read = move |entry: FileEntry| {
+            tell(announce.as_ref(), &entry);
+            read_yaml(&folder, entry)
+        };
+        parsed.extend(blocking(move || yaml.into_iter().filter_map(read).collect::<Vec<_>>()).await?);
         for entry in python {
+            tell(self.announce.as_ref(), &entry);
             let known = self.read_python(root, &entry, snapshot, &mut hashes).await?;
             parsed.insert(entry.path, known);
         }
@@ -295,6 +340,22 @@ fn mentions_dags(path: &Path) -> bool {
     let lower = bytes.to_ascii_lowercase();
     let has = |word: &[u8]| lower.windows(word.len()).any(|window| window == word);
     has(b"dag") && has(b"airflow")
+}
+
+fn tell(announce: Option<&Announce>, entry: &FileEntry) {
+    if let Some(Announce(tell)) = announce {
+        tell(&entry.path, &scan::hex(&entry.hash));
+    }
+}
+
+/// The result of a file that is set aside.
+fn not_read(entry: &FileEntry) -> (String, Known) {
+    let mut known = Known { hash: entry.hash, ..Known::default() };
+    known.result.path.clone_from(&entry.path);
+    known.result.hash = scan::hex(&entry.hash);
+    let error = Diagnostic::new(entry.path.as_str(), Kind::Internal, "reading this file ended the dag-processor, twice: it is set aside");
+    known.result.errors.push(error.hint("change the file: it is read again then; and tell us, no file should be able to do that"));
+    (entry.path.clone(), known)
 }
 
 fn read_yaml(root: &Path, entry: FileEntry) -> Option<(String, Known)> {

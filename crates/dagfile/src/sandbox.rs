@@ -146,6 +146,19 @@ pub fn enter_and_exec(words: impl IntoIterator<Item = OsString>) -> Error {
     }
 }
 
+/// Keeps other processes of this user, the files' among them, out of this process' memory and of its `/proc` entry: its environment may
+/// hold what they must not know.
+#[cfg(target_os = "linux")]
+pub fn become_unreadable() {
+    if let Err(error) = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable) {
+        tracing::warn!(%error, "this process stays readable to others of its user");
+    }
+}
+
+/// macOS keeps processes out of each other's memory by itself, and has no way to hide the environment.
+#[cfg(not(target_os = "linux"))]
+pub fn become_unreadable() {}
+
 fn enter(words: impl IntoIterator<Item = OsString>) -> Result<std::convert::Infallible, Error> {
     let rules = Rules::parse(words)?;
     let mut report = Report { user: rules.user.unwrap_or_else(|| rustix::process::geteuid().as_raw()), ..Report::default() };

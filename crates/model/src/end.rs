@@ -49,6 +49,9 @@ pub struct EndFacts {
     /// When it ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<DateTime<Utc>>,
+    /// The node that it ran on, where the runner's own host is more than one machine.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
     /// Its exit code, when it exited.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<i32>,
@@ -64,6 +67,10 @@ pub struct EndFacts {
     /// The command could not be started, and why: the user's mistake (no such file, not executable).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub spawn_error: Option<String>,
+    /// The infrastructure's cause, as one word for machines: `evicted`, `preempted`, `node_lost`, `image_pull`, `never_started`, `quota`. Used
+    /// where the end is not the command's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cause: Option<String>,
     /// The runner's own words about what happened (`Evicted`, `supervisor was killed`), for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
@@ -127,7 +134,11 @@ pub fn verdict(facts: &EndFacts, skip_on_exit_code: &[i32]) -> Verdict {
         }
         Some(Stopped::Disrupted) => {
             let detail = facts.detail.as_deref().unwrap_or("the host stopped it");
-            return failed(Budget::Infra, "disrupted", format!("the attempt was taken away before its end: {detail}"));
+            return failed(
+                Budget::Infra,
+                facts.cause.as_deref().unwrap_or("disrupted"),
+                format!("the attempt was taken away before its end: {detail}"),
+            );
         }
         None => {}
     }
@@ -154,6 +165,9 @@ pub fn verdict(facts: &EndFacts, skip_on_exit_code: &[i32]) -> Verdict {
         }
         (None, None) => {
             let detail = facts.detail.as_deref().unwrap_or("nothing says how it ended");
+            if let Some(cause) = &facts.cause {
+                return failed(Budget::Infra, cause, format!("the attempt never ran to an end: {detail}"));
+            }
             failed(Budget::Infra, "lost", format!("the attempt is gone without evidence of its end: {detail}"))
         }
     }

@@ -1,52 +1,30 @@
 //! Files → versions, cursors, import errors.
 //!
-//! A DAG leaves only when a complete scan of its folder lacks it; a broken file keeps its last good version and shows its error; a folder that
-//! is suddenly empty or unreadable changes nothing and says so.
+//! A DAG leaves only when a complete look at its source lacks it and finds others there; a broken file keeps its last good version and shows
+//! its error; a source that is suddenly empty, or cannot be read, changes nothing and says so.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::Utc;
-use notify::Watcher as _;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 use updraft_broker::Broker;
-use updraft_dagfile::loader::{FileResult, Loader};
-use updraft_dagfile::python::{Options, Processor, Snapshot};
-use updraft_dagfile::{Diagnostic, IgnoreSyntax};
+use updraft_dagfile::Diagnostic;
+use updraft_dagfile::loader::FileResult;
 use updraft_model::{DagSpec, Semantics};
 use updraft_planner::timetable::{self, Slot, Timetable, Window};
 use updraft_store::{DagUpsert, SlotRow, Store};
 
 use crate::Config;
+use crate::dag_feed::{DagOrigin, DagSource, Feed, Reading};
 
-/// How long a folder must be quiet after a change before it is read: editors and `git` write in several steps.
-const SETTLE: Duration = Duration::from_millis(100);
-/// How often it is read even if nothing says that it changed: some file systems tell nothing.
-const AT_LEAST_EVERY: Duration = Duration::from_secs(30);
-
-/// A folder of DAG files.
-#[derive(Debug, Clone)]
-pub struct DagSource {
-    /// Its name: Airflow's *bundle*.
-    pub bundle: String,
-    /// Where it is.
-    pub root: PathBuf,
-    /// How its Python files are read; absent: they are each an error.
-    pub python: Option<Options>,
-}
-
-/// Why a source cannot be read at all.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// Python is not usable.
-    #[error("python DAG files cannot be read")]
-    Python(#[source] updraft_dagfile::python::Error),
-}
+/// Shortest and longest wait after a look that failed.
+const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
 /// Which Airflow's meaning a DAG has.
 pub fn semantics_of(spec: &DagSpec, installation: Semantics) -> Semantics {
@@ -88,8 +66,14 @@ pub(crate) fn slot_row(slot: &Slot) -> SlotRow {
 pub(crate) async fn dag_sync(store: Store, broker: Broker, config: Config, status: Arc<watch::Sender<Value>>, shutdown: CancellationToken) {
     let mut followers = tokio::task::JoinSet::new();
     for source in config.sources.clone() {
-        let follower =
-            Follower { store: store.clone(), broker: broker.clone(), config: config.clone(), status: Arc::clone(&status), source };
+        let follower = Follower {
+            store: store.clone(),
+            broker: broker.clone(),
+            config: config.clone(),
+            status: Arc::clone(&status),
+            source,
+            left_out: BTreeSet::new(),
+        };
         followers.spawn(follower.follow(shutdown.clone()));
     }
     while followers.join_next().await.is_some() {}
@@ -101,71 +85,85 @@ struct Follower {
     config: Config,
     status: Arc<watch::Sender<Value>>,
     source: DagSource,
+    /// Files of the commit that are not in its folder: each has an import error.
+    left_out: BTreeSet<String>,
 }
 
 impl Follower {
     async fn follow(mut self, shutdown: CancellationToken) {
-        let processor = match self.source.python.clone().map(Processor::new).transpose() {
-            Ok(processor) => processor,
-            Err(error) => {
-                warn!(error = %error, "python DAG files cannot be read");
-                self.say(json!({"state": "degraded", "python": error.to_string()}));
-                None
-            }
-        };
-        let mut loader = Loader::new(processor.clone(), IgnoreSyntax::default());
-        let (changed, mut changes) = tokio::sync::mpsc::channel::<()>(1);
-        let watcher = watch_folder(&self.source.root, changed);
-        let mut first = true;
+        let mut feed = Feed::start(&self.source, &self.config.sync_now, shutdown.clone());
+        // What was read last, for the status: when, with what problems, and why DAGs are kept that no file has.
+        let mut last = json!({});
+        let mut failures: u32 = 0;
         loop {
-            match loader.refresh(&self.source.root, &Snapshot::default()).await {
-                Ok(found) => {
-                    let held = found.emptied || !found.problems.is_empty();
-                    for problem in found.problems.iter().chain(&found.notes) {
+            let looked = tokio::select! {
+                () = shutdown.cancelled() => return,
+                looked = feed.read() => looked,
+            };
+            let failed = match looked {
+                Ok(Some(reading)) => {
+                    for problem in reading.changes.problems.iter().chain(&reading.changes.notes) {
                         warn!("{problem}");
                     }
-                    let all: Vec<FileResult> = if first { loader.results().cloned().collect() } else { found.files.clone() };
-                    let mut again = true;
-                    while again {
-                        match self.take(&loader, &all, &found.removed, first, held).await {
-                            Ok(()) => again = false,
+                    let kept = loop {
+                        match self.take(&feed, &reading).await {
+                            Ok(kept) => break kept,
                             Err(error) => tokio::select! {
                                 () = shutdown.cancelled() => return,
                                 () = error.patience("store DAGs") => {}
                             },
                         }
-                    }
-                    let files = loader.results().count();
-                    let broken = loader.results().filter(|f| !f.errors.is_empty()).count();
-                    let dags: usize = loader.results().map(|f| f.dags.len()).sum();
-                    let state = if held { "held" } else { "ok" };
-                    self.say(json!({
-                        "state": state, "root": self.source.root, "files": files, "dags": dags, "files_with_errors": broken,
-                        "problems": found.problems.iter().map(ToString::to_string).collect::<Vec<_>>(),
-                        "emptied": found.emptied, "python": processor.as_ref().map(Processor::status), "read_at": Utc::now(),
-                    }));
-                    first = false;
+                    };
+                    let problems: Vec<String> = reading.changes.problems.iter().map(ToString::to_string).collect();
+                    last = json!({"problems": problems, "kept": kept, "read_at": Utc::now()});
+                    failures = 0;
+                    None
                 }
+                Ok(None) => None,
                 Err(error) => {
-                    warn!(error = %error, root = %self.source.root.display(), "DAG files cannot be read; what was known stays");
-                    self.say(json!({"state": "unreadable", "root": self.source.root, "error": error.to_string()}));
+                    failures = failures.saturating_add(1);
+                    warn!(error = %error, "the DAG files of {} cannot be read; what was known stays", self.source.bundle);
+                    Some(error.to_string())
                 }
-            }
-            if let Some(processor) = &processor {
-                processor.rest().await;
-            }
+            };
+            self.say(&feed, &last, failed.as_deref());
+            feed.parser().rest().await;
+            let again = async {
+                if failed.is_none() {
+                    return feed.changed().await;
+                }
+                let pause = PAUSES.0.saturating_mul(1 << failures.min(10)).min(PAUSES.1);
+                let _ = tokio::time::timeout(pause, feed.changed()).await;
+            };
             tokio::select! {
-                () = shutdown.cancelled() => break,
-                _ = changes.recv(), if watcher.is_some() => {
-                    // Wait until it is quiet.
-                    while tokio::time::timeout(SETTLE, changes.recv()).await.is_ok_and(|c| c.is_some()) {}
-                }
-                () = tokio::time::sleep(if watcher.is_some() { AT_LEAST_EVERY } else { Duration::from_secs(2) }) => {}
+                () = shutdown.cancelled() => return,
+                () = again => {}
             }
         }
     }
 
-    fn say(&self, status: Value) {
+    /// Puts one object under the bundle's name: that of the source, what its files came to, and what is wrong, worst last.
+    fn say(&self, feed: &Feed, last: &Value, failed: Option<&str>) {
+        let mut status = feed.status();
+        let files = feed.parser().results().count();
+        let broken = feed.parser().results().filter(|f| !f.errors.is_empty()).count();
+        let dags: usize = feed.parser().results().map(|f| f.dags.len()).sum();
+        if let Some(status) = status.as_object_mut() {
+            status.insert("files".to_owned(), files.into());
+            status.insert("dags".to_owned(), dags.into());
+            status.insert("files_with_errors".to_owned(), broken.into());
+            for part in [last, &feed.parser().status()] {
+                status.extend(part.as_object().into_iter().flatten().map(|(key, value)| (key.clone(), value.clone())));
+            }
+            let problem = last["problems"].as_array().and_then(|all| all.first()).and_then(Value::as_str);
+            if let Some(error) = failed.or_else(|| last["kept"].as_str()).or(problem) {
+                // Beside what the repository says: a server that is away hides nothing of the last commit, and the other way round.
+                let both: Vec<&str> = status.get("last_error").and_then(Value::as_str).into_iter().chain([error]).collect();
+                let both = both.join("\n");
+                status.insert("state".to_owned(), "degraded".into());
+                status.insert("last_error".to_owned(), both.into());
+            }
+        }
         self.status.send_modify(|all| {
             if let Some(all) = all.as_object_mut() {
                 all.insert(self.source.bundle.clone(), status);
@@ -173,20 +171,16 @@ impl Follower {
         });
     }
 
-    async fn take(
-        &mut self,
-        loader: &Loader,
-        files: &[FileResult],
-        removed: &[String],
-        first: bool,
-        held: bool,
-    ) -> Result<(), updraft_store::Error> {
+    /// Stores what was read. Why DAGs are kept that no file has, if they are.
+    async fn take(&mut self, feed: &Feed, reading: &Reading) -> Result<Option<String>, updraft_store::Error> {
         let bundle = self.source.bundle.clone();
-        for file in files {
+        let changed = reading.changes.files.iter();
+        let files: Vec<&FileResult> = if reading.whole { feed.parser().results().collect() } else { changed.collect() };
+        for file in &files {
             let mut errors: Vec<Diagnostic> = file.errors.clone();
-            let source = read_text(&self.source.root.join(&file.path)).await;
+            let source = read_text(&reading.root.join(&file.path)).await;
             for spec in &file.dags {
-                if let Err(error) = self.store_dag(spec, file, &source).await? {
+                if let Err(error) = self.store_dag(spec, file, &source, reading.commit.as_deref()).await? {
                     errors.push(
                         Diagnostic::new(file.path.clone(), updraft_dagfile::Kind::Invalid, error.to_string()).dag(spec.dag_id.as_str()),
                     );
@@ -198,31 +192,38 @@ impl Follower {
             }
             self.store.import_error_set(&bundle, &file.path, message.as_deref()).await?;
         }
-        for file in removed {
+        let left_out = reading.notes.iter().filter(|note| note.left_out);
+        for note in left_out.clone() {
+            self.store.import_error_set(&bundle, &note.path, Some(&note.message)).await?;
+        }
+        let left_out: BTreeSet<String> = left_out.map(|note| note.path.clone()).collect();
+        let known: BTreeSet<&str> = feed.parser().results().map(|f| f.path.as_str()).collect();
+        let back = self.left_out.difference(&left_out).filter(|path| !known.contains(path.as_str()));
+        for file in reading.changes.removed.iter().filter(|path| !left_out.contains(*path)).chain(back) {
             self.store.import_error_set(&bundle, file, None).await?;
         }
-        if held {
-            return Ok(());
+        if !reading.changes.problems.is_empty() {
+            self.left_out = left_out;
+            return Ok(None);
         }
-        if first {
-            let known: BTreeSet<&str> = loader.results().map(|f| f.path.as_str()).collect();
+        if reading.whole {
             for file in self.store.import_error_files(&bundle).await? {
-                if !known.contains(file.as_str()) {
+                if !known.contains(file.as_str()) && !left_out.contains(&file) {
                     self.store.import_error_set(&bundle, &file, None).await?;
                 }
             }
         }
-        if first || !removed.is_empty() || !files.is_empty() {
-            self.retire(loader).await?;
-        }
-        Ok(())
+        self.left_out = left_out;
+        self.retire(feed, reading).await
     }
 
     /// DAGs that no file has any more. A file that is broken may still mean to have what it had.
-    async fn retire(&self, loader: &Loader) -> Result<(), updraft_store::Error> {
+    async fn retire(&self, feed: &Feed, reading: &Reading) -> Result<Option<String>, updraft_store::Error> {
         let mut present: BTreeSet<&str> = BTreeSet::new();
         let mut broken: BTreeSet<&str> = BTreeSet::new();
-        for file in loader.results() {
+        let mut files = 0;
+        for file in feed.parser().results() {
+            files += 1;
             present.extend(file.dags.iter().map(|d| d.dag_id.as_str()));
             if !file.errors.is_empty() {
                 broken.insert(file.path.as_str());
@@ -235,14 +236,22 @@ impl Follower {
             .map(|(dag_id, _)| dag_id.clone())
             .collect();
         if gone.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
-        if present.is_empty() && known.len() > 1 {
-            warn!("no file in {} has a DAG any more: taken for a failed mount, {} DAGs are kept", self.source.root.display(), gone.len());
-            return Ok(());
+        // All at once is a failed mount or a slip of a commit far more often than a wish. One that leaves a folder with other files is one.
+        let is_wish = !present.is_empty() || files > 0 && known.len() == 1 && matches!(self.source.origin, DagOrigin::Folder(_));
+        if !is_wish {
+            let place = match &reading.commit {
+                Some(commit) => format!("commit {}", commit.get(..10).unwrap_or(commit)),
+                None => reading.root.display().to_string(),
+            };
+            let kept = format!("{place} has no DAG any more: {} of before are kept until one is there again", gone.len());
+            warn!("{kept}");
+            return Ok(Some(kept));
         }
         info!("{} left: no file has them any more", gone.join(", "));
-        self.store.dags_retire(&self.source.bundle, &gone).await
+        self.store.dags_retire(&self.source.bundle, &gone).await?;
+        Ok(None)
     }
 
     async fn store_dag(
@@ -250,6 +259,7 @@ impl Follower {
         spec: &Arc<DagSpec>,
         file: &FileResult,
         source: &str,
+        commit: Option<&str>,
     ) -> Result<Result<(), timetable::Error>, updraft_store::Error> {
         let semantics = self.config.semantics;
         let timetable = match timetable_of(spec, semantics) {
@@ -259,7 +269,7 @@ impl Follower {
         let json = spec.canonical_json();
         let hash = spec.version_hash();
         let max_active_runs = spec.max_active_runs.unwrap_or(self.config.defaults.max_active_runs);
-        let fileloc = self.source.root.join(&file.path);
+        let fileloc = self.source.origin.name_of(&file.path);
         #[expect(clippy::cast_precision_loss, reason = "milliseconds of parsing")]
         let upserted = self
             .store
@@ -270,8 +280,8 @@ impl Follower {
                 source,
                 bundle: &self.source.bundle,
                 relative_fileloc: &file.path,
-                fileloc: &fileloc.to_string_lossy(),
-                git_commit: None,
+                fileloc: &fileloc,
+                git_commit: commit,
                 paused_at_creation: spec.is_paused_upon_creation.unwrap_or(self.config.paused_at_creation),
                 max_active_runs: i32::try_from(max_active_runs).unwrap_or(i32::MAX),
                 parse_ms: file.duration_ms as f64,
@@ -295,27 +305,4 @@ impl Follower {
 
 async fn read_text(path: &Path) -> String {
     tokio::fs::read(path).await.map(|bytes| String::from_utf8_lossy(&bytes).replace('\0', "\u{fffd}")).unwrap_or_default()
-}
-
-/// Tells when something below the folder changes. None: the system cannot tell, and the folder is read every few seconds instead.
-fn watch_folder(root: &Path, changed: tokio::sync::mpsc::Sender<()>) -> Option<notify::RecommendedWatcher> {
-    let told = move |event: notify::Result<notify::Event>| {
-        if event.is_ok_and(|e| !e.kind.is_access()) {
-            let _ = changed.try_send(());
-        }
-    };
-    let mut watcher = match notify::recommended_watcher(told) {
-        Ok(watcher) => watcher,
-        Err(error) => {
-            warn!(error = %error, "changes of files are not announced here, looking every 2 s");
-            return None;
-        }
-    };
-    match watcher.watch(root, notify::RecursiveMode::Recursive) {
-        Ok(()) => Some(watcher),
-        Err(error) => {
-            warn!(error = %error, "{} cannot be watched, looking every 2 s", root.display());
-            None
-        }
-    }
 }

@@ -3,7 +3,7 @@
 //! ```text
 //! plan loop    wake or due time → load what changed → plan → commit → admit → hint
 //! run creator  DAGs whose next slot has come → a run each, oldest first
-//! dag sync     files → versions, cursors, import errors
+//! dag sync     files of folders and repositories → versions, cursors, import errors
 //! sweeper      every few seconds: runs with the durable mark that nobody planned, DAGs that nobody started
 //! ```
 //!
@@ -13,6 +13,7 @@
 mod admission;
 mod cache;
 mod cycle;
+pub mod dag_feed;
 mod dag_sync;
 mod run_creator;
 
@@ -30,7 +31,9 @@ use updraft_planner::Defaults;
 use updraft_store::{SchedulerBeat, Store};
 use uuid::Uuid;
 
-pub use dag_sync::{DagSource, Error as DagSyncError, semantics_of, timetable_of, window_of};
+pub use dag_feed::{DagOrigin, DagSource};
+pub use dag_sync::{semantics_of, timetable_of, window_of};
+pub use updraft_git::SyncNow;
 
 /// How a scheduler behaves.
 #[derive(Debug, Clone)]
@@ -45,9 +48,14 @@ pub struct Config {
     pub sweep_every: Duration,
     /// Where DAG files come from.
     pub sources: Vec<DagSource>,
+    /// Has the repositories among them fetched at once: whoever hears of a push keeps a clone of it.
+    pub sync_now: SyncNow,
     /// Shown beside its heartbeat.
     pub host: String,
 }
+
+/// How often the sweeper looks while the broker is away.
+const SWEEP_WITHOUT_BROKER: Duration = Duration::from_secs(1);
 
 /// One scheduler. [`run`] drives it; tests and benchmarks step it by [`Scheduler::cycle`].
 pub struct Scheduler {
@@ -96,13 +104,19 @@ impl Scheduler {
         let mut wakes = self.broker.wakes();
         let mut sweep_at = Instant::now();
         let mut due_at = Instant::now();
+        let mut broker = self.broker.status();
         loop {
+            if !broker.borrow_and_update().is_up() {
+                // Nobody can wake it: the durable marks are all there is.
+                sweep_at = sweep_at.min(Instant::now() + SWEEP_WITHOUT_BROKER);
+            }
             let (mut runs, look_around): (Vec<RunKey>, bool) = tokio::select! {
                 biased;
                 // A pool may have room for more than one batch: go on, but hear first what has ended meanwhile.
                 () = std::future::ready(()), if !self.backlog.is_empty() => wakes.try_take(),
                 woken = wakes.take() => woken,
                 () = tokio::time::sleep_until(due_at.min(sweep_at)) => (Vec::new(), true),
+                Ok(()) = broker.changed() => continue,
             };
             let sweeping = Instant::now() >= sweep_at;
             let worked = async {

@@ -27,6 +27,8 @@ pub struct RunningAttempt {
     key: AttemptKey,
     launch: LaunchSpec,
     started_at: DateTime<Utc>,
+    group: Uuid,
+    bound: Option<String>,
 }
 
 impl RunningAttempt {
@@ -41,6 +43,14 @@ impl RunningAttempt {
     /// When it was claimed.
     pub fn started_at(&self) -> DateTime<Utc> {
         self.started_at
+    }
+    /// The lease group that it was claimed into.
+    pub fn group(&self) -> Uuid {
+        self.group
+    }
+    /// The object that was bound to it, as it stood when this was read.
+    pub fn bound(&self) -> Option<&str> {
+        self.bound.as_deref()
     }
     /// Its end. The verdict follows from the evidence and nothing else (I4).
     pub fn finish(self, evidence: Evidence) -> Finished {
@@ -77,6 +87,19 @@ pub enum Claimed {
     GroupLost,
 }
 
+/// What became of a bind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bound {
+    /// This object is bound to the attempt, now or before: it may start.
+    Yes,
+    /// The attempt is over, or another object is bound to it. Both are true for ever: remove this one.
+    Refused,
+    /// Somebody wants the attempt stopped, and nothing of it has started: remove this one, then write the end.
+    Unwanted,
+    /// Another worker has adopted the attempt and nothing is bound yet. It may be about to bind this very object: walk away, touch nothing.
+    NotMine,
+}
+
 /// What became of a finish.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FinishResult {
@@ -86,6 +109,8 @@ pub enum FinishResult {
     Already,
     /// There is no such attempt: its run was deleted.
     Unknown,
+    /// Another object is bound to it: this one's end says nothing about it.
+    Refused,
 }
 
 /// The outcome of one finish.
@@ -108,6 +133,8 @@ struct ClaimRow {
     attempt: i32,
     launch: String,
     started_at: DateTime<Utc>,
+    group_id: Uuid,
+    handle: Option<String>,
 }
 
 impl ClaimRow {
@@ -121,7 +148,7 @@ impl ClaimRow {
             key: format!("{}/{}/{}", self.run_id, self.idx, self.map_index),
             reason: e.to_string(),
         })?;
-        Ok(RunningAttempt { key, launch, started_at: self.started_at })
+        Ok(RunningAttempt { key, launch, started_at: self.started_at, group: self.group_id, bound: self.handle })
     }
 }
 
@@ -140,7 +167,8 @@ impl Store {
                    order by l.run_id, l.idx, l.map_index for no key update of l skip locked)
                update live_attempt l set state = 'running', group_id = own.id, host = $8, started_at = now()
                from c, own where l.run_id = c.run_id and l.idx = c.idx and l.map_index = c.map_index and l.state = 'queued'
-               returning l.run_id, l.idx, l.map_index, l.attempt, l.launch, l.started_at as "started_at!""#,
+               returning l.run_id, l.idx, l.map_index, l.attempt, l.launch, l.started_at as "started_at!", l.group_id as "group_id!",
+                   l.handle"#,
             &hints.iter().map(|h| h.instance.run.0).collect::<Vec<_>>(),
             &hints.iter().map(|h| h.instance.idx).collect::<Vec<_>>(),
             &hints.iter().map(|h| h.instance.map_index).collect::<Vec<_>>(),
@@ -174,7 +202,8 @@ impl Store {
                    order by prio desc, queued_at limit $2 for no key update skip locked)
                update live_attempt l set state = 'running', group_id = own.id, host = $6, started_at = now()
                from c, own where l.run_id = c.run_id and l.idx = c.idx and l.map_index = c.map_index and l.state = 'queued'
-               returning l.run_id, l.idx, l.map_index, l.attempt, l.launch, l.started_at as "started_at!""#,
+               returning l.run_id, l.idx, l.map_index, l.attempt, l.launch, l.started_at as "started_at!", l.group_id as "group_id!",
+                   l.handle"#,
             queues,
             limit,
             group,
@@ -210,7 +239,7 @@ impl Store {
     pub async fn attempts_of_group(&self, group: Uuid) -> Result<Vec<RunningAttempt>, Error> {
         let rows = sqlx::query_as!(
             ClaimRow,
-            r#"select run_id, idx, map_index, attempt, launch, started_at as "started_at!" from live_attempt
+            r#"select run_id, idx, map_index, attempt, launch, started_at as "started_at!", group_id as "group_id!", handle from live_attempt
                where group_id = $1 and state = 'running' order by run_id, idx, map_index"#,
             group
         )
@@ -218,6 +247,79 @@ impl Store {
         .await
         .map_err(Error::of("attempts_of_group"))?;
         rows.into_iter().map(ClaimRow::into_attempt).collect()
+    }
+
+    /// Binds objects to attempts, write-once: of all the pods that anybody ever made for an attempt, the one that is bound may start. Durable
+    /// before it returns. The answers are in the order of `binds`.
+    pub async fn attempts_bind(&self, owner: Uuid, binds: &[(AttemptKey, String)]) -> Result<Vec<Bound>, Error> {
+        let rows = sqlx::query_scalar!(
+            r#"select r_result as "result!" from attempt_bind($1, $2, $3, $4, $5, $6)"#,
+            owner,
+            &binds.iter().map(|(k, _)| k.instance.run.0).collect::<Vec<_>>(),
+            &binds.iter().map(|(k, _)| k.instance.idx).collect::<Vec<_>>(),
+            &binds.iter().map(|(k, _)| k.instance.map_index).collect::<Vec<_>>(),
+            &binds.iter().map(|(k, _)| k.attempt).collect::<Vec<_>>(),
+            &binds.iter().map(|(_, handle)| handle.clone()).collect::<Vec<_>>(),
+        )
+        .fetch_all(&self.pool)
+        .await
+        .map_err(Error::of("attempts_bind"))?;
+        Ok(rows
+            .iter()
+            .map(|result| match result.as_str() {
+                "bound" => Bound::Yes,
+                "refused" => Bound::Refused,
+                "unwanted" => Bound::Unwanted,
+                _ => Bound::NotMine,
+            })
+            .collect())
+    }
+
+    /// Notes where attempts stand that have not ended, for people. May be lost in a crash: the runner says it again.
+    pub async fn attempts_progress(&self, news: &[(AttemptKey, String)]) -> Result<(), Error> {
+        sqlx::query!(
+            r#"with off as (select set_config('synchronous_commit', 'off', true)),
+               c as materialized (
+                   select l.run_id, l.idx, l.map_index, n.detail from off, live_attempt l
+                   join unnest($1::bigint[], $2::int[], $3::int[], $4::int[], $5::text[]) as n (run_id, idx, map_index, attempt, detail)
+                     on l.run_id = n.run_id and l.idx = n.idx and l.map_index = n.map_index and l.attempt = n.attempt
+                   order by l.run_id, l.idx, l.map_index for no key update of l)
+               update live_attempt l set detail = nullif(c.detail, '') from c
+               where l.run_id = c.run_id and l.idx = c.idx and l.map_index = c.map_index"#,
+            &news.iter().map(|(k, _)| k.instance.run.0).collect::<Vec<_>>(),
+            &news.iter().map(|(k, _)| k.instance.idx).collect::<Vec<_>>(),
+            &news.iter().map(|(k, _)| k.instance.map_index).collect::<Vec<_>>(),
+            &news.iter().map(|(k, _)| k.attempt).collect::<Vec<_>>(),
+            &news.iter().map(|(_, detail)| detail.clone()).collect::<Vec<_>>(),
+        )
+        .execute(&self.pool)
+        .await
+        .map_err(Error::of("attempts_progress"))?;
+        Ok(())
+    }
+
+    /// Which of these attempts are over, and whether each ended well: what a runner still has of them may go. Attempts that the database
+    /// does not know are not among them: after a restore of an old backup they may well be alive (H8).
+    pub async fn attempts_closed(&self, keys: &[AttemptKey]) -> Result<Vec<(AttemptKey, bool)>, Error> {
+        let rows = sqlx::query!(
+            r#"select a.run_id, a.idx, a.map_index, a.attempt, a.state in ('success', 'skipped') as "good!" from attempt a
+               join unnest($1::bigint[], $2::int[], $3::int[], $4::int[]) as k (run_id, idx, map_index, attempt)
+                 on a.run_id = k.run_id and a.idx = k.idx and a.map_index = k.map_index and a.attempt = k.attempt"#,
+            &keys.iter().map(|k| k.instance.run.0).collect::<Vec<_>>(),
+            &keys.iter().map(|k| k.instance.idx).collect::<Vec<_>>(),
+            &keys.iter().map(|k| k.instance.map_index).collect::<Vec<_>>(),
+            &keys.iter().map(|k| k.attempt).collect::<Vec<_>>(),
+        )
+        .fetch_all(&self.pool)
+        .await
+        .map_err(Error::of("attempts_closed"))?;
+        Ok(rows
+            .into_iter()
+            .map(|r| {
+                let instance = InstanceKey { run: RunKey(r.run_id), idx: r.idx, map_index: r.map_index };
+                (AttemptKey { instance, attempt: r.attempt }, r.good)
+            })
+            .collect())
     }
 
     /// Writes the ends of attempts: one transaction, locked in the global order, idempotent, durable before it returns.
@@ -276,6 +378,7 @@ impl Store {
                 result: match r.result.as_str() {
                     "finished" => FinishResult::Finished,
                     "already" => FinishResult::Already,
+                    "refused" => FinishResult::Refused,
                     _ => FinishResult::Unknown,
                 },
                 state: r.state,

@@ -154,11 +154,13 @@ impl Store {
         .map_err(Error::of("groups_foreign"))
     }
 
-    /// Takes a group over, if it still stands exactly as it was seen. Its attempts come with it; nothing of them is touched.
+    /// Takes a group over, if it still stands exactly as it was seen, or if I took it from there before and did not hear of it: it may be
+    /// asked again until it answers. Its attempts come with it; nothing of them is touched.
     pub async fn group_adopt(&self, seen: &GroupRow, me: Uuid) -> Result<Option<GroupRow>, Error> {
         sqlx::query_as!(
             GroupRow,
-            r#"update lease_group set owner = $1, epoch = epoch + 1, beat = 0 where id = $2 and epoch = $3 and beat = $4
+            r#"update lease_group set owner = $1, epoch = $3 + 1::bigint, beat = 0
+               where id = $2 and (epoch = $3 and beat = $4 or epoch = $3 + 1::bigint and owner = $1)
                returning id, owner, epoch, beat, host"#,
             me,
             seen.id,
@@ -168,6 +170,20 @@ impl Store {
         .fetch_optional(&self.pool)
         .await
         .map_err(Error::of("group_adopt"))
+    }
+
+    /// Ends the epoch of a group of mine, after a claim whose answer was lost: what it claimed is there to be read then, and what of it has
+    /// not reached the database yet claims nothing any more. May be asked again until it answers. `None`: the group is not mine.
+    pub async fn group_renew(&self, group: &GroupRow, me: Uuid) -> Result<Option<i64>, Error> {
+        sqlx::query_scalar!(
+            "update lease_group set epoch = $3 + 1::bigint where id = $1 and owner = $2 and epoch in ($3, $3 + 1::bigint) returning epoch",
+            group.id,
+            me,
+            group.epoch
+        )
+        .fetch_optional(&self.pool)
+        .await
+        .map_err(Error::of("group_renew"))
     }
 
     /// Hands all my groups over: the next worker need not wait for a time to live. Empty ones go away.

@@ -16,11 +16,11 @@ pub mod read;
 mod run;
 
 pub use admit::{Admission, Candidate, HEAD_RUNS, HEADS_EACH, Head, Heads};
-pub use attempt::{Claimed, FinishOutcome, FinishResult, Finished, RunningAttempt};
+pub use attempt::{Bound, Claimed, FinishOutcome, FinishResult, Finished, RunningAttempt};
 pub use connect::{MigrationState, Options, Store};
 pub use dag::{DagCursor, DagUpsert, DueDag, SlotRow, Upserted};
 pub use error::{Error, Retry};
 pub use lease::{Beat, GroupRow, SchedulerBeat, WorkerRow};
-pub use log::LogChunk;
+pub use log::{LogChunk, LogEnd};
 pub use plan::{Commit, Committed, EventRow, InstanceRow, MOST_EVENTS, MoveRow, RunEnd, RunFacts, RunHead, RunLoad};
 pub use run::{IntentEffect, NewRun};

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use updraft_broker::Broker;
 use updraft_model::{DagSpec, EndFacts, Evidence, RunKey, Semantics, TaskId, TaskKind, TaskSpec};
 use updraft_planner::Defaults;
-use updraft_scheduler::{Config, Scheduler};
+use updraft_scheduler::{Config, Scheduler, SyncNow};
 use updraft_store::{Claimed, DagUpsert, GroupRow, NewRun, Options, RunningAttempt, Store};
 use uuid::Uuid;
 
@@ -55,6 +55,7 @@ async fn measure(store: &Store, group: &GroupRow, owner: Uuid, tasks: usize, rou
         sweep_every: std::time::Duration::from_secs(60),
         sources: Vec::new(),
         host: "bench".to_owned(),
+        sync_now: SyncNow::default(),
     };
     let mut scheduler = Scheduler::new(store.clone(), Broker::in_process(), config, watch::channel(serde_json::json!({})).1);
     scheduler.cycle(vec![run]).await?;

@@ -2,9 +2,14 @@
 
 mod check;
 mod cli;
+mod dag_processor;
+mod dag_sources;
 mod database;
 mod env_files;
+mod port;
+mod roles;
 mod schedule;
+mod settings;
 mod standalone;
 
 use std::ffi::OsStr;
@@ -29,6 +34,14 @@ struct Cli {
 enum Command {
     /// Everything in one process, with a Postgres of its own: for a laptop, a demo, a test.
     Standalone(standalone::Options),
+    /// Reads DAG files, makes runs, decides what starts next. Any number may run.
+    Scheduler(roles::scheduler::Options),
+    /// Takes attempts, starts them, watches them to their end. Any number may run.
+    Worker(roles::worker::Options),
+    /// The REST API and the page. Any number may run.
+    Api(roles::api::Options),
+    /// Reads DAG files for a scheduler, in a process without credentials.
+    DagProcessor(dag_processor::Options),
     /// Migrates or checks the database.
     #[command(subcommand)]
     Db(database::Db),
@@ -84,6 +97,10 @@ fn main() -> ExitCode {
 fn run(cli: Cli) -> ExitCode {
     match cli.command {
         Command::Standalone(options) => block_on(standalone::run(options)),
+        Command::Scheduler(options) => block_on(roles::scheduler::run(options)),
+        Command::Worker(options) => block_on(roles::worker::run(options)),
+        Command::Api(options) => block_on(roles::api::run(options)),
+        Command::DagProcessor(options) => block_on(dag_processor::run(options)),
         Command::Db(db) => block_on(database::run(db)),
         Command::Schedule(command) => schedule::run(&command),
         Command::Schema => print(&format!("{:#}\n", updraft_dagfile::yaml::json_schema())),

@@ -21,17 +21,17 @@ use clap::Args;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use updraft_broker::Broker;
-use updraft_dagfile::python;
-use updraft_model::Semantics;
 use updraft_planner::Defaults;
 use updraft_store::Store;
 use updraft_telemetry::LogFormat;
 use updraft_worker::process::{ProcessConfig, ProcessRunner};
 use updraft_worker::runner::Runner as _;
 
+use crate::dag_sources::{DagSources, Reader};
+use crate::settings::Meaning;
 use crate::standalone::data_dir::DataDir;
 use crate::standalone::postgres::Postgres;
-use crate::{USAGE, say};
+use crate::{USAGE, port, say};
 
 /// How `standalone` is run.
 #[derive(Debug, Args)]
@@ -39,9 +39,8 @@ use crate::{USAGE, say};
     after_help = "Examples:\n  updraft standalone --dags dags\n  updraft standalone --dags dags --port 9090 --database-url postgres://me@localhost/updraft"
 )]
 pub(crate) struct Options {
-    /// Folder of DAG files, .py and .yaml. Read again whenever a file is saved.
-    #[arg(long, env = "UPDRAFT_DAGS", default_value = "dags")]
-    dags: PathBuf,
+    #[command(flatten)]
+    dags: DagSources,
     /// Port of the page and the API, on 127.0.0.1 only.
     #[arg(long, env = "UPDRAFT_PORT", default_value_t = 8080)]
     port: u16,
@@ -64,28 +63,11 @@ pub(crate) struct Options {
     /// The queues that the worker takes from, separated by commas.
     #[arg(long, env = "UPDRAFT_QUEUES", value_delimiter = ',', default_value = "default")]
     queues: Vec<String>,
-    /// Which Airflow's meaning files have that do not say: 2 (runs cover the interval before, catchup on) or 3 (runs are for their fire time,
-    /// catchup off).
-    #[arg(long, env = "UPDRAFT_AIRFLOW_SEMANTICS", default_value = "3", value_name = "2|3")]
-    airflow_semantics: Semantics,
+    #[command(flatten)]
+    meaning: Meaning,
     /// New DAGs start out paused, as in Airflow. Here they do not, unless you say so.
     #[arg(long, env = "UPDRAFT_DAGS_ARE_PAUSED_AT_CREATION", default_value_t = false, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true")]
     dags_are_paused_at_creation: bool,
-    /// Most active runs of a DAG that does not say.
-    #[arg(long, env = "UPDRAFT_MAX_ACTIVE_RUNS_PER_DAG", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..))]
-    max_active_runs_per_dag: u32,
-    /// Most tasks at once of a run that does not say (of a DAG, under Airflow 2's meaning).
-    #[arg(long, env = "UPDRAFT_MAX_ACTIVE_TASKS_PER_DAG", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..))]
-    max_active_tasks_per_dag: u32,
-    /// How often an attempt that the infrastructure lost is made again. The task's own retries are not touched by it.
-    #[arg(long, env = "UPDRAFT_INFRA_RETRIES", default_value_t = 5)]
-    infra_retries: u32,
-    /// The Python that reads DAG files. Default: python3 of PATH.
-    #[arg(long, env = "UPDRAFT_DAG_PYTHON")]
-    dag_python: Option<PathBuf>,
-    /// How long one Python file may take, in seconds.
-    #[arg(long, env = "UPDRAFT_DAG_FILE_TIMEOUT", default_value_t = 30)]
-    dag_file_timeout: u64,
     /// Log lines on stderr: text or json.
     #[arg(long, env = "UPDRAFT_LOG_FORMAT", default_value = "text")]
     log_format: LogFormat,
@@ -106,9 +88,7 @@ impl Options {
         if self.concurrency == 0 {
             mistakes.push("--concurrency: at least 1".to_owned());
         }
-        if !self.dags.is_dir() {
-            mistakes.push(format!("--dags {}: no such folder; make it, or name another", self.dags.display()));
-        }
+        mistakes.extend(self.dags.mistakes());
         mistakes
     }
 }
@@ -120,6 +100,9 @@ pub(crate) async fn run(options: Options) -> ExitCode {
             say(&format!("error: {mistake}"));
         }
         return ExitCode::from(USAGE);
+    }
+    for warning in options.dags.warnings() {
+        say(&format!("warning: {warning}"));
     }
     if let Err(error) = updraft_telemetry::init(options.log_format, &options.log) {
         say(&format!("error: {error}"));
@@ -136,12 +119,12 @@ pub(crate) async fn run(options: Options) -> ExitCode {
 
 async fn serve(options: Options) -> anyhow::Result<()> {
     let begin = Instant::now();
-    let dags = options.dags.canonicalize().with_context(|| format!("cannot read {}", options.dags.display()))?;
-    let data = DataDir::open(options.data_dir.as_deref(), &dags)?;
+    let named_after = options.dags.only_folder().unwrap_or_else(|| PathBuf::from(options.dags.shown().join(" ")));
+    let data = DataDir::open(options.data_dir.as_deref(), &named_after)?;
     let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), options.port);
     let listener = match TcpListener::bind(address).await {
         Ok(listener) => listener,
-        Err(error) => bail!("{}", port_taken(options.port, &error)),
+        Err(error) => bail!("{}", port::taken(options.port, &error)),
     };
 
     let server = match &options.database_url {
@@ -162,11 +145,7 @@ async fn serve(options: Options) -> anyhow::Result<()> {
     store.migrate().await.context("cannot bring the database up to date")?;
 
     let broker = Broker::in_process();
-    let defaults = Defaults {
-        max_active_runs: options.max_active_runs_per_dag,
-        max_active_tasks: options.max_active_tasks_per_dag,
-        infra_retries: options.infra_retries,
-    };
+    let defaults = options.meaning.defaults();
     let runner = ProcessRunner::new(ProcessConfig::new(data.path().join("runner"))).context("cannot set up the process runner")?;
     // Three steps of shutdown: nothing new, then the ends of what was stopped are written, then the rest.
     let no_new_work = CancellationToken::new();
@@ -185,17 +164,19 @@ async fn serve(options: Options) -> anyhow::Result<()> {
         no_new_work.clone(),
         shutdown.clone(),
     ));
-    let scheduler = tokio::spawn(updraft_scheduler::run(
-        store.clone(),
-        broker.clone(),
-        scheduler_config(&options, &dags, &data, defaults)?,
-        shutdown.clone(),
-    ));
-    let state =
-        updraft_api::ApiState::new(for_people.clone(), broker, options.airflow_semantics, defaults, env!("CARGO_PKG_VERSION"), Utc::now());
+    let scheduler =
+        tokio::spawn(updraft_scheduler::run(store.clone(), broker.clone(), scheduler_config(&options, &data, defaults)?, shutdown.clone()));
+    let state = updraft_api::ApiState::new(
+        for_people.clone(),
+        broker,
+        options.meaning.airflow_semantics,
+        defaults,
+        env!("CARGO_PKG_VERSION"),
+        Utc::now(),
+    );
     let api = tokio::spawn(updraft_api::serve(listener, state, shutdown.clone()));
 
-    banner(&options, &dags, &data, server.is_some(), begin.elapsed());
+    banner(&options, &data, server.is_some(), begin.elapsed());
     wait_for_signal(server.as_ref()).await?;
 
     say("\nstopping: ending the commands that run (Ctrl-C again to end them at once) …");
@@ -217,29 +198,14 @@ async fn serve(options: Options) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn scheduler_config(
-    options: &Options,
-    dags: &std::path::Path,
-    data: &DataDir,
-    defaults: Defaults,
-) -> anyhow::Result<updraft_scheduler::Config> {
-    let unpack_to = data.path().join("python");
-    std::fs::create_dir_all(&unpack_to).with_context(|| format!("cannot make {}", unpack_to.display()))?;
-    let helper = std::env::current_exe().context("cannot find this program's own file")?;
-    let python = python::Options {
-        python: options.dag_python.clone(),
-        helper: vec![helper.into(), "sandbox".into()],
-        timeout: Duration::from_secs(options.dag_file_timeout),
-        unpack_to: Some(unpack_to),
-        hide: vec![data.path().to_owned()],
-        ..python::Options::default()
-    };
+fn scheduler_config(options: &Options, data: &DataDir, defaults: Defaults) -> anyhow::Result<updraft_scheduler::Config> {
     Ok(updraft_scheduler::Config {
         defaults,
-        semantics: options.airflow_semantics,
+        semantics: options.meaning.airflow_semantics,
         paused_at_creation: options.dags_are_paused_at_creation,
         sweep_every: Duration::from_secs(10),
-        sources: vec![updraft_scheduler::DagSource { bundle: "dags-folder".to_owned(), root: dags.to_owned(), python: Some(python) }],
+        sources: options.dags.sources(data.path(), Reader::Here)?,
+        sync_now: updraft_scheduler::SyncNow::default(),
         host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
     })
 }
@@ -286,32 +252,24 @@ async fn stop_commands(runner: &ProcessRunner) {
     }
 }
 
-fn banner(options: &Options, dags: &std::path::Path, data: &DataDir, private: bool, took: Duration) {
+fn banner(options: &Options, data: &DataDir, private: bool, took: Duration) {
     let program = std::env::args().next().unwrap_or_else(|| "updraft".to_owned());
     let api = if options.port == 8080 { String::new() } else { format!("--api-url http://127.0.0.1:{} ", options.port) };
-    let has_example = ["py", "yaml"].iter().any(|kind| dags.join("diamond").with_extension(kind).exists());
+    let folder = options.dags.only_folder().unwrap_or_default();
+    let has_example = ["py", "yaml"].iter().any(|kind| folder.join("diamond").with_extension(kind).exists());
     let example = if has_example { "diamond" } else { "DAG_ID" };
     let database = if private { "its own Postgres" } else { "your Postgres" };
     say(&format!(
         "Updraft {} is up after {:.1} s: scheduler, worker, API and page in one process, with {database}.\n\n  \
          page   http://127.0.0.1:{}\n  \
-         dags   {} (read again on every save; tasks run as processes of this host)\n  \
+         dags   {} (read again on every save or push; tasks run as processes of this host)\n  \
          data   {}\n\n\
          Next, in another terminal:\n  {program} {api}dags list\n  {program} {api}dags trigger {example} --wait\n\n\
          Ctrl-C stops everything that was started here.",
         env!("CARGO_PKG_VERSION"),
         took.as_secs_f64(),
         options.port,
-        dags.display(),
+        options.dags.shown().join("\n         "),
         data.path().display(),
     ));
-}
-
-/// Who has the port, as far as this system tells.
-fn port_taken(port: u16, error: &std::io::Error) -> String {
-    if error.kind() != std::io::ErrorKind::AddrInUse {
-        return format!("cannot listen on 127.0.0.1:{port}: {error}");
-    }
-    let owner = data_dir::port_owner(port).map_or_else(|| "another process".to_owned(), |(pid, name)| format!("{name} (process {pid})"));
-    format!("port {port} is taken by {owner}: stop that, or choose another with --port")
 }

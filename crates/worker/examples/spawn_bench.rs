@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use updraft_model::{AttemptKey, InstanceKey, LaunchSpec, RunKey};
 use updraft_worker::process::{ProcessConfig, ProcessRunner};
-use updraft_worker::runner::Runner;
+use updraft_worker::runner::{Assignment, Outcome, Runner};
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args_os().skip(1);
@@ -38,12 +38,12 @@ async fn bench(rounds: u32) -> ExitCode {
     let (mut launches, mut both, mut releases) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..i64::from(rounds) {
         let start = Instant::now();
-        assert!(runner.launch(key(round), &spec).await.is_ok());
+        assert!(runner.launch(Assignment::unbound(key(round), &spec)).await.is_ok());
         launches.push(start.elapsed());
         assert_eq!(runner.wait(key(round)).await.exit_code, Some(0));
         both.push(start.elapsed());
         let start = Instant::now();
-        assert!(runner.release(key(round)).await.is_ok());
+        assert!(runner.release(key(round), Outcome::Good).await.is_ok());
         releases.push(start.elapsed());
     }
     report("launch", launches);
@@ -57,9 +57,9 @@ async fn bench(rounds: u32) -> ExitCode {
         tasks.spawn(async move {
             for round in 0..i64::from(rounds) {
                 let key = key(lane * 1_000_000 + round);
-                assert!(runner.launch(key, &spec).await.is_ok());
+                assert!(runner.launch(Assignment::unbound(key, &spec)).await.is_ok());
                 assert_eq!(runner.wait(key).await.exit_code, Some(0));
-                assert!(runner.release(key).await.is_ok());
+                assert!(runner.release(key, Outcome::Good).await.is_ok());
             }
         });
     }

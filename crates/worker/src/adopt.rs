@@ -22,6 +22,8 @@ struct Watched {
 /// Beats until shutdown: keeps my groups mine, hears of intents, adopts what has no owner or a silent one.
 pub(crate) async fn heartbeat<R: Runner>(shared: Arc<Shared<R>>, row: WorkerRow) {
     let mut watched: BTreeMap<Uuid, Watched> = BTreeMap::new();
+    // Groups that I may have adopted without hearing of it.
+    let mut unsure: BTreeMap<Uuid, GroupRow> = BTreeMap::new();
     let mut beat_ok_since: Option<Instant> = None;
     let mut round = 0u32;
     loop {
@@ -42,7 +44,7 @@ pub(crate) async fn heartbeat<R: Runner>(shared: Arc<Shared<R>>, row: WorkerRow)
                 continue;
             }
         }
-        if let Err(error) = look_for_silent(&shared, &mut watched, beat_ok_since).await {
+        if let Err(error) = look_for_silent(&shared, &mut watched, &mut unsure, beat_ok_since).await {
             error.patience("look for silent workers").await;
         }
         round += 1;
@@ -63,8 +65,14 @@ pub(crate) async fn heartbeat<R: Runner>(shared: Arc<Shared<R>>, row: WorkerRow)
 async fn look_for_silent<R: Runner>(
     shared: &Arc<Shared<R>>,
     watched: &mut BTreeMap<Uuid, Watched>,
+    unsure: &mut BTreeMap<Uuid, GroupRow>,
     beat_ok_since: Option<Instant>,
 ) -> Result<(), updraft_store::Error> {
+    while let Some((id, row)) = unsure.first_key_value() {
+        adopt(shared, row).await?;
+        let id = *id;
+        unsure.remove(&id);
+    }
     let foreign = shared.store.groups_foreign(shared.id, Some(shared.runner.host())).await?;
     watched.retain(|id, _| foreign.iter().any(|row| row.id == *id));
     for row in foreign {
@@ -80,8 +88,11 @@ async fn look_for_silent<R: Runner>(
             }
         };
         if handed_over || still {
-            adopt(shared, &row).await?;
             watched.remove(&row.id);
+            let id = row.id;
+            unsure.insert(id, row.clone());
+            adopt(shared, &row).await?;
+            unsure.remove(&id);
         }
     }
     Ok(())
@@ -89,25 +100,30 @@ async fn look_for_silent<R: Runner>(
 
 /// Adopts every group of this host at once. Only for a worker that knows itself alone here.
 pub(crate) async fn adopt_host<R: Runner>(shared: &Arc<Shared<R>>) {
-    loop {
-        let done = async {
-            for row in shared.store.groups_foreign(shared.id, Some(shared.runner.host())).await? {
-                adopt(shared, &row).await?;
-            }
-            Ok::<(), updraft_store::Error>(())
-        };
-        match done.await {
-            Ok(()) => return,
-            Err(error) => error.patience("adopt what this host left running").await,
+    let foreign = loop {
+        match shared.store.groups_foreign(shared.id, Some(shared.runner.host())).await {
+            Ok(foreign) => break foreign,
+            Err(error) => error.patience("find what this host left running").await,
+        }
+    };
+    for row in foreign {
+        while let Err(error) = adopt(shared, &row).await {
+            error.patience("adopt what this host left running").await;
         }
     }
 }
 
+/// Takes a group over and drives what it holds. After an error it may have been taken all the same: it is to be called again with the row
+/// as it was seen, until it answers, or nobody drives the group.
 async fn adopt<R: Runner>(shared: &Arc<Shared<R>>, seen: &GroupRow) -> Result<(), updraft_store::Error> {
     if shared.store.group_adopt(seen, shared.id).await?.is_none() {
         return Ok(());
     }
-    let attempts = shared.store.attempts_of_group(seen.id).await?;
+    // A group that was mine before may hold what I still drive. Without a bind nothing else tells a driver that another of this process has
+    // just ended the attempt and removed its traces, so who drives is asked before what lives.
+    let mine: Vec<AttemptKey> = if R::BINDS { Vec::new() } else { shared.driven().keys().copied().collect() };
+    let mut attempts = shared.store.attempts_of_group(seen.id).await?;
+    attempts.retain(|attempt| !mine.contains(&attempt.key()));
     info!(group = %seen.id, attempts = attempts.len(), "adopted {} attempts of a worker that is gone", attempts.len());
     for attempt in attempts {
         // What lives already holds no permit of mine: it is watched beyond my concurrency rather than left alone.
@@ -135,8 +151,13 @@ pub(crate) async fn notices<R: Runner>(shared: Arc<Shared<R>>) {
 async fn stop<R: Runner>(shared: &Shared<R>, intents: &[AttemptKey]) {
     for key in intents {
         match shared.runner.stop(*key, Stopped::Cancelled).await {
-            // Not there yet: the next heartbeat asks again.
-            Ok(()) | Err(StopError::NotLaunched) => {}
+            Ok(()) => {}
+            // Not there yet: its driver hears of it, should it still wait for a place, and the next heartbeat asks again.
+            Err(StopError::NotLaunched) => {
+                if let Some(driven) = shared.driven().get(key) {
+                    driven.unwanted.cancel();
+                }
+            }
             Err(error) => warn!(error = %error, "cannot stop attempt {} of run {}", key.attempt, key.instance.run),
         }
     }

@@ -1,26 +1,39 @@
 //! Taking attempts: slots first, then hints, so that whoever has no room leaves them to others.
+//!
+//! A claim may commit without its answer reaching us: the server was restarted, the network was cut. Then the attempts are ours and nobody
+//! knows. So after a claim that failed, the epoch of the group is ended, which fences whatever of it may still be under way, and what the
+//! group holds that we never started is started.
 
+use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::OwnedSemaphorePermit;
-use tracing::{debug, warn};
+use tokio::time::Instant;
+use tracing::{debug, info, warn};
+use updraft_model::AttemptKey;
 use updraft_store::{Claimed, GroupRow, RunningAttempt};
 
 use crate::runner::Runner;
-use crate::{Shared, drive};
+use crate::{Shared, crash_point, drive};
 
 /// Most attempts in one claim.
 const BATCH: usize = 64;
 /// Attempts in one lease group: what changes hands at once.
 const GROUP: usize = 500;
 
+/// How often it looks for attempts while the broker is away.
+const PULL_WITHOUT_BROKER: Duration = Duration::from_secs(1);
+
 /// Claims until shutdown.
 pub(crate) async fn claimer<R: Runner>(shared: &Arc<Shared<R>>, first: GroupRow) {
     let mut group = first;
-    let mut in_group = 0;
+    // What was claimed into the group: all that it should ever have held.
+    let mut started: HashSet<AttemptKey> = HashSet::new();
     let mut hints = shared.broker.hints(shared.config.queues.clone());
-    // The first look is a pull: what was queued while nobody was here has no hint any more.
-    let mut pull_at = tokio::time::Instant::now();
+    let mut broker = shared.broker.status();
+    // The first look is a pull: what was queued while nobody was here has no hint any more. None: at once.
+    let mut pulled_at: Option<Instant> = None;
     loop {
         let permit = tokio::select! {
             biased;
@@ -28,24 +41,39 @@ pub(crate) async fn claimer<R: Runner>(shared: &Arc<Shared<R>>, first: GroupRow)
             permit = Arc::clone(&shared.permits).acquire_owned() => match permit { Ok(permit) => permit, Err(_) => return },
         };
         let room = 1 + shared.permits.available_permits().min(BATCH - 1);
-        let keys = tokio::select! {
+        let every =
+            if broker.borrow_and_update().is_up() { shared.config.pull_every } else { PULL_WITHOUT_BROKER.min(shared.config.pull_every) };
+        let pull_at = pulled_at.map_or_else(Instant::now, |at| at + every);
+        let taken = tokio::select! {
             biased;
             () = shared.shutdown.cancelled() => return,
-            keys = hints.take(room) => keys,
-            () = tokio::time::sleep_until(pull_at) => Vec::new(),
+            taken = hints.take(room) => Some(taken),
+            () = tokio::time::sleep_until(pull_at) => None,
+            // It came or went: the pace of pulling is another.
+            Ok(()) = broker.changed() => continue,
         };
-        let pulled = keys.is_empty();
         let most = i64::try_from(room).unwrap_or(i64::MAX);
         let host = shared.runner.host();
+        let mut unheard = Vec::new();
+        let mut unsure = false;
         let claimed = loop {
-            let result = if pulled {
-                shared.store.attempts_pull(&shared.config.queues, most, group.id, shared.id, group.epoch, host).await
-            } else {
-                shared.store.attempts_claim(&keys, group.id, shared.id, group.epoch, host).await
+            let result = async {
+                if unsure {
+                    match what_was_claimed(shared, &mut group, &started).await? {
+                        Some(attempts) => unheard = attempts,
+                        None => return Ok(Claimed::GroupLost),
+                    }
+                    unsure = false;
+                }
+                match &taken {
+                    None => shared.store.attempts_pull(&shared.config.queues, most, group.id, shared.id, group.epoch, host).await,
+                    Some(taken) => shared.store.attempts_claim(&taken.keys, group.id, shared.id, group.epoch, host).await,
+                }
             };
-            match result {
+            match result.await {
                 Ok(claimed) => break claimed,
                 Err(error) => {
+                    unsure = true;
                     tokio::select! {
                         () = shared.shutdown.cancelled() => return,
                         () = error.patience("claim") => {}
@@ -53,32 +81,56 @@ pub(crate) async fn claimer<R: Runner>(shared: &Arc<Shared<R>>, first: GroupRow)
                 }
             }
         };
-        let attempts = match claimed {
+        let mut attempts = match claimed {
             Claimed::Attempts(attempts) => attempts,
             Claimed::GroupLost => {
                 // I was silent for too long and somebody adopted my group. What I drive still ends by its evidence; new attempts need a new group.
                 warn!(group = %group.id, "lease group was adopted by another worker");
                 group = new_group(shared).await;
-                in_group = 0;
-                // The hints in hand are gone with the claim: look for them.
-                pull_at = tokio::time::Instant::now();
+                started.clear();
+                // The hints in hand go back to their queue.
+                pulled_at = None;
                 continue;
             }
         };
-        if pulled {
+        match taken {
             // More may wait than fitted; otherwise the hints will say.
-            let full = attempts.len() >= room;
-            pull_at = tokio::time::Instant::now() + if full { std::time::Duration::ZERO } else { shared.config.pull_every };
-        } else if attempts.len() < keys.len() {
-            debug!(hints = keys.len(), claimed = attempts.len(), "some hints were stale");
+            None => pulled_at = (attempts.len() < room).then(Instant::now),
+            Some(taken) => {
+                if attempts.len() < taken.keys.len() {
+                    debug!(hints = taken.keys.len(), claimed = attempts.len(), "some hints were stale");
+                }
+                // The claim has committed: the message has done what it was for.
+                taken.done();
+            }
         }
-        in_group += attempts.len();
+        if !unheard.is_empty() {
+            info!("found {} attempts that were claimed without an answer", unheard.len());
+            attempts.append(&mut unheard);
+        }
+        if !attempts.is_empty() {
+            crash_point::reached("claimed").await;
+        }
+        started.extend(attempts.iter().map(RunningAttempt::key));
         start(shared, permit, attempts);
-        if in_group >= GROUP {
+        if started.len() >= GROUP {
             group = new_group(shared).await;
-            in_group = 0;
+            started.clear();
         }
     }
+}
+
+/// Ends the group's epoch and reads what it holds besides what we know of. `None`: it is not ours any more.
+async fn what_was_claimed<R: Runner>(
+    shared: &Shared<R>,
+    group: &mut GroupRow,
+    started: &HashSet<AttemptKey>,
+) -> Result<Option<Vec<RunningAttempt>>, updraft_store::Error> {
+    let Some(epoch) = shared.store.group_renew(group, shared.id).await? else { return Ok(None) };
+    let mut attempts = shared.store.attempts_of_group(group.id).await?;
+    group.epoch = epoch;
+    attempts.retain(|attempt| !started.contains(&attempt.key()));
+    Ok(Some(attempts))
 }
 
 fn start<R: Runner>(shared: &Arc<Shared<R>>, first: OwnedSemaphorePermit, attempts: Vec<RunningAttempt>) {

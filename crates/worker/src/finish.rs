@@ -6,9 +6,9 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 use updraft_model::RunKey;
-use updraft_store::{FinishResult, Finished};
+use updraft_store::{FinishOutcome, FinishResult, Finished};
 
-use crate::runner::Runner;
+use crate::runner::{Outcome, Runner};
 use crate::{Shared, log_ship};
 
 /// Most ends in one transaction.
@@ -38,18 +38,7 @@ pub(crate) async fn finisher<R: Runner>(shared: Arc<Shared<R>>, mut queue: mpsc:
         }
         match shared.store.attempts_finish(&batch).await {
             Ok(outcomes) => {
-                let mut runs: Vec<RunKey> = Vec::new();
-                for outcome in outcomes {
-                    if outcome.result == FinishResult::Finished {
-                        runs.push(outcome.key.instance.run);
-                    } else {
-                        info!(result = ?outcome.result, "the end of attempt {} of run {} was written before", outcome.key.attempt, outcome.key.instance.run);
-                    }
-                    let _ = shared.logs.send(log_ship::Rest { key: outcome.key });
-                }
-                runs.sort_unstable();
-                runs.dedup();
-                shared.broker.wake(&runs);
+                written(&shared, outcomes);
                 batch.clear();
             }
             Err(error) if error.retry() == updraft_store::Retry::Never && batch.len() > 1 => {
@@ -58,12 +47,7 @@ pub(crate) async fn finisher<R: Runner>(shared: Arc<Shared<R>>, mut queue: mpsc:
                 for finished in std::mem::take(&mut batch) {
                     let one = [finished];
                     match shared.store.attempts_finish(&one).await {
-                        Ok(outcomes) => {
-                            shared.broker.wake(&[one[0].key().instance.run]);
-                            for outcome in outcomes {
-                                let _ = shared.logs.send(log_ship::Rest { key: outcome.key });
-                            }
-                        }
+                        Ok(outcomes) => written(&shared, outcomes),
                         Err(error) if error.retry() == updraft_store::Retry::Never => {
                             // It stays claimed and its evidence stays on the host; `doctor` shows it.
                             let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
@@ -76,4 +60,28 @@ pub(crate) async fn finisher<R: Runner>(shared: Arc<Shared<R>>, mut queue: mpsc:
             Err(error) => error.patience("write ends").await,
         }
     }
+}
+
+/// Wakes the planner, and lets the runner forget what is over.
+fn written<R: Runner>(shared: &Shared<R>, outcomes: Vec<FinishOutcome>) {
+    let mut runs: Vec<RunKey> = Vec::new();
+    for FinishOutcome { key, result, state, .. } in outcomes {
+        match result {
+            FinishResult::Finished => runs.push(key.instance.run),
+            FinishResult::Already | FinishResult::Unknown => {
+                info!(?result, "the end of attempt {} of run {} was written before", key.attempt, key.instance.run);
+            }
+            FinishResult::Refused => {
+                // Somebody else watches the object that counts.
+                warn!("attempt {} of run {} runs in another object: this end is not its own", key.attempt, key.instance.run);
+                shared.driven().remove(&key);
+                continue;
+            }
+        }
+        let outcome = if matches!(state.as_str(), "success" | "skipped") { Outcome::Good } else { Outcome::Bad };
+        let _ = shared.logs.send(log_ship::Rest { key, outcome });
+    }
+    runs.sort_unstable();
+    runs.dedup();
+    shared.broker.wake(&runs);
 }

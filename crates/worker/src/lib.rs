@@ -6,20 +6,26 @@
 //!
 //! ```text
 //! claimer    permits → hints or pull → claim (commit) → one driver per attempt
-//! driver     launch → wait → finish
+//! driver     launch → (bind → start) → wait → finish
+//! binder     batches binds: which of the objects that were made for an attempt may start
 //! finisher   batches ends: one transaction for what is there now, then a wake for the scheduler
 //! log_shipper  copies new bytes of live logs to the store, and the rest at the end, then lets the runner forget the attempt
+//! sweeper    lets the runner forget what is over and was left lying by a worker that died
 //! heartbeat  moves the beat of my groups, hears of intents, looks for groups whose beat stands still
 //! ```
 
 mod adopt;
+mod bind;
 mod claim;
+mod crash_point;
 mod drive;
 mod finish;
 mod log_ship;
 pub mod process;
+mod progress;
 pub mod runner;
 pub mod supervise;
+mod sweep;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -34,7 +40,7 @@ use updraft_model::AttemptKey;
 use updraft_store::{GroupRow, Store, WorkerRow};
 use uuid::Uuid;
 
-use crate::runner::Runner;
+use crate::runner::{LogPosition, Progress, Runner};
 
 /// How a worker behaves.
 #[derive(Debug, Clone)]
@@ -60,8 +66,8 @@ impl Default for Config {
         Self {
             queues: vec!["default".to_owned()],
             concurrency: 64,
-            heartbeat: Duration::from_secs(3),
-            lease_ttl: Duration::from_secs(10),
+            heartbeat: Duration::from_secs(2),
+            lease_ttl: Duration::from_secs(7),
             pull_every: Duration::from_secs(10),
             only_worker_of_host: false,
         }
@@ -94,15 +100,30 @@ pub(crate) struct Shared<R> {
     pub(crate) permits: Arc<Semaphore>,
     pub(crate) ends: mpsc::UnboundedSender<finish::End>,
     pub(crate) logs: mpsc::UnboundedSender<log_ship::Rest>,
-    /// The attempts that are driven here, and how far their logs are stored.
-    pub(crate) driven: Mutex<BTreeMap<AttemptKey, u64>>,
+    pub(crate) binds: mpsc::UnboundedSender<bind::Bind>,
+    pub(crate) progress: mpsc::Sender<Progress>,
+    /// The attempts that are driven here.
+    pub(crate) driven: Mutex<BTreeMap<AttemptKey, Driven>>,
     pub(crate) drivers: TaskTracker,
     pub(crate) shutdown: CancellationToken,
 }
 
+/// An attempt that is driven here.
+pub(crate) struct Driven {
+    /// How far its log is stored. None: not known yet, its log is not copied.
+    pub(crate) log: Option<LogPosition>,
+    /// Somebody wants it stopped. Matters to an attempt that is not launched yet.
+    pub(crate) unwanted: CancellationToken,
+}
+
 impl<R> Shared<R> {
-    pub(crate) fn driven(&self) -> std::sync::MutexGuard<'_, BTreeMap<AttemptKey, u64>> {
+    pub(crate) fn driven(&self) -> std::sync::MutexGuard<'_, BTreeMap<AttemptKey, Driven>> {
         self.driven.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells people where an attempt stands. Dropped when too much is told at once: it is told again.
+    pub(crate) fn news(&self, news: Progress) {
+        let _ = self.progress.try_send(news);
     }
 }
 
@@ -124,6 +145,8 @@ pub async fn run<R: Runner>(
     }
     let (ends, end_queue) = mpsc::unbounded_channel();
     let (logs, log_queue) = mpsc::unbounded_channel();
+    let (binds, bind_queue) = mpsc::unbounded_channel();
+    let (progress, progress_queue) = mpsc::channel(progress::MOST);
     let shared = Arc::new(Shared {
         id: Uuid::now_v7(),
         permits: Arc::new(Semaphore::new(config.concurrency)),
@@ -133,6 +156,8 @@ pub async fn run<R: Runner>(
         config,
         ends,
         logs,
+        binds,
+        progress,
         driven: Mutex::default(),
         drivers: TaskTracker::new(),
         shutdown: shutdown.clone(),
@@ -154,6 +179,9 @@ pub async fn run<R: Runner>(
     let parts = TaskTracker::new();
     parts.spawn(finish::finisher(Arc::clone(&shared), end_queue));
     parts.spawn(log_ship::log_shipper(Arc::clone(&shared), log_queue));
+    parts.spawn(bind::binder(Arc::clone(&shared), bind_queue));
+    parts.spawn(progress::progress_writer(Arc::clone(&shared), progress_queue));
+    parts.spawn(sweep::sweeper(Arc::clone(&shared)));
     if shared.config.only_worker_of_host {
         adopt::adopt_host(&shared).await;
     }

@@ -30,19 +30,23 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use rustix::io::Errno;
+use rustix::process::{Pid, test_kill_process};
 use tokio::sync::watch;
 use updraft_model::end::Stopped;
 use updraft_model::{AttemptKey, EndFacts, LaunchSpec};
 
 use self::evidence::State;
 use self::folder::{SpecFile, StopFile};
-use crate::runner::{Handle, LaunchError, LogRead, Retry, Runner, StopError};
+use crate::runner::{Assignment, Handle, LaunchError, Launched, LogPosition, LogRead, Outcome, Retry, Runner, StopError};
 
 /// What of the worker's own environment a command gets, unless its task asks for an empty one. Credentials are not among it.
 const INHERITED: [&str; 8] = ["PATH", "HOME", "LANG", "TZ", "USER", "LOGNAME", "SHELL", "TMPDIR"];
 
 /// How long a tombstone stays: far longer than any worker can sleep through and still believe in its claim.
 const TOMBSTONE_AGE: Duration = Duration::from_secs(6 * 3600);
+
+/// How long a folder that is being made may take before it counts as abandoned.
+const SCRATCH_AGE: Duration = Duration::from_secs(3600);
 
 /// How to run processes.
 #[derive(Debug, Clone)]
@@ -242,7 +246,7 @@ impl Pending {
 
 #[cfg(target_os = "linux")]
 async fn supervisor_end(pid: i32) {
-    use rustix::process::{Pid, PidfdFlags, pidfd_open};
+    use rustix::process::{PidfdFlags, pidfd_open};
     use tokio::net::unix::pipe::Receiver;
     let pidfd = Pid::from_raw(pid).and_then(|pid| pidfd_open(pid, PidfdFlags::NONBLOCK).ok());
     // A pidfd is no pipe, but all that is asked of it is when it gets readable, and this is tokio's way to that without `unsafe`.
@@ -258,6 +262,9 @@ async fn supervisor_end(_pid: i32) {
 }
 
 impl Runner for ProcessRunner {
+    // The supervisor's folder and lock decide who starts the command; the store has nothing to add.
+    const BINDS: bool = false;
+
     fn kind(&self) -> &'static str {
         "process"
     }
@@ -266,14 +273,16 @@ impl Runner for ProcessRunner {
         &self.inner.host
     }
 
-    async fn launch(&self, key: AttemptKey, spec: &LaunchSpec) -> Result<Handle, LaunchError> {
+    async fn launch(&self, assignment: Assignment<'_>) -> Result<Launched, LaunchError> {
+        let key = assignment.key;
         if self.own(key).is_some() {
-            return Ok(Handle { id: self.folder(key).display().to_string(), found: true });
+            return Ok(Launched::Made(Handle { id: self.folder(key).display().to_string(), found: true }));
         }
-        let spec = spec.clone();
+        let spec = assignment.spec.clone();
         self.blocking(move |runner| runner.launch_blocking(key, spec))
             .await
             .unwrap_or_else(|error| Err(launch_error("running a blocking task".to_owned(), error)))
+            .map(Launched::Made)
     }
 
     async fn wait(&self, key: AttemptKey) -> EndFacts {
@@ -314,12 +323,13 @@ impl Runner for ProcessRunner {
         }
     }
 
-    async fn read_log(&self, key: AttemptKey, offset: u64, max: usize) -> io::Result<LogRead> {
+    async fn read_log(&self, key: AttemptKey, from: &LogPosition, max: usize) -> io::Result<LogRead> {
         let path = self.folder(key).join(folder::LOG);
+        let offset = from.offset;
         self.blocking(move |_| log::read(&path, offset, max)).await?
     }
 
-    async fn release(&self, key: AttemptKey) -> io::Result<()> {
+    async fn release(&self, key: AttemptKey, _: Outcome) -> io::Result<()> {
         let dir = self.folder(key);
         self.blocking(move |_| {
             match evidence::inspect(&dir)? {
@@ -346,7 +356,14 @@ impl Runner for ProcessRunner {
         self.blocking(|runner| {
             let mut keys = Vec::new();
             for entry in fs::read_dir(&runner.inner.attempts)? {
-                keys.extend(entry?.file_name().to_str().and_then(folder::key));
+                let entry = entry?;
+                let name = entry.file_name();
+                match name.to_str().and_then(|name| name.strip_prefix('.')) {
+                    // Half a folder of a worker that was killed while it made it. It holds the task's environment, and nobody knows its name.
+                    Some(scratch) if abandoned(scratch, &entry) => drop(fs::remove_dir_all(entry.path())),
+                    Some(_) => {}
+                    None => keys.extend(name.to_str().and_then(folder::key)),
+                }
             }
             // The sweeper calls this now and then, which is the right pace for tombstones, too.
             prune_tombstones(&runner.inner.config.state_dir.join(folder::RELEASED))?;
@@ -359,6 +376,13 @@ impl Runner for ProcessRunner {
 
 fn busy() -> io::Error {
     io::Error::new(io::ErrorKind::ResourceBusy, "the attempt still runs; stop it and wait for its end first")
+}
+
+/// Whether the process that made a scratch folder (`name.PID.N`) is gone; or, should another have its number now, a long time.
+fn abandoned(scratch: &str, entry: &fs::DirEntry) -> bool {
+    let maker = scratch.rsplit('.').nth(1).and_then(|pid| pid.parse().ok()).and_then(Pid::from_raw);
+    let gone = maker.is_none_or(|pid| test_kill_process(pid) == Err(Errno::SRCH));
+    gone || entry.metadata().and_then(|metadata| metadata.modified()).is_ok_and(|at| at.elapsed().is_ok_and(|age| age > SCRATCH_AGE))
 }
 
 fn prune_tombstones(released: &Path) -> io::Result<()> {

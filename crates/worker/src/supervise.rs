@@ -223,6 +223,7 @@ impl<'a> Supervisor<'a> {
         }
         let xcom = if self.spec.launch.xcom { xcom::read(Path::new(folder::XCOM)) } else { None };
         Ok(EndFacts {
+            node: None,
             started_at: Some(started_at),
             ended_at: Some(ended_at),
             exit_code,
@@ -231,6 +232,7 @@ impl<'a> Supervisor<'a> {
             oom_killed: out_of_memory && exit_code != Some(0),
             stopped: self.stopped,
             spawn_error: None,
+            cause: None,
             detail,
             xcom,
         })

@@ -12,7 +12,7 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use updraft_model::end::Stopped;
 use updraft_model::{AttemptKey, EndFacts, InstanceKey, LaunchSpec, RunKey, Verdict, verdict};
 use updraft_worker::process::{ProcessConfig, ProcessRunner};
-use updraft_worker::runner::{Runner, StopError};
+use updraft_worker::runner::{Assignment, LogPosition, Outcome, Runner, StopError};
 
 const HELPER: &str = env!("CARGO_BIN_EXE_process_test_helper");
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -35,7 +35,7 @@ impl Fixture {
     }
 
     async fn run(&self, spec: &LaunchSpec) -> EndFacts {
-        self.runner.launch(KEY, spec).await.unwrap();
+        self.runner.launch(Assignment::unbound(KEY, spec)).await.unwrap();
         self.wait().await
     }
 
@@ -48,7 +48,7 @@ impl Fixture {
     }
 
     async fn log(&self) -> String {
-        String::from_utf8(self.runner.read_log(KEY, 0, 1 << 20).await.unwrap().data).unwrap()
+        String::from_utf8(self.runner.read_log(KEY, &LogPosition::from(0), 1 << 20).await.unwrap().data).unwrap()
     }
 
     fn supervisor(&self) -> Pid {
@@ -137,12 +137,12 @@ async fn what_cannot_start_is_the_tasks_mistake_and_says_so() {
     ];
     for (attempt, (spec, expected)) in (2..).zip(table) {
         let key = AttemptKey { attempt, ..KEY };
-        fixture.runner.launch(key, &spec).await.unwrap();
+        fixture.runner.launch(Assignment::unbound(key, &spec)).await.unwrap();
         let facts = fixture.runner.wait(key).await;
         let error = facts.spawn_error.as_deref().unwrap_or_else(|| panic!("no spawn error for {spec:?}: {facts:?}"));
         assert!(error.contains(expected), "{error:?} does not say {expected:?}");
         assert!(facts.started_at.is_none() && facts.exit_code.is_none());
-        let log = fixture.runner.read_log(key, 0, 4096).await.unwrap();
+        let log = fixture.runner.read_log(key, &LogPosition::from(0), 4096).await.unwrap();
         assert!(String::from_utf8(log.data).unwrap().contains(expected));
     }
 }
@@ -158,7 +158,7 @@ async fn a_timeout_ends_the_command_and_its_daemons() {
         daemon.display()
     );
     let runner = runner(fixture.state.path(), Duration::from_millis(50));
-    runner.launch(KEY, &LaunchSpec { timeout_ms: Some(300), ..sh(script) }).await.unwrap();
+    runner.launch(Assignment::unbound(KEY, &LaunchSpec { timeout_ms: Some(300), ..sh(script) })).await.unwrap();
     let (child, daemon) = (number(&child).await, number(&daemon).await);
     let facts = wait(&runner).await;
     assert_eq!(facts.stopped, Some(Stopped::Timeout), "{facts:?}");
@@ -182,7 +182,7 @@ async fn who_exits_0_on_sigterm_was_stopped() {
     let fixture = Fixture::new();
     let ready = fixture.path("ready");
     let script = format!("trap 'exit 0' TERM; sleep 600 & echo $$ > {}; wait", ready.display());
-    fixture.runner.launch(KEY, &sh(script)).await.unwrap();
+    fixture.runner.launch(Assignment::unbound(KEY, &sh(script))).await.unwrap();
     number(&ready).await;
     fixture.runner.stop(KEY, Stopped::Cancelled).await.unwrap();
     // The first reason stays.
@@ -200,7 +200,10 @@ async fn who_ignores_sigterm_is_killed_after_the_grace() {
     let fixture = Fixture::new();
     let ready = fixture.path("ready");
     let runner = runner(fixture.state.path(), Duration::from_millis(100));
-    runner.launch(KEY, &sh(format!("trap '' TERM; echo $$ > {}; while :; do sleep 600; done", ready.display()))).await.unwrap();
+    runner
+        .launch(Assignment::unbound(KEY, &sh(format!("trap '' TERM; echo $$ > {}; while :; do sleep 600; done", ready.display()))))
+        .await
+        .unwrap();
     number(&ready).await;
     runner.stop(KEY, Stopped::Disrupted).await.unwrap();
     let facts = wait(&runner).await;
@@ -248,10 +251,10 @@ async fn the_log_is_both_streams_in_order_and_read_by_offset() {
     assert_eq!(fixture.log().await, all);
     let mut read = Vec::new();
     loop {
-        let piece = fixture.runner.read_log(KEY, read.len() as u64, 7).await.unwrap();
+        let piece = fixture.runner.read_log(KEY, &LogPosition::from(read.len() as u64), 7).await.unwrap();
         assert!(piece.data.len() <= 7);
         read.extend(piece.data);
-        assert_eq!(piece.next, read.len() as u64);
+        assert_eq!(piece.next.offset, read.len() as u64);
         if piece.eof {
             break;
         }
@@ -299,7 +302,7 @@ async fn the_command_sees_what_it_needs_and_no_credentials() {
     worker.kill().unwrap();
     worker.wait().unwrap();
     assert_eq!(wait(&second).await.exit_code, Some(0));
-    let log = String::from_utf8(second.read_log(KEY, 0, 1 << 20).await.unwrap().data).unwrap();
+    let log = String::from_utf8(second.read_log(KEY, &LogPosition::from(0), 1 << 20).await.unwrap().data).unwrap();
     assert!(!log.contains("canary"), "{log}");
     assert!(log.contains("TZ=Europe/Zurich") && log.contains("PATH="), "{log}");
     assert!(log.contains(second.folder(KEY).join("work").to_str().unwrap()), "{log}");
@@ -317,12 +320,12 @@ async fn another_worker_adopts_a_running_attempt() {
     let fixture = Fixture::new();
     let (starts, go) = (fixture.path("starts"), fixture.path("go"));
     let script = format!("echo $$ >> {}; until [ -e {} ]; do sleep 0.01; done; exit 4", starts.display(), go.display());
-    fixture.runner.launch(KEY, &sh(script.clone())).await.unwrap();
+    fixture.runner.launch(Assignment::unbound(KEY, &sh(script.clone()))).await.unwrap();
     let command = number(&starts).await;
     let second = runner(fixture.state.path(), Duration::from_secs(10));
     assert_eq!(second.host(), fixture.runner.host());
     assert_eq!(second.present().await.unwrap(), [KEY]);
-    assert!(second.launch(KEY, &sh(script)).await.unwrap().found);
+    assert!(second.launch(Assignment::unbound(KEY, &sh(script))).await.unwrap().made().unwrap().found);
     assert!(alive(command));
     let waiting = {
         let second = second.clone();
@@ -344,7 +347,7 @@ async fn a_killed_supervisor_is_lost_once_its_descendants_are_gone() {
         daemon.display(),
         command.display()
     );
-    fixture.runner.launch(KEY, &sh(script)).await.unwrap();
+    fixture.runner.launch(Assignment::unbound(KEY, &sh(script))).await.unwrap();
     let (command, daemon) = (number(&command).await, number(&daemon).await);
     kill_process(fixture.supervisor(), Signal::KILL).unwrap();
     let facts = fixture.wait().await;
@@ -352,7 +355,7 @@ async fn a_killed_supervisor_is_lost_once_its_descendants_are_gone() {
     assert!(facts.detail.as_deref().unwrap().contains("the supervisor was killed"), "{facts:?}");
     assert!(matches!(verdict(&facts, &[]), Verdict::Failed { reason, .. } if reason == "lost"));
     // And it is not started again.
-    assert!(fixture.runner.launch(KEY, &sh("true")).await.unwrap().found);
+    assert!(fixture.runner.launch(Assignment::unbound(KEY, &sh("true"))).await.unwrap().made().unwrap().found);
     assert_eq!(fixture.wait().await, facts);
 }
 
@@ -360,7 +363,7 @@ async fn a_killed_supervisor_is_lost_once_its_descendants_are_gone() {
 async fn a_supervisor_that_is_told_to_terminate_blames_the_host() {
     let fixture = Fixture::new();
     let ready = fixture.path("ready");
-    fixture.runner.launch(KEY, &sh(format!("echo $$ > {}; exec sleep 600", ready.display()))).await.unwrap();
+    fixture.runner.launch(Assignment::unbound(KEY, &sh(format!("echo $$ > {}; exec sleep 600", ready.display())))).await.unwrap();
     let command = number(&ready).await;
     for ignored in [Signal::HUP, Signal::INT] {
         kill_process(fixture.supervisor(), ignored).unwrap();
@@ -383,7 +386,7 @@ async fn fifty_launches_start_the_command_once() {
         // Each a worker of its own, as far as the runner can tell.
         let (runner, spec) = (runner(fixture.state.path(), Duration::from_secs(10)), spec.clone());
         launches.spawn(async move {
-            let handle = runner.launch(KEY, &spec).await.unwrap();
+            let handle = runner.launch(Assignment::unbound(KEY, &spec)).await.unwrap().made().unwrap();
             (handle.found, wait(&runner).await)
         });
     }
@@ -424,7 +427,7 @@ async fn a_worker_killed_at_any_moment_of_the_launch_leaves_one_start() {
         std::thread::sleep(Duration::from_micros(delay_us));
         kill_process_group(Pid::from_child(&worker), Signal::KILL).unwrap();
         worker.wait().unwrap();
-        second.launch(KEY, &sh(script)).await.unwrap();
+        second.launch(Assignment::unbound(KEY, &sh(script))).await.unwrap();
         let facts = wait(&second).await;
         let count = fs::read_to_string(&starts).unwrap_or_default().lines().count();
         // The supervisor leaves the group before it makes `started`, so the kill can only come before the start or miss.
@@ -438,16 +441,16 @@ async fn what_was_released_never_starts_again() {
     let starts = fixture.path("starts");
     let go = fixture.path("go");
     let spec = sh(format!("echo $$ >> {}; until [ -e {} ]; do sleep 0.01; done", starts.display(), go.display()));
-    fixture.runner.launch(KEY, &spec).await.unwrap();
+    fixture.runner.launch(Assignment::unbound(KEY, &spec)).await.unwrap();
     number(&starts).await;
-    assert_eq!(fixture.runner.release(KEY).await.unwrap_err().kind(), std::io::ErrorKind::ResourceBusy);
+    assert_eq!(fixture.runner.release(KEY, Outcome::Good).await.unwrap_err().kind(), std::io::ErrorKind::ResourceBusy);
     fs::write(&go, "").unwrap();
     fixture.wait().await;
-    fixture.runner.release(KEY).await.unwrap();
-    fixture.runner.release(KEY).await.unwrap();
+    fixture.runner.release(KEY, Outcome::Good).await.unwrap();
+    fixture.runner.release(KEY, Outcome::Good).await.unwrap();
     assert!(!fixture.runner.folder(KEY).exists());
     assert_eq!(fixture.runner.present().await.unwrap(), []);
-    assert!(fixture.runner.launch(KEY, &spec).await.unwrap().found);
+    assert!(fixture.runner.launch(Assignment::unbound(KEY, &spec)).await.unwrap().made().unwrap().found);
     assert!(matches!(verdict(&fixture.wait().await, &[]), Verdict::Failed { reason, .. } if reason == "lost"));
     assert_eq!(fs::read_to_string(&starts).unwrap().lines().count(), 1);
 }
@@ -457,7 +460,11 @@ async fn the_spec_with_its_secrets_goes_once_it_is_used() {
     let fixture = Fixture::new();
     let go = fixture.path("go");
     let env = [("TOKEN".to_owned(), "canary".to_owned())].into();
-    fixture.runner.launch(KEY, &LaunchSpec { env, ..sh(format!("until [ -e {} ]; do sleep 0.01; done", go.display())) }).await.unwrap();
+    fixture
+        .runner
+        .launch(Assignment::unbound(KEY, &LaunchSpec { env, ..sh(format!("until [ -e {} ]; do sleep 0.01; done", go.display())) }))
+        .await
+        .unwrap();
     until("the spec is gone", || fixture.file("started").exists() && !fixture.file("spec").exists()).await;
     fs::write(&go, "").unwrap();
     assert_eq!(fixture.wait().await.exit_code, Some(0));
@@ -467,7 +474,7 @@ async fn the_spec_with_its_secrets_goes_once_it_is_used() {
 async fn a_state_folder_that_cannot_be_written_says_what_to_do() {
     let fixture = Fixture::new();
     fs::remove_dir(fixture.state.path().join("attempts")).unwrap();
-    let error = fixture.runner.launch(KEY, &sh("true")).await.unwrap_err();
+    let error = fixture.runner.launch(Assignment::unbound(KEY, &sh("true"))).await.unwrap_err();
     assert!(error.to_string().contains("check the state folder"), "{error}");
 }
 
@@ -483,6 +490,23 @@ async fn descriptors_that_the_worker_inherited_do_not_reach_the_command() {
     until("it ended", || second.folder(KEY).join("exit").exists()).await;
     worker.kill().unwrap();
     worker.wait().unwrap();
-    let log = String::from_utf8(second.read_log(KEY, 0, 1 << 20).await.unwrap().data).unwrap();
+    let log = String::from_utf8(second.read_log(KEY, &LogPosition::from(0), 1 << 20).await.unwrap().data).unwrap();
     assert!(log.contains("/lock") && !log.contains("foreign"), "{log}");
+}
+
+#[tokio::test]
+async fn what_a_worker_left_half_made_is_cleared_up() {
+    let fixture = Fixture::new();
+    let mut dead = std::process::Command::new("true").spawn().unwrap();
+    let pid = dead.id();
+    dead.wait().unwrap();
+    let attempts = fixture.state.path().join("attempts");
+    let (abandoned, fresh) = (attempts.join(format!(".9-0--1-1.{pid}.1")), attempts.join(format!(".9-1--1-1.{}.1", std::process::id())));
+    for folder in [&abandoned, &fresh] {
+        fs::create_dir(folder).unwrap();
+        fs::write(folder.join("spec"), "canary").unwrap();
+    }
+    assert_eq!(fixture.runner.present().await.unwrap(), []);
+    assert!(!abandoned.exists(), "its maker is dead");
+    assert!(fresh.exists(), "its maker lives");
 }

@@ -171,18 +171,6 @@ fn end_strays(scratch: &Path) {
 #[cfg(not(target_os = "linux"))]
 fn end_strays(_scratch: &Path) {}
 
-/// Keeps other processes of our user, the files' among them, out of our memory and of our /proc entry.
-#[cfg(target_os = "linux")]
-fn become_unreadable() {
-    if let Err(error) = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable) {
-        warn!(%error, "this process stays readable to others of its user");
-    }
-}
-
-/// macOS keeps processes out of each other's memory by itself, and has no way to hide the environment.
-#[cfg(not(target_os = "linux"))]
-fn become_unreadable() {}
-
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -207,7 +195,7 @@ impl Processor {
         if options.helper.is_empty() {
             warn!("DAG files are read without a sandbox: name the helper that enters it");
         }
-        become_unreadable();
+        sandbox::become_unreadable();
         Ok(Self { shared: Arc::new(Shared { options, interpreter, unpacked, child: tokio::sync::Mutex::default(), status }) })
     }
 

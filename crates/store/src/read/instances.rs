@@ -158,7 +158,7 @@ const SELECT: &str = "select t.run_id as run_key, r.dag_id, r.run_id, r.version_
     v.created_at as version_created_at, d.bundle, r.logical_date, r.run_after, r.attempt_base, t.idx, t.map_index, \
     case when t.state = 'queued' and l.state = 'running' then 'running' else t.state end as state, \
     t.attempt, t.user_failures, t.infra_failures, t.intent, t.intent_by, t.not_before, coalesce(t.started_at, l.started_at) as started_at, t.ended_at, \
-    t.reason, t.message, t.note, coalesce(l.host, a.host) as host, coalesce(l.queue, a.queue) as queue, coalesce(l.pool, a.pool, y.pool) as pool, \
+    t.reason, coalesce(t.message, l.detail) as message, t.note, coalesce(l.host, a.host) as host, coalesce(l.queue, a.queue) as queue, coalesce(l.pool, a.pool, y.pool) as pool, \
     coalesce(l.slots, a.slots, y.slots) as slots, coalesce(l.prio, y.prio) as prio, coalesce(l.queued_at, a.queued_at) as queued_at, y.since as ready_since";
 const JOINS: &str = " join run r on r.id = t.run_id join dag_version v on v.id = r.version_id \
     left join dag d on d.dag_id = r.dag_id \

@@ -37,6 +37,8 @@ pub struct WhyFacts {
     pub watcher_heartbeat: Option<DateTime<Utc>>,
     /// Host of that watcher.
     pub watcher_host: Option<String>,
+    /// Where its live attempt stands, in the runner's words, before the command runs.
+    pub detail: Option<String>,
 }
 
 /// A neighbour's state.
@@ -69,7 +71,7 @@ impl Store {
                  coalesce((select count(*) from ready me join ready o on o.pool = me.pool and o.run_id = me.run_id \
                      and (o.prio, -o.idx, -o.map_index) > (me.prio, -me.idx, -me.map_index) \
                      where me.run_id = r.id and me.idx = $2 and me.map_index = $3 and me.pool = $5), 0) as ahead, \
-                 g.last_heartbeat as watcher_heartbeat, g.host as watcher_host \
+                 g.last_heartbeat as watcher_heartbeat, g.host as watcher_host, l.detail as detail \
              from run r left join dag d on d.dag_id = r.dag_id \
                  left join live_attempt l on l.run_id = r.id and l.idx = $2 and l.map_index = $3 \
                  left join lateral (select w.last_heartbeat, w.host from lease_group lg join worker w on w.id = lg.owner where lg.id = l.group_id) g on true \

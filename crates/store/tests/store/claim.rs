@@ -88,6 +88,31 @@ async fn a_group_that_is_not_mine_any_more_claims_nothing_and_says_so(db: PgPool
 }
 
 #[sqlx::test(migrations = "../../migrations")]
+async fn a_claim_without_an_answer_is_found_and_fenced(db: PgPool) {
+    let f = Fixture::new(&db);
+    let run = f.run(2).await;
+    f.schedule(run, [0, 1]).await;
+    f.admit(|_| {}).await;
+    let group = f.group().await;
+    let owner = group.owner.unwrap();
+    // Nobody hears of this one.
+    assert_eq!(f.claim(&group, &[key(run, 0, 1)]).await.len(), 1);
+    // Asked twice, since the first answer may be lost, too.
+    for _ in 0..2 {
+        assert_eq!(f.store.group_renew(&group, owner).await.unwrap(), Some(group.epoch + 1));
+    }
+    let found: Vec<_> = f.store.attempts_of_group(group.id).await.unwrap().iter().map(RunningAttempt::key).collect();
+    assert_eq!(found, [key(run, 0, 1)]);
+    // A claim that reaches the server only now takes nothing.
+    let late = f.store.attempts_claim(&[key(run, 1, 1)], group.id, owner, group.epoch, "here").await.unwrap();
+    assert!(matches!(late, Claimed::GroupLost));
+    let renewed = updraft_store::GroupRow { epoch: group.epoch + 1, ..group };
+    assert_eq!(f.claim(&renewed, &[key(run, 1, 1)]).await.len(), 1);
+    // Somebody else's is not mine to renew.
+    assert_eq!(f.store.group_renew(&renewed, Uuid::new_v4()).await.unwrap(), None);
+}
+
+#[sqlx::test(migrations = "../../migrations")]
 async fn a_pull_takes_the_highest_priority_of_its_queues_up_to_its_limit(db: PgPool) {
     let f = Fixture::new(&db);
     let run = f.run(6).await;

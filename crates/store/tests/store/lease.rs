@@ -29,6 +29,10 @@ async fn of_two_adopters_one_wins(db: PgPool) {
         let won: Vec<_> = [first.unwrap(), second.unwrap()].into_iter().flatten().collect();
         assert_eq!(won.len(), 1);
         assert_eq!((won[0].epoch, won[0].beat), (seen.epoch + 1, 0));
+        // The winner may ask again, as it must when it did not hear of it; nobody else.
+        let winner = won[0].owner.unwrap();
+        assert_eq!(store.group_adopt(&seen, winner).await.unwrap().unwrap().epoch, seen.epoch + 1);
+        assert!(store.group_adopt(&seen, if winner == a { b } else { a }).await.unwrap().is_none());
     }
     many.close().await;
 }

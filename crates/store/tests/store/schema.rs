@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sqlx::PgPool;
-use updraft_store::{Error, LogChunk, MigrationState, NewRun, Options, Retry, Store};
+use updraft_store::{Error, LogChunk, LogEnd, MigrationState, NewRun, Options, Retry, Store};
 
 use crate::fixture::{Fixture, key, wide};
 
@@ -77,13 +77,16 @@ async fn i1_a_day_that_went_to_the_default_partition_stops_no_scheduler(db: PgPo
 async fn a_log_chunk_that_is_sent_again_is_stored_once(db: PgPool) {
     let f = Fixture::new(&db);
     let of = key(updraft_model::RunKey(1), 0, 1);
-    let chunk = |start, text: &str| LogChunk { key: of, start, data: text.as_bytes().to_vec() };
-    assert_eq!(f.store.log_length(of).await.unwrap(), 0);
-    f.store.log_append(&[chunk(0, "hello "), chunk(6, "world")]).await.unwrap();
-    f.store.log_append(&[chunk(6, "WORLD"), chunk(11, "!"), chunk(11, "?")]).await.unwrap();
-    f.store.log_append(&[]).await.unwrap();
-    assert_eq!(f.store.log_length(of).await.unwrap(), 12);
-    assert_eq!(f.store.log_length(key(updraft_model::RunKey(1), 0, 2)).await.unwrap(), 0);
+    let chunk = |start, text: &str| LogChunk { key: of, start, data: text.as_bytes().to_vec(), cursor: Some(format!("after {text}")) };
+    assert_eq!(f.store.log_end(of).await.unwrap(), LogEnd::default());
+    assert_eq!(f.store.log_append(&[chunk(0, "hello ")]).await.unwrap(), []);
+    assert_eq!(f.store.log_append(&[chunk(6, "world")]).await.unwrap(), []);
+    // A worker that was taken for dead comes back and goes on from where it was: it is told, and nothing is stored twice.
+    assert_eq!(f.store.log_append(&[chunk(6, "WORLD")]).await.unwrap(), [of]);
+    assert_eq!(f.store.log_append(&[chunk(11, "!")]).await.unwrap(), []);
+    assert_eq!(f.store.log_append(&[]).await.unwrap(), []);
+    assert_eq!(f.store.log_end(of).await.unwrap(), LogEnd { offset: 12, cursor: Some("after !".to_owned()) });
+    assert_eq!(f.store.log_end(key(updraft_model::RunKey(1), 0, 2)).await.unwrap().offset, 0);
     let text: String = f.one("select string_agg(convert_from(data, 'UTF8'), '' order by start) from log_chunk").await;
     assert_eq!(text, "hello world!");
 }

@@ -84,35 +84,6 @@ fn name_of(dags: &Path) -> String {
     format!("{project}-{hash}")
 }
 
-/// The process that listens on a local TCP port, from /proc. None where that does not exist or may not be read.
-pub(super) fn port_owner(port: u16) -> Option<(u32, String)> {
-    let wanted = format!(":{port:04X}");
-    let mut inodes = Vec::new();
-    for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
-        for line in fs::read_to_string(table).unwrap_or_default().lines().skip(1) {
-            let fields: Vec<&str> = line.split_whitespace().collect();
-            // 0A: listening.
-            if let [_, local, _, "0A", ..] = fields[..]
-                && local.ends_with(&wanted)
-                && let Some(inode) = fields.get(9)
-            {
-                inodes.push(format!("socket:[{inode}]"));
-            }
-        }
-    }
-    for process in fs::read_dir("/proc").ok()?.filter_map(Result::ok) {
-        let Ok(pid) = process.file_name().to_string_lossy().parse::<u32>() else { continue };
-        for fd in fs::read_dir(process.path().join("fd")).into_iter().flatten().filter_map(Result::ok) {
-            let target = fs::read_link(fd.path()).unwrap_or_default();
-            if inodes.iter().any(|inode| target.as_os_str() == inode.as_str()) {
-                let name = fs::read_to_string(process.path().join("comm")).unwrap_or_default();
-                return Some((pid, name.trim().to_owned()));
-            }
-        }
-    }
-    None
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -131,14 +102,5 @@ mod tests {
     fn projects_do_not_meet() {
         assert_ne!(name_of(Path::new("/a/dags")), name_of(Path::new("/b/dags")));
         assert!(name_of(Path::new("/a/my project/dags")).starts_with("myproject-"));
-    }
-
-    #[test]
-    fn the_owner_of_a_port_is_named() {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        if Path::new("/proc/net/tcp").exists() {
-            assert_eq!(port_owner(port).map(|o| o.0), Some(std::process::id()));
-        }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use updraft_model::{AttemptKey, InstanceKey, LaunchSpec, RunKey};
 use updraft_worker::process::{ProcessConfig, ProcessRunner};
-use updraft_worker::runner::Runner;
+use updraft_worker::runner::{Assignment, Runner};
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args_os().skip(1);
@@ -26,7 +26,7 @@ fn launch_and_hang(arguments: Vec<OsString>) -> ExitCode {
         let script = script.to_string_lossy().into_owned();
         let spec = LaunchSpec { argv: vec!["sh".to_owned(), "-c".to_owned(), script], ..LaunchSpec::default() };
         let key = AttemptKey { instance: InstanceKey { run: RunKey(1), idx: 0, map_index: -1 }, attempt: 1 };
-        if runner.launch(key, &spec).await.is_err() {
+        if runner.launch(Assignment::unbound(key, &spec)).await.is_err() {
             return ExitCode::FAILURE;
         }
         tokio::time::sleep(Duration::from_secs(600)).await;

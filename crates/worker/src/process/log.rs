@@ -27,7 +27,7 @@ pub(crate) fn read(path: &Path, offset: u64, max: usize) -> io::Result<LogRead> 
     let file = match File::open(path) {
         Ok(file) => file,
         // Not started yet, or its command could not be started.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(LogRead { data: Vec::new(), next: offset, eof: true }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(LogRead { data: Vec::new(), next: offset.into(), eof: true }),
         Err(error) => return Err(error),
     };
     let size = file.metadata()?.len();
@@ -37,7 +37,7 @@ pub(crate) fn read(path: &Path, offset: u64, max: usize) -> io::Result<LogRead> 
     {
         let dropped = data_at - offset;
         let marker = format!("\n[updraft] {dropped} bytes of the log were dropped here: it grew past {} MiB\n", (HEAD + TAIL) >> 20);
-        return Ok(LogRead { data: marker.into_bytes(), next: data_at, eof: data_at >= size });
+        return Ok(LogRead { data: marker.into_bytes(), next: data_at.into(), eof: data_at >= size });
     }
     // Stop at the head's end, so that the next read starts where a hole may start.
     let until = if size > HEAD + TAIL && offset < HEAD { HEAD } else { size };
@@ -54,7 +54,7 @@ pub(crate) fn read(path: &Path, offset: u64, max: usize) -> io::Result<LogRead> 
     }
     data.truncate(filled);
     let next = offset + filled as u64;
-    Ok(LogRead { data, next, eof: next >= size })
+    Ok(LogRead { data, next: next.into(), eof: next >= size })
 }
 
 #[cfg(target_os = "linux")]
@@ -106,12 +106,12 @@ mod tests {
     fn a_log_is_read_by_offset_to_its_end() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("log");
-        assert_eq!(read(&path, 5, 10).unwrap(), LogRead { data: vec![], next: 5, eof: true });
+        assert_eq!(read(&path, 5, 10).unwrap(), LogRead { data: vec![], next: 5.into(), eof: true });
         std::fs::write(&path, b"0123456789").unwrap();
-        assert_eq!(read(&path, 0, 4).unwrap(), LogRead { data: b"0123".to_vec(), next: 4, eof: false });
-        assert_eq!(read(&path, 4, 100).unwrap(), LogRead { data: b"456789".to_vec(), next: 10, eof: true });
-        assert_eq!(read(&path, 10, 100).unwrap(), LogRead { data: vec![], next: 10, eof: true });
-        assert_eq!(read(&path, 99, 100).unwrap(), LogRead { data: vec![], next: 99, eof: true });
+        assert_eq!(read(&path, 0, 4).unwrap(), LogRead { data: b"0123".to_vec(), next: 4.into(), eof: false });
+        assert_eq!(read(&path, 4, 100).unwrap(), LogRead { data: b"456789".to_vec(), next: 10.into(), eof: true });
+        assert_eq!(read(&path, 10, 100).unwrap(), LogRead { data: vec![], next: 10.into(), eof: true });
+        assert_eq!(read(&path, 99, 100).unwrap(), LogRead { data: vec![], next: 99.into(), eof: true });
     }
 
     #[cfg(target_os = "linux")]
@@ -132,12 +132,12 @@ mod tests {
         loop {
             let piece = read(&path, at, 3 << 20).unwrap();
             assert!(!piece.data.contains(&0), "a hole was read as text");
-            if piece.next - at == piece.data.len() as u64 {
+            if piece.next.offset - at == piece.data.len() as u64 {
                 bytes += piece.data.len() as u64
             } else {
                 markers += 1
             }
-            at = piece.next;
+            at = piece.next.offset;
             if piece.eof {
                 break;
             }

@@ -1,0 +1,196 @@
+//! What several roles are told in the same words.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use tracing::{info, warn};
+use updraft_broker::{Broker, QueueType};
+use updraft_model::Semantics;
+use updraft_planner::Defaults;
+use updraft_store::{MigrationState, Options, Store};
+use updraft_telemetry::LogFormat;
+
+use crate::say;
+
+/// The installation's answers to what DAG files leave open. The same for all schedulers and APIs of an installation.
+#[derive(Debug, Args)]
+pub(crate) struct Meaning {
+    /// Which Airflow's meaning files have that do not say: 2 (runs cover the interval before, catchup on) or 3 (runs are for their fire time,
+    /// catchup off).
+    #[arg(long, env = "UPDRAFT_AIRFLOW_SEMANTICS", default_value = "3", value_name = "2|3")]
+    pub(crate) airflow_semantics: Semantics,
+    /// Most active runs of a DAG that does not say.
+    #[arg(long, env = "UPDRAFT_MAX_ACTIVE_RUNS_PER_DAG", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) max_active_runs_per_dag: u32,
+    /// Most tasks at once of a run that does not say (of a DAG, under Airflow 2's meaning).
+    #[arg(long, env = "UPDRAFT_MAX_ACTIVE_TASKS_PER_DAG", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) max_active_tasks_per_dag: u32,
+    /// How often an attempt that the infrastructure lost is made again. The task's own retries are not touched by it.
+    #[arg(long, env = "UPDRAFT_INFRA_RETRIES", default_value_t = 5)]
+    pub(crate) infra_retries: u32,
+}
+
+impl Meaning {
+    pub(crate) fn defaults(&self) -> Defaults {
+        Defaults {
+            max_active_runs: self.max_active_runs_per_dag,
+            max_active_tasks: self.max_active_tasks_per_dag,
+            infra_retries: self.infra_retries,
+        }
+    }
+}
+
+/// How a role talks about itself.
+#[derive(Debug, Args)]
+pub(crate) struct Logging {
+    /// Log lines on stderr: text or json.
+    #[arg(long, env = "UPDRAFT_LOG_FORMAT", default_value = "text")]
+    log_format: LogFormat,
+    /// What is logged: a level, or tracing directives.
+    #[arg(long, env = "UPDRAFT_LOG", default_value = "info")]
+    log: String,
+}
+
+impl Logging {
+    /// Begins logging. The mistake, if there is one, is said.
+    pub(crate) fn begin(&self) -> Result<(), String> {
+        updraft_telemetry::init(self.log_format, &self.log)
+    }
+}
+
+/// What a role does about a schema that is behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Migrate {
+    /// Brings it up to date, under a lock: any number of roles may start at once.
+    Auto,
+    /// Waits until somebody else has.
+    Check,
+    /// Does not look.
+    Off,
+}
+
+/// Where the truth is.
+#[derive(Args)]
+pub(crate) struct Database {
+    /// Where Postgres is: postgres://USER@HOST:PORT/DATABASE.
+    #[arg(long, env = "UPDRAFT_DATABASE_URL", hide_env_values = true)]
+    database_url: String,
+    /// What to do about a schema that is behind this program.
+    #[arg(long, env = "UPDRAFT_MIGRATE", value_enum, default_value_t = Migrate::Auto)]
+    migrate: Migrate,
+}
+
+// By hand: the URL may hold a password.
+impl std::fmt::Debug for Database {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Database").field("database_url", &"…").field("migrate", &self.migrate).finish()
+    }
+}
+
+impl Database {
+    /// A pool for one role. No connection is made yet.
+    pub(crate) fn open(&self, name: &str, connections: u32, generic_plans: bool) -> Result<Store, updraft_store::Error> {
+        let mut options = Options::new(&self.database_url, name);
+        options.max_connections = connections;
+        options.generic_plans = generic_plans;
+        Store::open(&options)
+    }
+
+    /// Waits until the server answers and its schema fits, however long that takes: no role gives up because another part of the installation
+    /// starts later.
+    pub(crate) async fn ready(&self, store: &Store) {
+        if self.migrate == Migrate::Off {
+            return;
+        }
+        let mut told = false;
+        loop {
+            let state = match self.migrate {
+                Migrate::Auto => store.migrate().await.map(|()| MigrationState::Current),
+                Migrate::Check | Migrate::Off => store.migration_state().await,
+            };
+            match state {
+                Ok(MigrationState::Current | MigrationState::Ahead(_)) => {
+                    if told {
+                        info!("the database is there and its schema fits");
+                    }
+                    return;
+                }
+                Ok(MigrationState::Behind(missing)) => {
+                    if !std::mem::replace(&mut told, true) {
+                        warn!(?missing, "the schema is behind this program: waiting for somebody to run `updraft db migrate`");
+                    }
+                    tokio::time::sleep(Duration::from_secs(2)).await;
+                }
+                Err(error) => {
+                    told = true;
+                    error.patience("prepare the database").await;
+                }
+            }
+        }
+    }
+}
+
+/// The wire between the roles.
+#[derive(Args)]
+pub(crate) struct Wire {
+    /// Where RabbitMQ is: amqp://USER:PASSWORD@HOST:PORT/VHOST, or amqps:// for TLS. It carries hints alone: everything runs without it, but
+    /// up to a second later for each step.
+    #[arg(long, env = "UPDRAFT_BROKER_URL", hide_env_values = true)]
+    broker_url: String,
+    /// What the names of all queues and exchanges begin with. Installations that share a vhost need different ones.
+    #[arg(long, env = "UPDRAFT_BROKER_PREFIX", default_value = "updraft")]
+    broker_prefix: String,
+    /// Type of the queues: classic or quorum. To change it, delete the queues first.
+    #[arg(long, env = "UPDRAFT_BROKER_QUEUE_TYPE", default_value_t = QueueType::Classic, value_name = "classic|quorum")]
+    broker_queue_type: QueueType,
+    /// Certificates (PEM) of the authorities that RabbitMQ's own may be signed by. Default: those of the system.
+    #[arg(long, env = "UPDRAFT_BROKER_CA")]
+    broker_ca: Option<PathBuf>,
+    /// This role's own certificate (PEM), where RabbitMQ asks for one.
+    #[arg(long, env = "UPDRAFT_BROKER_CERT", requires = "broker_key")]
+    broker_cert: Option<PathBuf>,
+    /// The key of --broker-cert (PEM).
+    #[arg(long, env = "UPDRAFT_BROKER_KEY", requires = "broker_cert")]
+    broker_key: Option<PathBuf>,
+}
+
+// By hand: the URL holds a password.
+impl std::fmt::Debug for Wire {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Wire").field("broker_url", &"…").field("broker_prefix", &self.broker_prefix).finish_non_exhaustive()
+    }
+}
+
+impl Wire {
+    fn options(&self) -> Result<updraft_broker::Options, updraft_broker::Error> {
+        let mut options = updraft_broker::Options::new(&self.broker_url)?;
+        options.prefix.clone_from(&self.broker_prefix);
+        options.queue_type = self.broker_queue_type;
+        options.ca_file.clone_from(&self.broker_ca);
+        options.client_cert_file.clone_from(&self.broker_cert);
+        options.client_key_file.clone_from(&self.broker_key);
+        options.validate()?;
+        Ok(options)
+    }
+
+    /// What is wrong with it, before anything is tried.
+    pub(crate) fn mistakes(&self) -> Vec<String> {
+        self.options().err().map(|error| format!("--broker-url and its options: {error}")).into_iter().collect()
+    }
+
+    /// Connects in the background, for as long as that takes.
+    pub(crate) fn connect(&self, role: &str) -> anyhow::Result<Broker> {
+        let mut options = self.options()?;
+        options.connection_name = format!("updraft {role} {}", std::process::id());
+        Ok(Broker::connect(options))
+    }
+}
+
+/// All mistakes of a role's arguments, at once. True: there were some.
+pub(crate) fn say_mistakes(mistakes: &[String]) -> bool {
+    for mistake in mistakes {
+        say(&format!("error: {mistake}"));
+    }
+    !mistakes.is_empty()
+}

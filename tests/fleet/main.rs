@@ -1,0 +1,19 @@
+//! A fleet as a whole: schedulers, workers and an API as processes of their own, a Postgres of the test's own (durable), a real RabbitMQ; and
+//! what can go wrong with each.
+//!
+//! What happened is counted by a ledger to which the commands append, not by our own tables. `UPDRAFT_FLEET_RUNS` sets how many runs each
+//! test makes.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says so")]
+#![expect(clippy::print_stderr, reason = "the seed of a failed test, and what the cluster held")]
+
+mod chaos;
+mod crash_points;
+mod faults;
+mod git;
+#[path = "../http.rs"]
+mod http;
+mod ledger;
+mod pods;
+mod roles;
+mod servers;

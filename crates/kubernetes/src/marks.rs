@@ -56,6 +56,9 @@ pub(crate) struct Plan {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) timeout_ms: Option<u64>,
     pub(crate) startup_ms: u64,
+    /// How long a node may be looked for. Absent: as long as the start may take.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) schedule_ms: Option<u64>,
     pub(crate) gate: Gate,
     /// The real images that the gate stands for: of the first init container, or of every container.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

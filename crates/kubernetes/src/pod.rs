@@ -316,8 +316,11 @@ pub(crate) fn plan(config: &Config, spec: &LaunchSpec, gate: Gate) -> Plan {
     let empty = Map::new();
     let rest = spec.pod.as_ref().and_then(Value::as_object).unwrap_or(&empty);
     let on_finish = rest.get("on_finish_action").and_then(|value| serde_json::from_value::<OnFinishAction>(value.clone()).ok());
-    let startup = rest.get("startup_timeout_seconds").and_then(Value::as_f64).filter(|seconds| *seconds > 0.0);
-    let startup = startup.and_then(|seconds| std::time::Duration::try_from_secs_f64(seconds).ok()).unwrap_or(config.startup_timeout);
+    let seconds = |key: &str| {
+        let seconds = rest.get(key).and_then(Value::as_f64).filter(|seconds| *seconds > 0.0);
+        seconds.and_then(|seconds| std::time::Duration::try_from_secs_f64(seconds).ok())
+    };
+    let startup = seconds("startup_timeout_seconds").unwrap_or(config.startup_timeout);
     Plan {
         container: text(rest, "base_container_name").unwrap_or(BASE).to_owned(),
         on_finish: on_finish.unwrap_or_default(),
@@ -325,6 +328,7 @@ pub(crate) fn plan(config: &Config, spec: &LaunchSpec, gate: Gate) -> Plan {
         logs: rest.get("get_logs").and_then(Value::as_bool).unwrap_or(true),
         timeout_ms: spec.timeout_ms,
         startup_ms: u64::try_from(startup.as_millis()).unwrap_or(u64::MAX),
+        schedule_ms: seconds("schedule_timeout_seconds").and_then(|limit| u64::try_from(limit.as_millis()).ok()),
         gate,
         images: Vec::new(),
         init: false,

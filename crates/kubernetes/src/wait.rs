@@ -176,10 +176,23 @@ fn overdue(inner: &Inner, entry: &Entry, seen: &Seen, clocks: &mut Clocks, next:
     }
     let opened = if plan.gate == Gate::None { seen.created } else { seen.opened.or(seen.created) };
     let since = *clocks.opened.get_or_insert_with(|| ago(opened));
+    let words = || {
+        line(seen).filter(|line| !line.is_empty()).unwrap_or_else(|| {
+            // The cluster's scheduler may not have said anything yet.
+            (if seen.node.is_none() { "no node was chosen for it" } else { "nothing says why" }).to_owned()
+        })
+    };
+    let never = |what: &str, limit: Duration| {
+        Some(StopNote { why: Why::NeverStarted, detail: Some(format!("it {what} within {} s: {}", limit.as_secs(), words())) })
+    };
+    if seen.node.is_none()
+        && let Some(limit) = plan.schedule_ms.map(Duration::from_millis)
+        && due(since, limit).is_some()
+    {
+        return never("got no node", limit);
+    }
     due(since, plan.startup())?;
-    let limit = plan.startup().as_secs();
-    let words = line(seen).filter(|line| !line.is_empty()).unwrap_or_else(|| "nothing says why".to_owned());
-    Some(StopNote { why: Why::NeverStarted, detail: Some(format!("it did not start within {limit} s: {words}")) })
+    never("did not start", plan.startup())
 }
 
 /// A time of the cluster on this process's clock. The two may differ: a time in the future counts as now.

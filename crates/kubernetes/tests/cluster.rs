@@ -334,16 +334,23 @@ async fn what_never_comes_up_is_given_up_with_the_cluster_s_words() -> anyhow::R
     unpullable.spec.image = Some("localhost:1/no/such:image".to_owned());
     let mut nowhere = Attempt::sh("true");
     nowhere.pod(json!({"node_selector": {"no": "such-node"}, "startup_timeout_seconds": 2}));
+    let mut homeless = Attempt::sh("true");
+    homeless.pod(json!({"node_selector": {"no": "such-node"}, "schedule_timeout_seconds": 2}));
     let mut secretive = Attempt::sh("true");
     secretive.pod(json!({"env_from": [{"secretRef": {"name": "no-such-secret"}}]}));
-    let table = [(&unpullable, "image_pull", "such"), (&nowhere, "never_started", "node"), (&secretive, "never_started", "no-such-secret")];
+    let table = [
+        (&unpullable, "image_pull", "such"),
+        (&nowhere, "never_started", "did not start within 2 s"),
+        (&homeless, "never_started", "got no node within 2 s"),
+        (&secretive, "never_started", "no-such-secret"),
+    ];
     for (attempt, ..) in table {
         let uid = attempt.launch(&runner).await?;
         runner.start(attempt.bound(&uid), &uid).await?;
     }
     let mut told = BTreeSet::new();
-    let (one, two, three) = tokio::join!(runner.wait(unpullable.key), runner.wait(nowhere.key), runner.wait(secretive.key));
-    for ((attempt, cause, words), facts) in table.into_iter().zip([one, two, three]) {
+    let ends = tokio::join!(runner.wait(unpullable.key), runner.wait(nowhere.key), runner.wait(homeless.key), runner.wait(secretive.key));
+    for ((attempt, cause, words), facts) in table.into_iter().zip([ends.0, ends.1, ends.2, ends.3]) {
         assert_eq!(reason(&facts), (Some(Budget::Infra), cause.to_owned()), "{facts:?}");
         assert!(facts.detail.as_deref().is_some_and(|detail| detail.contains(words)), "{facts:?}");
         runner.release(attempt.key, Outcome::Bad).await?;

@@ -18,8 +18,7 @@ REST = {
     "host_aliases": None, "dnspolicy": None, "dns_config": None, "hostname": None, "subdomain": None, "security_context": None,
     "container_security_context": None, "init_containers": None, "full_pod_spec": None, "pod_template_file": None,
     "pod_template_dict": None, "base_container_name": None, "random_name_suffix": True, "startup_timeout_seconds": None,
-    "schedule_timeout_seconds": None, "get_logs": True, "container_logs": None, "init_container_logs": None, "on_kill_action": "delete_pod",
-    "termination_grace_period": None, "active_deadline_seconds": None, "termination_message_policy": None,
+    "schedule_timeout_seconds": None, "get_logs": True, "termination_grace_period": None, "active_deadline_seconds": None, "termination_message_policy": None,
     "log_events_on_failure": False, "kubernetes_conn_id": "kubernetes_default",
 }
 
@@ -38,6 +37,7 @@ _WITHOUT_EFFECT = {
     "progress_callback": "progress_callback is accepted but not called",
     "config_file": "config_file is accepted but has no effect: pods run in the cluster that the workers are set up for",
     "cluster_context": "cluster_context is accepted but has no effect: pods run in the cluster that the workers are set up for",
+    "init_container_logs": "init_container_logs is accepted but has no effect: the log is that of the base container",
 }
 
 _FINISH = ("delete_pod", "keep_pod", "delete_succeeded_pod", "delete_active_pod")
@@ -78,6 +78,10 @@ class KubernetesPodOperator(BaseOperator):
         for key, message in _WITHOUT_EFFECT.items():
             if given[key]:
                 _session.current().warn(message)
+        if container_logs is not None and container_logs is not True and container_logs != (base_container_name or "base"):
+            _session.current().warn("container_logs is accepted but has no effect: the log is that of the base container")
+        if str(getattr(on_kill_action, "value", on_kill_action)) != "delete_pod":
+            _session.current().warn("on_kill_action is accepted but has no effect: the pod of an attempt that is stopped is removed")
         del given["do_xcom_push"]
         for key, value in given.items():
             setattr(self, key, value)

@@ -18,6 +18,7 @@ fn plan() -> Plan {
         logs: true,
         timeout_ms: None,
         startup_ms: 600_000,
+        schedule_ms: None,
         gate: Gate::Image,
         images: Vec::new(),
         init: false,

@@ -46,6 +46,7 @@ pub(crate) async fn doctor(State(state): State<ApiState>) -> Json<Value> {
             ));
             schema(&state, &mut findings).await;
             processes(&state, &mut findings).await;
+            maintenance(&state, &mut findings).await;
             for check in CHECKS {
                 findings.push(match state.store().doctor_check(check).await {
                     Ok(found) if found.count == 0 => finding(check.id, check.name, Status::Ok, "", None),
@@ -90,6 +91,22 @@ async fn schema(state: &ApiState, findings: &mut Vec<Finding>) {
             Some("finish the rollout: run the newer program everywhere"),
         ),
         Err(error) => finding("schema", name, Status::Fail, error.to_string(), None),
+    });
+}
+
+async fn maintenance(state: &ApiState, findings: &mut Vec<Finding>) {
+    let name = "launches are not stopped";
+    findings.push(match state.store().maintenance().await {
+        Ok(found) => match found.since {
+            None => finding("maintenance", name, Status::Ok, "", None),
+            Some(since) => {
+                let by = found.by.as_deref().unwrap_or("somebody");
+                let reason = found.reason.map(|reason| format!(": {reason}")).unwrap_or_default();
+                let detail = format!("maintenance since {}, begun by {by}{reason}", crate::shapes::time_text(since));
+                finding("maintenance", name, Status::Warn, detail, Some("updraft maintenance off"))
+            }
+        },
+        Err(error) => finding("maintenance", name, Status::Fail, error.to_string(), None),
     });
 }
 

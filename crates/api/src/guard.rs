@@ -1,26 +1,144 @@
-//! The guard of a password-free API: other sites' pages in the user's browser are kept out.
+//! Who may use the API, before anything else is looked at.
 //!
-//! A page of another site may send requests to loopback in two ways. Straight: then the browser adds an `Origin` that is not ours. By
-//! DNS rebinding: then `Host` is that site's name. Programs send neither.
+//! Without a password the API belongs on loopback, and other sites' pages in the user's browser are kept out. Such a page may send requests
+//! in two ways. Straight: then the browser adds an `Origin` that is not ours. By DNS rebinding: then `Host` is that site's name. Programs
+//! send neither.
+//!
+//! With a password every request must carry it (HTTP Basic), or the bearer token that `POST /auth/token` gives for it. The browser sends
+//! what it was once told with every request, whoever's page makes it: a foreign `Origin` is refused all the same.
 
-use axum::extract::Request;
-use axum::http::{HeaderMap, header};
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use serde_json::json;
+use sha2::Sha256;
 
 use crate::error::Error;
 
-pub(crate) async fn same_site(request: Request, next: Next) -> Response {
-    match check(request.headers()) {
-        Ok(()) => next.run(request).await,
-        Err(why) => Error::Forbidden(why).into_response(),
+/// Answered without a password: what probes and clients ask before they log in, and what is signed in another way.
+const OPEN: &[&str] = &["/api/v2/version", "/api/v2/monitor/health", "/auth/token", "/auth/token/cli", "/git/webhook"];
+
+/// The one account of an API that is not on loopback.
+#[derive(Clone)]
+pub struct Account {
+    user: String,
+    password: String,
+}
+
+// By hand: the password is nobody's business.
+impl std::fmt::Debug for Account {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Account").field("user", &self.user).finish_non_exhaustive()
     }
 }
 
-fn check(headers: &HeaderMap) -> Result<(), String> {
+impl Account {
+    /// Fewest characters of a password.
+    pub const SHORTEST: usize = 12;
+
+    /// An account, or what is wrong with it.
+    pub fn new(user: impl Into<String>, password: impl Into<String>) -> Result<Self, String> {
+        let (user, password) = (user.into(), password.into());
+        if user.is_empty() || user.contains(':') {
+            return Err("the user's name must not be empty nor have a colon".to_owned());
+        }
+        if password.chars().count() < Self::SHORTEST {
+            return Err(format!("the password must have at least {} characters", Self::SHORTEST));
+        }
+        Ok(Self { user, password })
+    }
+
+    /// The name that it logs in with.
+    pub fn user(&self) -> &str {
+        &self.user
+    }
+
+    /// Whether these are its name and password. Takes as long for a wrong one as for the right one.
+    pub(crate) fn is(&self, user: &str, password: &str) -> bool {
+        let right = self.sign(&format!("{}:{}", self.user, self.password));
+        same(&right, &self.sign(&format!("{user}:{password}")))
+    }
+
+    /// What stands for the password. It changes with it.
+    pub(crate) fn token(&self) -> String {
+        let mut token = String::from("updraft_");
+        for byte in self.sign("bearer token 1") {
+            token.push_str(&format!("{byte:02x}"));
+        }
+        token
+    }
+
+    fn sign(&self, text: &str) -> [u8; 32] {
+        sign(self.password.as_bytes(), text.as_bytes())
+    }
+
+    fn admits(&self, headers: &HeaderMap) -> bool {
+        let Some(given) = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()) else { return false };
+        let Some((scheme, rest)) = given.split_once(' ') else { return false };
+        if scheme.eq_ignore_ascii_case("basic") {
+            let decoded = BASE64.decode(rest.trim()).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+            return decoded.as_deref().and_then(|text| text.split_once(':')).is_some_and(|(user, password)| self.is(user, password));
+        }
+        scheme.eq_ignore_ascii_case("bearer") && same(&self.sign(rest.trim()), &self.sign(&self.token()))
+    }
+}
+
+/// HMAC-SHA-256.
+pub(crate) fn sign(key: &[u8], text: &[u8]) -> [u8; 32] {
+    // A key of any length will do.
+    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) else { return [0; 32] };
+    mac.update(text);
+    mac.finalize().into_bytes().into()
+}
+
+/// Compares without telling by its time where they differ.
+pub(crate) fn same(a: &[u8; 32], b: &[u8; 32]) -> bool {
+    a.iter().zip(b).fold(0u8, |different, (a, b)| different | (a ^ b)) == 0
+}
+
+pub(crate) async fn check(State(account): State<Option<Account>>, mut request: Request, next: Next) -> Response {
+    if let Err(why) = same_site(request.headers(), account.is_none()) {
+        return Error::Forbidden(why).into_response();
+    }
+    if let Some(account) = &account
+        && !OPEN.contains(&request.uri().path())
+    {
+        if !account.admits(request.headers()) {
+            return unauthorized();
+        }
+        // Nobody else can have sent it.
+        if let Ok(user) = HeaderValue::from_str(account.user()) {
+            request.headers_mut().insert("updraft-user", user);
+        }
+    }
+    next.run(request).await
+}
+
+pub(crate) fn unauthorized() -> Response {
+    let ask = [(header::WWW_AUTHENTICATE, "Basic realm=\"Updraft\", charset=\"UTF-8\"")];
+    (StatusCode::UNAUTHORIZED, ask, axum::Json(json!({"detail": "Not authenticated"}))).into_response()
+}
+
+/// A login that failed. No browser is asked to log in.
+pub(crate) fn unauthorized_login() -> Response {
+    (StatusCode::UNAUTHORIZED, axum::Json(json!({"detail": "Invalid credentials"}))).into_response()
+}
+
+/// A webhook that is not signed. No browser is asked to log in.
+pub(crate) fn unauthorized_webhook() -> Response {
+    let detail = "the signature is missing or wrong: is the secret there the same as --git-webhook-secret here?";
+    (StatusCode::UNAUTHORIZED, axum::Json(json!({"detail": detail}))).into_response()
+}
+
+fn same_site(headers: &HeaderMap, local_only: bool) -> Result<(), String> {
     let text = |name| headers.get(name).map(|v| v.to_str().unwrap_or("?"));
     let host = text(header::HOST);
     if let Some(host) = host
+        && local_only
         && !is_local_name(host)
     {
         return Err(format!(
@@ -48,12 +166,12 @@ fn is_local_name(host: &str) -> bool {
 mod tests {
     use super::*;
 
+    fn headers(pairs: &[(header::HeaderName, &str)]) -> HeaderMap {
+        pairs.iter().map(|(name, value)| (name.clone(), value.parse().unwrap())).collect()
+    }
+
     fn verdict(pairs: &[(header::HeaderName, &str)]) -> bool {
-        let mut headers = HeaderMap::new();
-        for (name, value) in pairs {
-            headers.insert(name, value.parse().unwrap());
-        }
-        check(&headers).is_ok()
+        same_site(&headers(pairs), true).is_ok()
     }
 
     #[test]
@@ -66,5 +184,42 @@ mod tests {
         assert!(!verdict(&[(header::HOST, "127.0.0.1:8080"), (header::ORIGIN, "https://evil.example")]), "another site");
         assert!(!verdict(&[(header::HOST, "127.0.0.1:8080"), (header::ORIGIN, "null")]), "a sandboxed frame");
         assert!(!verdict(&[(header::HOST, "127.0.0.1:8080"), (header::ORIGIN, "http://127.0.0.1:9999")]), "another port");
+    }
+
+    #[test]
+    fn with_a_password_the_name_is_free_and_the_origin_is_not() {
+        let ours = headers(&[(header::HOST, "updraft.example"), (header::ORIGIN, "https://updraft.example")]);
+        assert!(same_site(&ours, false).is_ok());
+        let theirs = headers(&[(header::HOST, "updraft.example"), (header::ORIGIN, "https://evil.example")]);
+        assert!(same_site(&theirs, false).is_err());
+    }
+
+    #[test]
+    fn the_password_or_its_token_admits_and_nothing_else_does() {
+        let account = Account::new("admin", "correct horse battery").unwrap();
+        let with = |value: &str| account.admits(&headers(&[(header::AUTHORIZATION, value)]));
+        let basic = |text: &str| format!("Basic {}", BASE64.encode(text));
+        assert!(with(&basic("admin:correct horse battery")));
+        assert!(with(&format!("Bearer {}", account.token())));
+        for wrong in ["admin:correct horse", "admin:", "root:correct horse battery", "admin", ""] {
+            assert!(!with(&basic(wrong)), "{wrong}");
+        }
+        for wrong in ["Bearer ", "Bearer updraft_00", "Basic !!!", "Digest x", "", "correct horse battery"] {
+            assert!(!with(wrong), "{wrong}");
+        }
+        assert!(!account.admits(&HeaderMap::new()));
+        let changed = Account::new("admin", "another password").unwrap();
+        assert!(
+            !changed.admits(&headers(&[(header::AUTHORIZATION, &format!("Bearer {}", account.token()))])),
+            "the token outlives its password"
+        );
+    }
+
+    #[test]
+    fn a_weak_account_is_refused() {
+        assert!(Account::new("admin", "short").is_err());
+        assert!(Account::new("", "correct horse battery").is_err());
+        assert!(Account::new("a:b", "correct horse battery").is_err());
+        assert!(!format!("{:?}", Account::new("admin", "correct horse battery").unwrap()).contains("horse"));
     }
 }

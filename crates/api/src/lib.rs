@@ -1,16 +1,18 @@
 //! What people and programs see: `/api/v2` in the shape of Airflow's REST API, `/ui` for what the page and the CLI need beyond it, and
 //! the page itself.
 //!
-//! Nothing is decided here. A request becomes a read, or an intent in the store and a wake of the scheduler. Until guards come, the API
-//! belongs on loopback only, and [`guard`] refuses what another site's page in the same browser might send.
+//! Nothing is decided here. A request becomes a read, or an intent in the store and a wake of the scheduler. [`guard`] says who may ask: on
+//! loopback everybody on this host, elsewhere whoever has the password.
 
 mod clear;
 mod dags;
 mod doctor;
 mod error;
 mod guard;
+pub mod health;
 mod instances;
 mod logs;
+mod maintenance;
 mod meta;
 mod page;
 mod pools;
@@ -19,6 +21,7 @@ mod runs;
 mod shapes;
 mod trigger;
 mod versions;
+mod webhook;
 mod why;
 mod xcoms;
 
@@ -39,17 +42,40 @@ use updraft_store::Store;
 use uuid::Uuid;
 
 pub use error::Error;
+pub use guard::Account;
 
 /// Largest body of a request, in bytes.
 const MOST_BODY: usize = 4 * 1024 * 1024;
 
 /// What every request needs. Clones share it.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct ApiState {
     inner: Arc<Inner>,
 }
 
-#[derive(Debug)]
+// By hand: there are secrets in it.
+impl std::fmt::Debug for ApiState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ApiState").field("version", &self.inner.version).field("account", &self.inner.account).finish_non_exhaustive()
+    }
+}
+
+/// Who may ask, and what proves it.
+#[derive(Clone, Default)]
+pub struct Access {
+    /// None: everybody may who reaches it, so it must be on loopback.
+    pub account: Option<Account>,
+    /// What a git server signs its webhooks with. None: they are refused.
+    pub webhook_secret: Option<String>,
+}
+
+// By hand: these are secrets.
+impl std::fmt::Debug for Access {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Access").field("account", &self.account).finish_non_exhaustive()
+    }
+}
+
 struct Inner {
     store: Store,
     broker: Broker,
@@ -59,6 +85,8 @@ struct Inner {
     started_at: DateTime<Utc>,
     versions: versions::Versions,
     installation: OnceCell<Uuid>,
+    account: Option<Account>,
+    webhook_secret: Option<String>,
 }
 
 impl ApiState {
@@ -70,6 +98,7 @@ impl ApiState {
         defaults: Defaults,
         version: impl Into<String>,
         started_at: DateTime<Utc>,
+        access: Access,
     ) -> Self {
         let inner = Inner {
             store,
@@ -80,6 +109,8 @@ impl ApiState {
             started_at,
             versions: versions::Versions::default(),
             installation: OnceCell::new(),
+            account: access.account,
+            webhook_secret: access.webhook_secret,
         };
         Self { inner: Arc::new(inner) }
     }
@@ -152,6 +183,7 @@ pub fn router(state: ApiState) -> Router {
         .route("/logs/{dag_id}/{run_id}/{task_id}/{try_number}", get(logs::raw))
         .route("/why/{dag_id}/{run_id}/{task_id}", get(why::why))
         .route("/doctor", get(doctor::doctor))
+        .route("/maintenance", get(maintenance::show).put(maintenance::begin).delete(maintenance::end))
         .fallback(meta::not_found);
     Router::new()
         .nest("/api/v2", v2)
@@ -160,11 +192,12 @@ pub fn router(state: ApiState) -> Router {
         .nest("/ui", ui)
         .route("/auth/token", post(meta::token))
         .route("/auth/token/cli", post(meta::token))
+        .route("/git/webhook", post(webhook::git))
         .merge(page::routes())
         .fallback(meta::not_found)
         .method_not_allowed_fallback(meta::method_not_allowed)
         .layer(RequestBodyLimitLayer::new(MOST_BODY))
-        .layer(middleware::from_fn(guard::same_site))
+        .layer(middleware::from_fn_with_state(state.inner.account.clone(), guard::check))
         .with_state(state)
 }
 

@@ -1,6 +1,7 @@
 //! What is about the installation itself: version, health, jobs, the audit log, and polite refusals.
 
 use axum::Json;
+use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -9,6 +10,7 @@ use updraft_store::read::audit::{AUDIT_COLUMNS, AuditRow};
 
 use crate::ApiState;
 use crate::error::Error;
+use crate::guard;
 use crate::request::Params;
 use crate::shapes::{iso, maybe, time};
 
@@ -120,8 +122,19 @@ pub(crate) async fn no_connections() -> Json<Value> {
 }
 
 /// Clients log in before anything else. On loopback there is nothing to prove, and the token is nothing's key.
-pub(crate) async fn token() -> Response {
-    (StatusCode::CREATED, Json(json!({"access_token": "updraft-loopback-needs-no-token"}))).into_response()
+pub(crate) async fn token(State(state): State<ApiState>, body: Bytes) -> Response {
+    let token = match &state.inner.account {
+        None => "updraft-loopback-needs-no-token".to_owned(),
+        Some(account) => {
+            let body: Value = serde_json::from_slice(&body).unwrap_or_default();
+            let text = |key: &str| body.get(key).and_then(Value::as_str).unwrap_or_default();
+            if !account.is(text("username"), text("password")) {
+                return guard::unauthorized_login();
+            }
+            account.token()
+        }
+    };
+    (StatusCode::CREATED, Json(json!({"access_token": token}))).into_response()
 }
 
 pub(crate) async fn not_found() -> Error {

@@ -161,7 +161,7 @@ pub(crate) async fn ask(
     told.sort_unstable();
     told.dedup();
     for worker in told {
-        state.inner.broker.notify_worker(worker);
+        state.inner.broker.notify(worker);
     }
     Ok(effects)
 }

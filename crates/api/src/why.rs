@@ -218,6 +218,15 @@ fn no_scheduler() -> Waiting {
     waiting("no_scheduler", "no scheduler has been heard of for 30 seconds").remedy("start one: updraft standalone, or updraft scheduler")
 }
 
+fn in_maintenance(facts: &WhyFacts) -> Option<Waiting> {
+    let since = shapes::time_text(facts.maintenance_since?);
+    let reason = facts.maintenance_reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+    Some(
+        waiting("maintenance", format!("nothing is launched since {since}, there is a maintenance{reason}"))
+            .remedy("updraft maintenance off"),
+    )
+}
+
 fn run_queued(run: &RunRow, facts: &WhyFacts) -> Vec<Waiting> {
     let mut found = Vec::new();
     if facts.dag_stale {
@@ -253,6 +262,9 @@ async fn admission(
     version: &Version,
     facts: &WhyFacts,
 ) -> Result<Vec<Waiting>, Error> {
+    if let Some(launches_stopped) = in_maintenance(facts) {
+        return Ok(vec![launches_stopped]);
+    }
     let mut found = Vec::new();
     let pool = row.pool.as_deref().unwrap_or(&task.pool);
     match state.store().pool_get(pool).await? {
@@ -305,7 +317,9 @@ fn live(row: &InstanceRow, task: &TaskSpec, facts: &WhyFacts) -> Vec<Waiting> {
     let mut found = Vec::new();
     if row.state == "queued" {
         let queue = row.queue.as_deref().unwrap_or(&task.queue);
-        if facts.workers == 0 {
+        if let Some(launches_stopped) = in_maintenance(facts) {
+            found.push(launches_stopped);
+        } else if facts.workers == 0 {
             found.push(
                 waiting("no_worker", format!("no worker serves the queue {queue}"))
                     .remedy(format!("start one: updraft worker --queues {queue}")),

@@ -79,11 +79,12 @@ impl Broker {
         }
     }
 
-    /// Tells a worker that somebody wants one of its attempts stopped.
-    pub fn notify_worker(&self, worker: Uuid) {
+    /// Tells one process, by the id of its row, to look: a worker for attempts that somebody wants stopped, a scheduler for news of its
+    /// repositories.
+    pub fn notify(&self, process: Uuid) {
         match &self.wire {
-            Wire::InProcess(sets) => sets.notify_worker(worker),
-            Wire::RabbitMq(client) => client.shared.outbox.notify_worker(worker),
+            Wire::InProcess(sets) => sets.notify(process),
+            Wire::RabbitMq(client) => client.shared.outbox.notify(process),
         }
     }
 
@@ -105,7 +106,7 @@ impl Broker {
         Wakes { _broker: self.clone(), inbox }
     }
 
-    /// The notices of one worker.
+    /// The notices of one process.
     pub fn notices(&self, worker: Uuid) -> Notices {
         if let Wire::RabbitMq(client) = &self.wire {
             client.subscribe_notices(worker);
@@ -256,7 +257,7 @@ impl Wakes {
     }
 }
 
-/// Notices for one worker.
+/// Notices for one process.
 #[derive(Debug)]
 pub struct Notices {
     broker: Broker,

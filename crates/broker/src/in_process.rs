@@ -87,7 +87,7 @@ impl Sets {
         }
     }
 
-    pub(crate) fn notify_worker(&self, worker: Uuid) {
+    pub(crate) fn notify(&self, worker: Uuid) {
         self.notices.add(worker);
     }
 

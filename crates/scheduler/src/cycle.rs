@@ -69,7 +69,7 @@ impl Scheduler {
                 info!(dag.id = facts.dag_id, run.id = facts.run_id, "run {} took longer than its dagrun_timeout", facts.run_id);
                 for effect in self.store.intent_request(*run, &keys, Intent::Skip, "dagrun_timeout").await? {
                     if let Some(worker) = effect.told {
-                        self.broker.notify_worker(worker);
+                        self.broker.notify(worker);
                     }
                 }
             }

@@ -34,6 +34,7 @@ use uuid::Uuid;
 pub use dag_feed::{DagOrigin, DagSource};
 pub use dag_sync::{semantics_of, timetable_of, window_of};
 pub use updraft_git::SyncNow;
+pub use updraft_telemetry::Pulse;
 
 /// How a scheduler behaves.
 #[derive(Debug, Clone)]
@@ -52,6 +53,8 @@ pub struct Config {
     pub sync_now: SyncNow,
     /// Shown beside its heartbeat.
     pub host: String,
+    /// Beats whenever the plan loop comes round, which is every ten seconds at least.
+    pub pulse: Pulse,
 }
 
 /// How often the sweeper looks while the broker is away.
@@ -77,12 +80,22 @@ pub async fn run(store: Store, broker: Broker, config: Config, shutdown: Cancell
     let sync = tokio::spawn(dag_sync::dag_sync(store.clone(), broker.clone(), config.clone(), Arc::new(status), shutdown.clone()));
     let mut scheduler = Scheduler::new(store, broker, config, dags_status);
     info!(scheduler.id = %scheduler.id, "scheduler {} starts", scheduler.id);
+    let (notices, sync_now) = (scheduler.broker.notices(scheduler.id), scheduler.config.sync_now.clone());
     tokio::select! {
         () = shutdown.cancelled() => {}
         () = scheduler.work() => {}
+        () = fetch_when_told(notices, sync_now) => {}
     }
     let _ = tokio::time::timeout(Duration::from_secs(1), scheduler.store.scheduler_leave(scheduler.id)).await;
     let _ = sync.await;
+}
+
+/// Whoever hears of a push (the API, by a webhook) tells all schedulers.
+async fn fetch_when_told(mut notices: updraft_broker::Notices, sync_now: SyncNow) {
+    loop {
+        notices.take().await;
+        sync_now.ask();
+    }
 }
 
 impl Scheduler {
@@ -106,6 +119,7 @@ impl Scheduler {
         let mut due_at = Instant::now();
         let mut broker = self.broker.status();
         loop {
+            self.config.pulse.beat();
             if !broker.borrow_and_update().is_up() {
                 // Nobody can wake it: the durable marks are all there is.
                 sweep_at = sweep_at.min(Instant::now() + SWEEP_WITHOUT_BROKER);

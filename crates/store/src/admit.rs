@@ -85,6 +85,8 @@ pub struct Admission {
 impl Store {
     /// The heads of a pool: of up to [`HEAD_RUNS`] runs, up to [`HEADS_EACH`] instances. Work is bounded by these, not by what waits.
     ///
+    /// None: there is no such pool. While there is a maintenance there are no heads.
+    ///
     /// Both bounds stand in the text of the statement: as arguments they are unknown to a generic plan, which then sorts all that waits.
     pub async fn admit_heads(&self, pool: &str) -> Result<Option<Heads>, Error> {
         let rows = sqlx::query!(
@@ -99,6 +101,7 @@ impl Store {
                from p
                left join lateral (
                    select run_id, vtime from pool_run where pool = p.name and not parked
+                       and (select maintenance_since from installation) is null
                        and exists (select 1 from ready where pool = p.name and run_id = pool_run.run_id and (p.slots < 0 or slots <= p.slots))
                    order by vtime, run_id limit 16) h on true
                left join lateral (

@@ -158,7 +158,9 @@ impl Store {
     pub async fn attempts_claim(&self, hints: &[AttemptKey], group: Uuid, owner: Uuid, epoch: i64, host: &str) -> Result<Claimed, Error> {
         let rows = sqlx::query_as!(
             ClaimRow,
-            r#"with own as materialized (select id from lease_group where id = $5 and owner = $6 and epoch = $7 for share),
+            r#"with own as materialized (
+                   select id from lease_group where id = $5 and owner = $6 and epoch = $7
+                       and (select maintenance_since from installation) is null for share),
                c as materialized (
                    select l.run_id, l.idx, l.map_index from live_attempt l
                    join unnest($1::bigint[], $2::int[], $3::int[], $4::int[]) as h (run_id, idx, map_index, attempt)
@@ -185,6 +187,7 @@ impl Store {
     }
 
     /// Claims up to `limit` attempts of some queues without a hint: what keeps work going when the broker is away or a hint was lost (H13).
+    /// While there is a maintenance there is nothing to claim.
     pub async fn attempts_pull(
         &self,
         queues: &[String],
@@ -196,7 +199,9 @@ impl Store {
     ) -> Result<Claimed, Error> {
         let rows = sqlx::query_as!(
             ClaimRow,
-            r#"with own as materialized (select id from lease_group where id = $3 and owner = $4 and epoch = $5 for share),
+            r#"with own as materialized (
+                   select id from lease_group where id = $3 and owner = $4 and epoch = $5
+                       and (select maintenance_since from installation) is null for share),
                c as materialized (
                    select run_id, idx, map_index from live_attempt where state = 'queued' and queue = any ($1)
                    order by prio desc, queued_at limit $2 for no key update skip locked)

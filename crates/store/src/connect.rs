@@ -1,13 +1,34 @@
 //! Connecting, and bringing the schema up to date.
 
+use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::LazyLock;
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::Connection as _;
+use sqlx::migrate::Migrator;
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgSslMode};
 
 use crate::error::Error;
 
-static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!("../../migrations");
+static MIGRATOR: LazyLock<Migrator> = LazyLock::new(|| {
+    let mut migrator = sqlx::migrate!("../../migrations");
+    // The lock of `Store::migrate` ends with its transaction; sqlx's would stay with a connection after a mistake.
+    migrator.set_locking(false);
+    migrator.set_ignore_missing(true);
+    migrator
+});
+
+/// Files for TLS to the server, PEM.
+#[derive(Debug, Clone, Default)]
+pub struct Tls {
+    /// Authorities. With it the server must prove its name by one of them (`verify-full`).
+    pub ca: Option<PathBuf>,
+    /// Our certificate.
+    pub cert: Option<PathBuf>,
+    /// Its key.
+    pub key: Option<PathBuf>,
+}
 
 /// How to connect.
 #[derive(Debug, Clone)]
@@ -23,6 +44,8 @@ pub struct Options {
     /// Plan each statement once per connection instead of for each set of arguments. For the few statements of schedulers and workers, whose
     /// best plan is always the same and whose planning would take longer than their work; not for lists with filters.
     pub generic_plans: bool,
+    /// TLS, beyond what the URL says.
+    pub tls: Tls,
 }
 
 impl Options {
@@ -34,6 +57,7 @@ impl Options {
             max_connections: 8,
             acquire_timeout: Duration::from_secs(5),
             generic_plans: false,
+            tls: Tls::default(),
         }
     }
 }
@@ -64,6 +88,14 @@ impl Store {
             // A client that is stopped in mid-transaction must not hold locks for ever, and no statement of ours takes a minute.
             // Compiling a plan takes 40 ms, and none of ours runs for one.
             .options([("idle_in_transaction_session_timeout", "30s"), ("statement_timeout", "120s"), ("jit", "off")]);
+        let connect = match &options.tls.ca {
+            Some(ca) => connect.ssl_mode(PgSslMode::VerifyFull).ssl_root_cert(ca),
+            None => connect,
+        };
+        let connect = match (&options.tls.cert, &options.tls.key) {
+            (Some(cert), Some(key)) => connect.ssl_client_cert(cert).ssl_client_key(key),
+            _ => connect,
+        };
         let connect = if options.generic_plans { connect.options([("plan_cache_mode", "force_generic_plan")]) } else { connect };
         let pool = PgPoolOptions::new()
             .max_connections(options.max_connections)
@@ -85,11 +117,23 @@ impl Store {
     }
 
     /// Brings the schema up to date, under an advisory lock, so that any number of roles may do it at once.
+    ///
+    /// In one transaction, whose end frees the lock: all of it or nothing, and it works where a pooler gives each transaction another
+    /// connection (PgBouncer's transaction mode).
     pub async fn migrate(&self) -> Result<(), Error> {
+        const LOCK: i64 = 0x0075_7064_7261_6674; // "updraft"
+        // Most starts find nothing to do, and need no lock to see it.
+        match self.migration_state().await? {
+            MigrationState::Behind(_) => {}
+            // A newer schema only has more: after a rollback this program runs on it.
+            MigrationState::Current | MigrationState::Ahead(_) => return Ok(()),
+        }
         let mut connection = self.pool.acquire().await.map_err(Error::of("migrate"))?;
-        sqlx::query("set statement_timeout = 0").execute(&mut *connection).await.map_err(Error::of("migrate"))?;
-        MIGRATOR.run(&mut *connection).await.map_err(Error::Migrate)?;
-        connection.close().await.map_err(Error::of("migrate"))
+        let mut transaction = connection.begin().await.map_err(Error::of("migrate"))?;
+        sqlx::query("set local statement_timeout = 0").execute(&mut *transaction).await.map_err(Error::of("migrate"))?;
+        sqlx::query("select pg_advisory_xact_lock($1)").bind(LOCK).execute(&mut *transaction).await.map_err(Error::of("migrate"))?;
+        MIGRATOR.run(&mut *transaction).await.map_err(Error::Migrate)?;
+        transaction.commit().await.map_err(Error::of("migrate"))
     }
 
     /// Compares the schema with this binary.

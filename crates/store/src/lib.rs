@@ -17,7 +17,7 @@ mod run;
 
 pub use admit::{Admission, Candidate, HEAD_RUNS, HEADS_EACH, Head, Heads};
 pub use attempt::{Bound, Claimed, FinishOutcome, FinishResult, Finished, RunningAttempt};
-pub use connect::{MigrationState, Options, Store};
+pub use connect::{MigrationState, Options, Store, Tls};
 pub use dag::{DagCursor, DagUpsert, DueDag, SlotRow, Upserted};
 pub use error::{Error, Retry};
 pub use lease::{Beat, GroupRow, SchedulerBeat, WorkerRow};

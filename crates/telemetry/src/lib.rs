@@ -2,6 +2,10 @@
 
 #![warn(missing_docs)]
 
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant};
+
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::time::ChronoUtc;
 
@@ -45,4 +49,39 @@ pub fn init(format: LogFormat, filter: &str) -> Result<(), String> {
         LogFormat::Json => lines.json().flatten_event(true).try_init(),
     }
     .map_err(|e| format!("logging is set up already: {e}"))
+}
+
+/// Says that a loop still turns: a process that answers to probes may have a loop that hangs. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct Pulse(Arc<AtomicU64>);
+
+/// From when pulses are counted.
+static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+impl Pulse {
+    /// The loop has come round.
+    pub fn beat(&self) {
+        self.0.store(START.elapsed().as_millis().try_into().unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// How long ago the last beat was; before the first one, how long the first was asked for.
+    pub fn silence(&self) -> Duration {
+        START.elapsed().saturating_sub(Duration::from_millis(self.0.load(Ordering::Relaxed)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pulse_is_silent_since_its_last_beat() {
+        let pulse = Pulse::default();
+        pulse.beat();
+        let clone = pulse.clone();
+        assert!(clone.silence() < Duration::from_secs(5));
+        // Had it beaten at the start only, it would be as silent as the process is old.
+        std::thread::sleep(Duration::from_millis(20));
+        assert!(clone.silence() >= Duration::from_millis(15));
+    }
 }

@@ -56,6 +56,7 @@ async fn measure(store: &Store, group: &GroupRow, owner: Uuid, tasks: usize, rou
         sources: Vec::new(),
         host: "bench".to_owned(),
         sync_now: SyncNow::default(),
+        pulse: updraft_scheduler::Pulse::default(),
     };
     let mut scheduler = Scheduler::new(store.clone(), Broker::in_process(), config, watch::channel(serde_json::json!({})).1);
     scheduler.cycle(vec![run]).await?;

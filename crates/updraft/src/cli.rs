@@ -6,6 +6,7 @@
 mod dags;
 mod explain;
 mod http;
+mod maintenance;
 pub(crate) mod output;
 mod pools;
 mod runs;
@@ -18,11 +19,24 @@ use clap::{Args, Subcommand};
 use http::Failure;
 
 /// What all verbs share.
-#[derive(Debug, Clone, Args)]
+#[derive(Clone, Args)]
 pub(crate) struct Global {
     /// Where the API is.
     #[arg(long, env = "UPDRAFT_API_URL", default_value = "http://127.0.0.1:8080", value_name = "URL", global = true)]
     pub(crate) api_url: String,
+    /// Who logs in, where the API has a password.
+    #[arg(long, env = "UPDRAFT_API_USER", default_value = "admin", value_name = "USER", global = true)]
+    pub(crate) api_user: String,
+    /// The API's password. Better given as UPDRAFT_API_PASSWORD or UPDRAFT_API_PASSWORD_FILE: a command line is readable to everybody.
+    #[arg(long, env = "UPDRAFT_API_PASSWORD", hide_env_values = true, value_name = "PASSWORD", global = true)]
+    pub(crate) api_password: Option<String>,
+}
+
+// By hand: the password is nobody's business.
+impl std::fmt::Debug for Global {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Global").field("api_url", &self.api_url).field("api_user", &self.api_user).finish_non_exhaustive()
+    }
 }
 
 /// The verbs.
@@ -46,6 +60,9 @@ pub(crate) enum ClientCommand {
     /// Pools: list, get, set.
     #[command(subcommand)]
     Pools(pools::Pools),
+    /// Maintenance: on, off, status. Nothing is launched while it is on; what runs goes on.
+    #[command(subcommand)]
+    Maintenance(maintenance::Maintenance),
 }
 
 /// The verbs about DAGs.
@@ -83,7 +100,7 @@ pub(crate) enum Dags {
 
 /// Carries out a verb.
 pub(crate) async fn run(command: ClientCommand, global: &Global) -> ExitCode {
-    let client = match http::Client::new(&global.api_url) {
+    let client = match http::Client::new(global) {
         Ok(client) => client,
         Err(failure) => return failure.tell(),
     };
@@ -116,5 +133,6 @@ async fn carry_out(command: ClientCommand, client: &http::Client) -> Result<Exit
         ClientCommand::Pools(pools::Pools::List(options)) => pools::list(client, &options).await,
         ClientCommand::Pools(pools::Pools::Get(options)) => pools::get(client, &options).await,
         ClientCommand::Pools(pools::Pools::Set(options)) => pools::set(client, &options).await,
+        ClientCommand::Maintenance(command) => maintenance::run(client, &command).await,
     }
 }

@@ -13,12 +13,14 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use tokio::net::UnixListener;
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 use tracing::warn;
 use updraft_dagfile::parser::serve;
 use updraft_dagfile::python::{self, Processor};
 use updraft_dagfile::sandbox;
 use updraft_telemetry::LogFormat;
 
+use crate::settings::Probes;
 use crate::{USAGE, dag_sources, say};
 
 /// Most schedulers at once, each with its own memory of the files.
@@ -29,6 +31,10 @@ const SECRETS: &[&str] = &[
     "UPDRAFT_DATABASE_URL_FILE",
     "UPDRAFT_BROKER_URL",
     "UPDRAFT_BROKER_URL_FILE",
+    "UPDRAFT_API_PASSWORD",
+    "UPDRAFT_API_PASSWORD_FILE",
+    "UPDRAFT_GIT_WEBHOOK_SECRET",
+    "UPDRAFT_GIT_WEBHOOK_SECRET_FILE",
     "UPDRAFT_GIT_TOKEN_FILE",
     "UPDRAFT_GIT_SSH_KEY_FILE",
     "PGPASSWORD",
@@ -58,6 +64,8 @@ pub(crate) struct Options {
     /// Folders that DAG files may not read, where the sandbox must be told (macOS).
     #[arg(long, value_name = "FOLDER")]
     hide: Vec<PathBuf>,
+    #[command(flatten)]
+    probes: Probes,
     /// Log lines on stderr: text or json.
     #[arg(long, env = "UPDRAFT_LOG_FORMAT", default_value = "text")]
     log_format: LogFormat,
@@ -104,6 +112,8 @@ async fn work(options: Options) -> anyhow::Result<()> {
         // Ends when the scheduler does: its end of the pipe is closed then, whatever killed it.
         return serve(std::io::stdin(), std::io::stdout(), python).await.context("the scheduler talks nonsense");
     };
+    let shutdown = CancellationToken::new();
+    options.probes.serve(options.probes.health("dag-processor", None, None, None), &shutdown).await?;
     let listener = bind(&path)?;
     let served = listen(listener, python);
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;

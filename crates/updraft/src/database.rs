@@ -3,9 +3,10 @@
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use updraft_store::{MigrationState, Options, Store};
+use updraft_store::{MigrationState, Store};
 
 use crate::say;
+use crate::settings::DatabaseTls;
 
 /// About the database.
 #[derive(Debug, Subcommand)]
@@ -18,16 +19,25 @@ pub(crate) enum Db {
     Check(Target),
 }
 
-#[derive(Debug, Args)]
+#[derive(Args)]
 pub(crate) struct Target {
     /// Where Postgres is: postgres://USER@HOST:PORT/DATABASE.
     #[arg(long, env = "UPDRAFT_DATABASE_URL", hide_env_values = true)]
     database_url: String,
+    #[command(flatten)]
+    tls: DatabaseTls,
+}
+
+// By hand: the URL may hold a password.
+impl std::fmt::Debug for Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Target").finish_non_exhaustive()
+    }
 }
 
 pub(crate) async fn run(command: Db) -> ExitCode {
     let (Db::Migrate(target) | Db::Check(target)) = &command;
-    let store = match Store::open(&Options::new(&target.database_url, "updraft db")) {
+    let store = match Store::open(&target.tls.options(&target.database_url, "updraft db")) {
         Ok(store) => store,
         Err(error) => return failed(&error),
     };

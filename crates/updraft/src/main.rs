@@ -99,7 +99,7 @@ fn run(cli: Cli) -> ExitCode {
         Command::Standalone(options) => block_on(standalone::run(options)),
         Command::Scheduler(options) => block_on(roles::scheduler::run(options)),
         Command::Worker(options) => block_on(roles::worker::run(options)),
-        Command::Api(options) => block_on(roles::api::run(options)),
+        Command::Api(options) => block_on(roles::api::run(options, &cli.global)),
         Command::DagProcessor(options) => block_on(dag_processor::run(options)),
         Command::Db(db) => block_on(database::run(db)),
         Command::Schedule(command) => schedule::run(&command),

@@ -1,15 +1,20 @@
 //! What several roles are told in the same words.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use clap::{Args, ValueEnum};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
+use updraft_api::health::Health;
 use updraft_broker::{Broker, QueueType};
 use updraft_model::Semantics;
 use updraft_planner::Defaults;
 use updraft_store::{MigrationState, Options, Store};
-use updraft_telemetry::LogFormat;
+use updraft_telemetry::{LogFormat, Pulse};
 
 use crate::say;
 
@@ -79,6 +84,41 @@ pub(crate) struct Database {
     /// What to do about a schema that is behind this program.
     #[arg(long, env = "UPDRAFT_MIGRATE", value_enum, default_value_t = Migrate::Auto)]
     migrate: Migrate,
+    #[command(flatten)]
+    tls: DatabaseTls,
+}
+
+/// How Postgres proves who it is, and we do.
+#[derive(Debug, Args)]
+pub(crate) struct DatabaseTls {
+    /// Certificates (PEM) of the authorities that Postgres' own must be signed by, with its name in it. Without it, sslmode in the URL decides:
+    /// by default TLS where the server has it, without looking at its certificate.
+    #[arg(long, env = "UPDRAFT_DATABASE_CA", value_name = "FILE")]
+    database_ca: Option<PathBuf>,
+    /// This role's own certificate (PEM), where Postgres asks for one.
+    #[arg(long, env = "UPDRAFT_DATABASE_CERT", requires = "database_key", value_name = "FILE")]
+    database_cert: Option<PathBuf>,
+    /// The key of --database-cert (PEM).
+    #[arg(long, env = "UPDRAFT_DATABASE_KEY", requires = "database_cert", value_name = "FILE")]
+    database_key: Option<PathBuf>,
+}
+
+impl DatabaseTls {
+    fn files(&self) -> updraft_store::Tls {
+        updraft_store::Tls { ca: self.database_ca.clone(), cert: self.database_cert.clone(), key: self.database_key.clone() }
+    }
+
+    fn mistakes(&self) -> Vec<String> {
+        let named =
+            [("--database-ca", &self.database_ca), ("--database-cert", &self.database_cert), ("--database-key", &self.database_key)];
+        let unreadable = named.into_iter().filter_map(|(flag, path)| Some((flag, path.as_ref()?)));
+        unreadable.filter_map(|(flag, path)| Some(format!("{flag} {}: {}", path.display(), std::fs::File::open(path).err()?))).collect()
+    }
+
+    /// Options for one URL.
+    pub(crate) fn options(&self, url: &str, name: &str) -> Options {
+        Options { tls: self.files(), ..Options::new(url, name) }
+    }
 }
 
 // By hand: the URL may hold a password.
@@ -89,9 +129,20 @@ impl std::fmt::Debug for Database {
 }
 
 impl Database {
+    /// What is wrong with it, before anything is tried.
+    pub(crate) fn mistakes(&self) -> Vec<String> {
+        let mut mistakes = self.tls.mistakes();
+        if mistakes.is_empty() {
+            // Opening connects to nothing: it reads the URL.
+            let read = Store::open(&self.tls.options(&self.database_url, "updraft"));
+            mistakes.extend(read.err().map(|error| format!("--database-url: {error}")));
+        }
+        mistakes
+    }
+
     /// A pool for one role. No connection is made yet.
     pub(crate) fn open(&self, name: &str, connections: u32, generic_plans: bool) -> Result<Store, updraft_store::Error> {
-        let mut options = Options::new(&self.database_url, name);
+        let mut options = self.tls.options(&self.database_url, name);
         options.max_connections = connections;
         options.generic_plans = generic_plans;
         Store::open(&options)
@@ -128,6 +179,31 @@ impl Database {
                 }
             }
         }
+    }
+}
+
+/// Where probes and metrics are asked.
+#[derive(Debug, Args)]
+pub(crate) struct Probes {
+    /// Address and port for /livez, /readyz and /metrics: 0.0.0.0:8081. There is nothing secret on it. Default: none.
+    #[arg(long, env = "UPDRAFT_HEALTH_ADDRESS", value_name = "IP:PORT")]
+    health_address: Option<SocketAddr>,
+}
+
+impl Probes {
+    /// What a role's probes look at.
+    #[expect(clippy::unused_self, reason = "read beside serve()")]
+    pub(crate) fn health(&self, role: &'static str, store: Option<&Store>, broker: Option<&Broker>, pulse: Option<&Pulse>) -> Health {
+        let version = env!("CARGO_PKG_VERSION");
+        Health { role, version, store: store.cloned(), broker: broker.cloned(), pulse: pulse.cloned(), whole: false }
+    }
+
+    /// Answers probes in the background until `shutdown`.
+    pub(crate) async fn serve(&self, health: Health, shutdown: &CancellationToken) -> anyhow::Result<()> {
+        let Some(address) = self.health_address else { return Ok(()) };
+        let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on --health-address {address}"))?;
+        tokio::spawn(updraft_api::health::serve(listener, health, shutdown.clone()));
+        Ok(())
     }
 }
 

@@ -173,6 +173,7 @@ async fn serve(options: Options) -> anyhow::Result<()> {
         defaults,
         env!("CARGO_PKG_VERSION"),
         Utc::now(),
+        updraft_api::Access::default(),
     );
     let api = tokio::spawn(updraft_api::serve(listener, state, shutdown.clone()));
 
@@ -206,6 +207,7 @@ fn scheduler_config(options: &Options, data: &DataDir, defaults: Defaults) -> an
         sweep_every: Duration::from_secs(10),
         sources: options.dags.sources(data.path(), Reader::Here)?,
         sync_now: updraft_scheduler::SyncNow::default(),
+        pulse: updraft_telemetry::Pulse::default(),
         host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
     })
 }

@@ -27,6 +27,7 @@ pub(crate) async fn heartbeat<R: Runner>(shared: Arc<Shared<R>>, row: WorkerRow)
     let mut beat_ok_since: Option<Instant> = None;
     let mut round = 0u32;
     loop {
+        shared.config.pulse.beat();
         tokio::select! {
             () = shared.shutdown.cancelled() => return,
             () = tokio::time::sleep(shared.config.heartbeat) => {}

@@ -38,6 +38,7 @@ use tracing::{info, warn};
 use updraft_broker::Broker;
 use updraft_model::AttemptKey;
 use updraft_store::{GroupRow, Store, WorkerRow};
+use updraft_telemetry::Pulse;
 use uuid::Uuid;
 
 use crate::runner::{LogPosition, Progress, Runner};
@@ -59,6 +60,8 @@ pub struct Config {
     /// Whether no other worker of this host can be alive: then every group of the host is adopted at once. Only `standalone` knows that,
     /// because it holds the lock of its data folder.
     pub only_worker_of_host: bool,
+    /// Beats whenever the heartbeat comes round, whether or not it goes through.
+    pub pulse: Pulse,
 }
 
 impl Default for Config {
@@ -70,6 +73,7 @@ impl Default for Config {
             lease_ttl: Duration::from_secs(7),
             pull_every: Duration::from_secs(10),
             only_worker_of_host: false,
+            pulse: Pulse::default(),
         }
     }
 }

@@ -6,7 +6,7 @@ use axum::http::{Request, StatusCode};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 use tower::ServiceExt as _;
-use updraft_api::{ApiState, router};
+use updraft_api::{Access, ApiState, router};
 use updraft_broker::Broker;
 use updraft_model::{DagSpec, Semantics};
 use updraft_planner::Defaults;
@@ -31,6 +31,10 @@ impl Answer {
 
 impl Api {
     pub(crate) async fn new(pool: PgPool) -> Self {
+        Self::with(pool, Broker::in_process(), Access::default()).await
+    }
+
+    pub(crate) async fn with(pool: PgPool, broker: Broker, access: Access) -> Self {
         let store = Store::from_pool(pool.clone());
         for spec in [diamond(), with_params()] {
             let json = spec.canonical_json();
@@ -54,7 +58,7 @@ impl Api {
                 .await
                 .unwrap();
         }
-        let state = ApiState::new(store, Broker::in_process(), Semantics::Airflow3, Defaults::default(), "0.1.0", chrono::Utc::now());
+        let state = ApiState::new(store, broker, Semantics::Airflow3, Defaults::default(), "0.1.0", chrono::Utc::now(), access);
         Self { app: router(state), pool }
     }
 

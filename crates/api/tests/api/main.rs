@@ -5,6 +5,7 @@
     reason = "a test that cannot go on should stop where it stands, and says what it skips"
 )]
 
+mod access;
 mod harness;
 mod shapes;
 

@@ -103,7 +103,7 @@ impl Outbox {
         self.filled.notify_one();
     }
 
-    pub(crate) fn notify_worker(&self, worker: Uuid) {
+    pub(crate) fn notify(&self, worker: Uuid) {
         {
             let mut waiting = lock(&self.waiting);
             if waiting.notices.len() >= MOST_NOTICES && !waiting.notices.contains(&worker) {

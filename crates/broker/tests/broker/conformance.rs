@@ -148,7 +148,7 @@ async fn notices_reach_only_their_worker(it: Installation) {
     for (worker, notices) in [(first, &mut of_first), (second, &mut of_second)] {
         within("a notice", async {
             loop {
-                api.notify_worker(worker);
+                api.notify(worker);
                 if tokio::time::timeout(Duration::from_millis(200), notices.take()).await.is_ok() {
                     return;
                 }
@@ -157,7 +157,7 @@ async fn notices_reach_only_their_worker(it: Installation) {
         .await;
         quiet(notices).await;
     }
-    api.notify_worker(first);
+    api.notify(first);
     within("its notice", of_first.take()).await;
     let other = tokio::time::timeout(Duration::from_millis(200), of_second.take()).await;
     assert!(other.is_err(), "a notice reached another worker");

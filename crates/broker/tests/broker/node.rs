@@ -33,7 +33,7 @@ async fn a_node_that_restarts_without_its_data_is_used_again_within_seconds() {
     assert_eq!(within("a wake", wakes.take()).await, (vec![RunKey(3)], false));
     // The worker is told to look, for what it may have missed; then notices flow again.
     within("a notice", notices.take()).await;
-    scheduler.notify_worker(id);
+    scheduler.notify(id);
     within("a notice", notices.take()).await;
     assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
     status(&worker, "up", BrokerStatus::is_up).await;

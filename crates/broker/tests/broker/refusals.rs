@@ -63,7 +63,7 @@ async fn missing_virtual_hosts_and_permissions_are_said() {
     broker.hint("default", [key(0)]);
     collect(&mut hints, 8, &keys(0..1)).await;
     within("the first notice", notices.take()).await;
-    broker.notify_worker(worker);
+    broker.notify(worker);
     within("a notice", notices.take()).await;
 }
 
@@ -77,7 +77,7 @@ async fn nothing_that_listens_is_said_and_nobody_waits() {
     let begun = Instant::now();
     broker.hint("default", (0..70_000).map(key));
     broker.wake_all();
-    broker.notify_worker(Uuid::new_v4());
+    broker.notify(Uuid::new_v4());
     assert!(begun.elapsed() < Duration::from_secs(2));
     assert_eq!(broker.stats().dropped, 70_000 - 65_536);
     let said = reason(&broker, "nothing listens").await;

@@ -53,7 +53,74 @@ pub struct FleetWorkerRow {
     pub running: i64,
 }
 
+/// Whether launches are stopped, since when, by whom and why.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+pub struct Maintenance {
+    /// None: there is none.
+    pub since: Option<DateTime<Utc>>,
+    /// Who began it.
+    pub by: Option<String>,
+    /// Why.
+    pub reason: Option<String>,
+}
+
+/// A figure about the whole installation.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Gauge {
+    /// Its name, without a prefix. Rows of one name follow each other.
+    pub name: &'static str,
+    /// What it means.
+    pub help: &'static str,
+    /// What `label` is.
+    pub label_name: &'static str,
+    /// One of several.
+    pub label: Option<String>,
+    /// The figure.
+    pub value: f64,
+}
+
+/// Names of [`Gauge`]s, with help and label.
+const GAUGES: &[(&str, &str, &str)] = &[
+    ("task_instances", "Task instances of unfinished runs that wait, are queued or run", "state"),
+    ("queue_depth", "Attempts that wait for a worker, by queue", "queue"),
+    ("oldest_queued_seconds", "How long the oldest queued attempt has waited for a worker", ""),
+    ("workers", "Workers that were heard of within 30 seconds", ""),
+    ("schedulers", "Schedulers that were heard of within 30 seconds", ""),
+    ("scheduler_last_cycle_seconds", "How long ago the liveliest scheduler was heard of", ""),
+    ("attempts_watched", "Attempts that workers watch, by host", "host"),
+    ("import_errors", "DAG files that cannot be read", ""),
+    ("maintenance", "1: nothing is launched until somebody ends the maintenance", ""),
+];
+
 impl Store {
+    /// Figures about the whole installation, in the order of their names above. One statement over what lives now: its cost does not grow
+    /// with history.
+    pub async fn gauges(&self) -> Result<Vec<Gauge>, Error> {
+        let rows: Vec<(String, Option<String>, f64)> = sqlx::query_as(
+            "with live as materialized (select state, queue, queued_at, group_id from live_attempt) \
+             select 'task_instances', s.state, coalesce(n.n, 0)::float8 from (values ('scheduled'), ('queued'), ('running')) s (state) \
+                 left join (select state, count(*) as n from live group by state union all select 'scheduled', count(*) from ready) n using (state) \
+             union all select 'queue_depth', queue, count(*) filter (where state = 'queued')::float8 from live group by queue \
+             union all select 'oldest_queued_seconds', null, coalesce(extract(epoch from now() - min(queued_at) filter (where state = 'queued')), 0)::float8 from live \
+             union all select 'workers', null, count(*)::float8 from worker where last_heartbeat > now() - interval '30 s' \
+             union all select 'schedulers', null, count(*)::float8 from scheduler where last_heartbeat > now() - interval '30 s' \
+             union all select 'scheduler_last_cycle_seconds', null, extract(epoch from now() - max(last_heartbeat))::float8 from scheduler having count(*) > 0 \
+             union all select 'attempts_watched', w.host, count(l.group_id)::float8 from worker w left join lease_group g on g.owner = w.id \
+                 left join live l on l.group_id = g.id where w.last_heartbeat > now() - interval '30 s' group by w.host \
+             union all select 'import_errors', null, count(*)::float8 from import_error \
+             union all select 'maintenance', null, (maintenance_since is not null)::int::float8 from installation",
+        )
+        .fetch_all(&self.pool)
+        .await
+        .map_err(Error::of("gauges"))?;
+        let mut gauges = Vec::with_capacity(rows.len());
+        for (name, help, label_name) in GAUGES {
+            let of_name = rows.iter().filter(|(of, ..)| of == name);
+            gauges.extend(of_name.map(|(_, label, value)| Gauge { name, help, label_name, label: label.clone(), value: *value }));
+        }
+        Ok(gauges)
+    }
+
     /// Schedulers, the liveliest first.
     pub async fn scheduler_list(&self) -> Result<Vec<SchedulerRow>, Error> {
         sqlx::query_as(
@@ -76,6 +143,39 @@ impl Store {
         .fetch_all(&self.pool)
         .await
         .map_err(Error::of("fleet_worker_list"))
+    }
+
+    /// How it stands with the maintenance.
+    pub async fn maintenance(&self) -> Result<Maintenance, Error> {
+        sqlx::query_as("select maintenance_since as since, maintenance_by as by, maintenance_reason as reason from installation")
+            .fetch_one(&self.pool)
+            .await
+            .map_err(Error::of("maintenance"))
+    }
+
+    /// Begins a maintenance or gives the one that there is another reason: nothing is admitted and nothing claimed from here on. What runs
+    /// goes on and ends as ever.
+    pub async fn maintenance_begin(&self, by: &str, reason: Option<&str>) -> Result<Maintenance, Error> {
+        sqlx::query_as(
+            "update installation set maintenance_since = coalesce(maintenance_since, now()), maintenance_by = $1, maintenance_reason = $2 \
+             returning maintenance_since as since, maintenance_by as by, maintenance_reason as reason",
+        )
+        .bind(by)
+        .bind(reason)
+        .fetch_one(&self.pool)
+        .await
+        .map_err(Error::of("maintenance_begin"))
+    }
+
+    /// Ends it. What waits is found by the next sweeps, within seconds.
+    pub async fn maintenance_end(&self) -> Result<Maintenance, Error> {
+        sqlx::query_as(
+            "update installation set maintenance_since = null, maintenance_by = null, maintenance_reason = null \
+             returning maintenance_since as since, maintenance_by as by, maintenance_reason as reason",
+        )
+        .fetch_one(&self.pool)
+        .await
+        .map_err(Error::of("maintenance_end"))
     }
 
     /// The id of this installation.

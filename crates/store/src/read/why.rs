@@ -11,6 +11,10 @@ use crate::{Error, Store};
 pub struct WhyFacts {
     /// By the database's clock.
     pub now: DateTime<Utc>,
+    /// Since when nothing is launched, and why.
+    pub maintenance_since: Option<DateTime<Utc>>,
+    /// Its reason, if somebody gave one.
+    pub maintenance_reason: Option<String>,
     /// Whether the DAG is paused.
     pub dag_paused: bool,
     /// Whether its file no longer has it.
@@ -59,7 +63,7 @@ impl Store {
             "with w as ( \
                  select w.id, w.concurrency, (select count(*) from live_attempt k join lease_group g on g.id = k.group_id where g.owner = w.id) as used \
                  from worker w where w.last_heartbeat > now() - interval '30 seconds' and $4 = any(w.queues)) \
-             select now() as now, coalesce(d.is_paused, true) as dag_paused, coalesce(d.is_stale, true) as dag_stale, \
+             select now() as now, i.maintenance_since, i.maintenance_reason, coalesce(d.is_paused, true) as dag_paused, coalesce(d.is_stale, true) as dag_stale, \
                  coalesce(d.max_active_runs, 0) as max_active_runs, \
                  (select count(*) from run o where o.dag_id = r.dag_id and o.state = 'running') as active_runs, \
                  (select count(*) from live_attempt l where l.run_id = r.id) as live_in_run, \
@@ -72,7 +76,7 @@ impl Store {
                      and (o.prio, -o.idx, -o.map_index) > (me.prio, -me.idx, -me.map_index) \
                      where me.run_id = r.id and me.idx = $2 and me.map_index = $3 and me.pool = $5), 0) as ahead, \
                  g.last_heartbeat as watcher_heartbeat, g.host as watcher_host, l.detail as detail \
-             from run r left join dag d on d.dag_id = r.dag_id \
+             from run r cross join installation i left join dag d on d.dag_id = r.dag_id \
                  left join live_attempt l on l.run_id = r.id and l.idx = $2 and l.map_index = $3 \
                  left join lateral (select w.last_heartbeat, w.host from lease_group lg join worker w on w.id = lg.owner where lg.id = l.group_id) g on true \
              where r.id = $1",

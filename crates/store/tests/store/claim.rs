@@ -143,3 +143,27 @@ async fn a_claim_passes_over_what_another_transaction_holds_instead_of_waiting(d
     other.rollback().await.unwrap();
     assert_eq!(f.claim(&group, &[key(run, 0, 1)]).await.len(), 1);
 }
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn in_a_maintenance_nothing_is_admitted_or_claimed_and_what_runs_ends(db: PgPool) {
+    let f = Fixture::new(&db);
+    let run = f.run(3).await;
+    let running = f.start(run, 0, |_| {}).await;
+    f.schedule(run, [1]).await;
+    let queued: Vec<AttemptKey> = f.admit(|_| {}).await.iter().map(|a| a.key).collect();
+    f.schedule(run, [2]).await;
+    let group = f.group().await;
+    let begun = f.store.maintenance_begin("ops", Some("upgrade")).await.unwrap();
+    assert!(begun.since.is_some());
+    assert_eq!(f.store.maintenance_begin("ops", None).await.unwrap().since, begun.since, "it began once");
+    assert!(f.claim(&group, &queued).await.is_empty());
+    assert!(pull(&f.store, &group, &["default"], 10).await.is_empty());
+    let heads = f.store.admit_heads("default_pool").await.unwrap().expect("the pool is there");
+    assert!(heads.heads.is_empty());
+    f.finish(running, exit(0)).await;
+    assert_eq!(f.state(run, 0).await, "success");
+    assert_eq!(f.store.maintenance_end().await.unwrap().since, None);
+    assert_eq!(f.claim(&group, &queued).await.len(), 1);
+    assert_eq!(f.store.admit_heads("default_pool").await.unwrap().unwrap().heads.len(), 1);
+    f.assert_consistent().await;
+}

@@ -25,6 +25,7 @@ async fn two_roles_may_migrate_an_empty_database_at_once(db: PgPool) {
     .await
     .unwrap();
     assert_eq!(stores[0].migration_state().await.unwrap(), MigrationState::Ahead(vec![9999]));
+    stores[0].migrate().await.expect("after a rollback the older program runs on the newer schema");
     sqlx::query("delete from _sqlx_migrations where version = 2").execute(&db).await.unwrap();
     assert_eq!(stores[0].migration_state().await.unwrap(), MigrationState::Behind(vec![2]));
     for pool in many {

@@ -7,6 +7,8 @@ use std::time::Duration;
 use reqwest::{Method, Response, StatusCode};
 use serde_json::Value;
 
+use super::Global;
+
 /// Rows of one request when a verb wants all of them.
 const PAGE: usize = 1000;
 
@@ -44,11 +46,11 @@ impl Failure {
 }
 
 /// A connection to the API.
-#[derive(Debug)]
 pub(crate) struct Client {
     http: reqwest::Client,
     base: String,
     user: String,
+    password: Option<(String, String)>,
 }
 
 /// One part of a path, encoded: run ids hold `:` and `+`.
@@ -65,7 +67,8 @@ pub(crate) fn part(text: &str) -> String {
 }
 
 impl Client {
-    pub(crate) fn new(url: &str) -> Result<Self, Failure> {
+    pub(crate) fn new(global: &Global) -> Result<Self, Failure> {
+        let url = &global.api_url;
         let base = url.trim_end_matches('/').to_owned();
         if !(base.starts_with("http://") || base.starts_with("https://")) {
             return Err(Failure::usage(format!("--api-url is {url:?}; it must begin with http:// or https://")));
@@ -77,13 +80,17 @@ impl Client {
         }
         let http = builder.build().map_err(|e| Failure::new(1, format!("cannot set up HTTP: {e}")))?;
         let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_default();
-        Ok(Self { http, base, user })
+        let password = global.api_password.clone().map(|password| (global.api_user.clone(), password));
+        Ok(Self { http, base, user, password })
     }
 
     pub(crate) async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Response, Failure> {
         let mut request = self.http.request(method, format!("{}{path}", self.base)).header("updraft-client", "cli");
         if !self.user.is_empty() && self.user.is_ascii() {
             request = request.header("updraft-user", &self.user);
+        }
+        if let Some((user, password)) = &self.password {
+            request = request.basic_auth(user, Some(password));
         }
         if let Some(body) = body {
             request = request.json(body);
@@ -113,6 +120,12 @@ impl Client {
     }
     pub(crate) async fn post(&self, path: &str, body: &Value) -> Result<Value, Failure> {
         self.json(Method::POST, path, Some(body)).await
+    }
+    pub(crate) async fn put(&self, path: &str, body: &Value) -> Result<Value, Failure> {
+        self.json(Method::PUT, path, Some(body)).await
+    }
+    pub(crate) async fn delete(&self, path: &str) -> Result<Value, Failure> {
+        self.json(Method::DELETE, path, None).await
     }
     pub(crate) async fn patch(&self, path: &str, body: &Value) -> Result<Value, Failure> {
         self.json(Method::PATCH, path, Some(body)).await

@@ -8,17 +8,26 @@ use chrono::Utc;
 use clap::Args;
 use tokio::net::TcpListener;
 use tracing::info;
+use updraft_api::health::Health;
+use updraft_api::{Access, Account};
 
-use crate::settings::{Database, Logging, Meaning, Wire, say_mistakes};
+use crate::cli::Global;
+use crate::settings::{Database, Logging, Meaning, Probes, Wire, say_mistakes};
 use crate::{USAGE, port, roles, say};
 
 /// How an API is run.
-#[derive(Debug, Args)]
+#[derive(Args)]
 #[command(after_help = "Example:\n  updraft api --database-url postgres://updraft@db/updraft --broker-url amqp://updraft@mq/updraft")]
 pub(crate) struct Options {
-    /// Port of the page and the API, on 127.0.0.1 only: it has no passwords yet.
+    /// Address that the page and the API listen on. Any but a loopback address needs a password (UPDRAFT_API_PASSWORD_FILE).
+    #[arg(long, env = "UPDRAFT_LISTEN", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST), value_name = "IP")]
+    listen: IpAddr,
+    /// Port of the page and the API.
     #[arg(long, env = "UPDRAFT_PORT", default_value_t = 8080)]
     port: u16,
+    /// What a git server signs its webhooks with: POST /git/webhook makes all schedulers fetch at once. Without it they are refused.
+    #[arg(long, env = "UPDRAFT_GIT_WEBHOOK_SECRET", hide_env_values = true)]
+    git_webhook_secret: Option<String>,
     #[command(flatten)]
     database: Database,
     #[command(flatten)]
@@ -26,16 +35,50 @@ pub(crate) struct Options {
     #[command(flatten)]
     meaning: Meaning,
     #[command(flatten)]
+    probes: Probes,
+    #[command(flatten)]
     logging: Logging,
 }
 
-pub(crate) async fn run(options: Options) -> ExitCode {
+// By hand: there is a secret in it.
+impl std::fmt::Debug for Options {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Options").field("listen", &self.listen).field("port", &self.port).finish_non_exhaustive()
+    }
+}
+
+impl Options {
+    /// Who may ask, or what stands against it.
+    fn access(&self, global: &Global) -> Result<Access, String> {
+        let account = match &global.api_password {
+            Some(password) => {
+                Some(Account::new(&global.api_user, password).map_err(|why| format!("--api-user and --api-password: {why}"))?)
+            }
+            None if self.listen.is_loopback() => None,
+            None => {
+                return Err(format!(
+                    "--listen {}: everybody who reaches it could do everything; set a password by UPDRAFT_API_PASSWORD_FILE, or listen on 127.0.0.1",
+                    self.listen
+                ));
+            }
+        };
+        if self.git_webhook_secret.as_ref().is_some_and(|secret| secret.len() < Account::SHORTEST) {
+            return Err(format!("--git-webhook-secret: at least {} characters", Account::SHORTEST));
+        }
+        Ok(Access { account, webhook_secret: self.git_webhook_secret.clone() })
+    }
+}
+
+pub(crate) async fn run(options: Options, global: &Global) -> ExitCode {
     let mut mistakes = options.wire.mistakes();
+    mistakes.extend(options.database.mistakes());
+    let access = options.access(global);
+    mistakes.extend(access.as_ref().err().cloned());
     mistakes.extend(options.logging.begin().err());
     if say_mistakes(&mistakes) {
         return ExitCode::from(USAGE);
     }
-    match serve(options).await {
+    match serve(options, access.unwrap_or_default()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             say(&format!("error: {error:#}"));
@@ -44,12 +87,14 @@ pub(crate) async fn run(options: Options) -> ExitCode {
     }
 }
 
-async fn serve(options: Options) -> anyhow::Result<()> {
+async fn serve(options: Options, access: Access) -> anyhow::Result<()> {
     let shutdown = roles::until_told()?;
-    let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), options.port);
+    let address = SocketAddr::new(options.listen, options.port);
     let listener = TcpListener::bind(address).await.map_err(|error| anyhow::anyhow!("{}", port::taken(options.port, &error)))?;
     let store = options.database.open("updraft api", 8, false)?;
     let broker = options.wire.connect("api")?;
+    let health = Health { whole: true, ..options.probes.health("api", Some(&store), Some(&broker), None) };
+    options.probes.serve(health, &shutdown).await?;
     tokio::select! {
         () = shutdown.cancelled() => return Ok(()),
         () = options.database.ready(&store) => {}
@@ -61,6 +106,7 @@ async fn serve(options: Options) -> anyhow::Result<()> {
         options.meaning.defaults(),
         env!("CARGO_PKG_VERSION"),
         Utc::now(),
+        access,
     );
     info!("the API answers on http://{address}");
     updraft_api::serve(listener, state, shutdown).await.context("the API stopped")?;

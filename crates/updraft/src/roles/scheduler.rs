@@ -7,9 +7,10 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Args;
 use tracing::warn;
+use updraft_telemetry::Pulse;
 
 use crate::dag_sources::{DagSources, Reader};
-use crate::settings::{Database, Logging, Meaning, Wire, say_mistakes};
+use crate::settings::{Database, Logging, Meaning, Probes, Wire, say_mistakes};
 use crate::{USAGE, roles, say};
 
 /// How a scheduler is run.
@@ -33,11 +34,14 @@ pub(crate) struct Options {
     #[arg(long, env = "UPDRAFT_DAGS_ARE_PAUSED_AT_CREATION", default_value_t = false, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true")]
     dags_are_paused_at_creation: bool,
     #[command(flatten)]
+    probes: Probes,
+    #[command(flatten)]
     logging: Logging,
 }
 
 pub(crate) async fn run(options: Options) -> ExitCode {
     let mut mistakes = options.wire.mistakes();
+    mistakes.extend(options.database.mistakes());
     mistakes.extend(options.dags.mistakes());
     mistakes.extend(options.logging.begin().err());
     if say_mistakes(&mistakes) {
@@ -61,6 +65,8 @@ async fn serve(options: Options) -> anyhow::Result<()> {
     std::fs::create_dir_all(&cache).with_context(|| format!("cannot make --cache-dir {}", cache.display()))?;
     let store = options.database.open("updraft scheduler", 6, true)?;
     let broker = options.wire.connect("scheduler")?;
+    let pulse = Pulse::default();
+    options.probes.serve(options.probes.health("scheduler", Some(&store), Some(&broker), Some(&pulse)), &shutdown).await?;
     tokio::select! {
         () = shutdown.cancelled() => return Ok(()),
         () = options.database.ready(&store) => {}
@@ -72,6 +78,7 @@ async fn serve(options: Options) -> anyhow::Result<()> {
         sweep_every: Duration::from_secs(10),
         sources: options.dags.sources(&cache, Reader::Child)?,
         sync_now: updraft_scheduler::SyncNow::default(),
+        pulse,
         host: roles::host_name(),
     };
     updraft_scheduler::run(store.clone(), broker.clone(), config, shutdown).await;

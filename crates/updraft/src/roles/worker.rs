@@ -10,10 +10,11 @@ use tokio_util::sync::CancellationToken;
 use updraft_broker::Broker;
 use updraft_kubernetes::{GateMode, KubernetesRunner};
 use updraft_store::Store;
+use updraft_telemetry::Pulse;
 use updraft_worker::process::{ProcessConfig, ProcessRunner};
 use updraft_worker::runner::Runner;
 
-use crate::settings::{Database, Logging, Wire, say_mistakes};
+use crate::settings::{Database, Logging, Probes, Wire, say_mistakes};
 use crate::{USAGE, roles, say};
 
 /// What runs the tasks.
@@ -113,12 +114,15 @@ pub(crate) struct Options {
     #[command(flatten)]
     wire: Wire,
     #[command(flatten)]
+    probes: Probes,
+    #[command(flatten)]
     logging: Logging,
 }
 
 impl Options {
     fn mistakes(&self) -> Vec<String> {
         let mut mistakes = self.wire.mistakes();
+        mistakes.extend(self.database.mistakes());
         if self.concurrency == Some(0) {
             mistakes.push("--concurrency: at least 1".to_owned());
         }
@@ -155,6 +159,8 @@ async fn serve(options: Options) -> anyhow::Result<()> {
     let shutdown = roles::until_told()?;
     let store = options.database.open("updraft worker", 6, true)?;
     let broker = options.wire.connect("worker")?;
+    let pulse = Pulse::default();
+    options.probes.serve(options.probes.health("worker", Some(&store), Some(&broker), Some(&pulse)), &shutdown).await?;
     tokio::select! {
         () = shutdown.cancelled() => return Ok(()),
         () = options.database.ready(&store) => {}
@@ -165,12 +171,12 @@ async fn serve(options: Options) -> anyhow::Result<()> {
                 () = shutdown.cancelled() => return Ok(()),
                 runner = pod_runner(&options, &store) => runner?,
             };
-            work(&options, store, broker, runner, 2000, shutdown).await
+            work(&options, store, broker, runner, 2000, pulse, shutdown).await
         }
         RunnerKind::Process => {
             let runner = ProcessRunner::new(ProcessConfig::new(&options.state_dir))
                 .with_context(|| format!("cannot use --state-dir {}", options.state_dir.display()))?;
-            work(&options, store, broker, runner, 32, shutdown).await
+            work(&options, store, broker, runner, 32, pulse, shutdown).await
         }
     }
 }
@@ -192,6 +198,7 @@ async fn work<R: Runner>(
     broker: Broker,
     runner: R,
     concurrency: usize,
+    pulse: Pulse,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     let config = updraft_worker::Config {
@@ -199,6 +206,7 @@ async fn work<R: Runner>(
         concurrency: options.concurrency.unwrap_or(concurrency),
         heartbeat: Duration::from_secs_f64(options.heartbeat),
         lease_ttl: Duration::from_secs_f64(options.lease_ttl),
+        pulse,
         ..updraft_worker::Config::default()
     };
     updraft_worker::run(store.clone(), broker.clone(), runner, config, CancellationToken::new(), shutdown).await?;

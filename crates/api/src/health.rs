@@ -1,0 +1,175 @@
+//! Probes and metrics, on a port of their own in every role: `/livez`, `/readyz`, `/metrics`.
+//!
+//! ```text
+//! /livez    the process answers, and the loop that it is there for came round within two minutes
+//! /readyz   the database answers, too
+//! /metrics  what this process knows; the API adds what it reads from the database about the whole installation
+//! ```
+//!
+//! A lost database makes no role restart: that would help nobody. There is nothing secret here, and nothing can be changed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Registry;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use updraft_broker::Broker;
+use updraft_store::Store;
+use updraft_store::read::fleet::Gauge;
+use updraft_telemetry::Pulse;
+
+/// A loop that was silent for longer hangs. It comes round every ten seconds, or waits for the database with the same patience.
+const HANGS: Duration = Duration::from_secs(120);
+/// How long a probe waits for the database.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What the probes look at.
+#[derive(Debug, Clone)]
+pub struct Health {
+    /// Which role this is.
+    pub role: &'static str,
+    /// This program's version.
+    pub version: &'static str,
+    /// Where the truth is, for roles that have it.
+    pub store: Option<Store>,
+    /// The wire, for roles that have it.
+    pub broker: Option<Broker>,
+    /// The loop that this process is there for, if it has one.
+    pub pulse: Option<Pulse>,
+    /// Whether `/metrics` tells of the whole installation: one role does.
+    pub whole: bool,
+}
+
+/// Serves the probes until `shutdown`.
+pub async fn serve(listener: TcpListener, health: Health, shutdown: CancellationToken) -> std::io::Result<()> {
+    axum::serve(listener, router(health)).with_graceful_shutdown(async move { shutdown.cancelled().await }).await
+}
+
+/// The routes of the probes.
+pub fn router(health: Health) -> Router {
+    Router::new().route("/livez", get(livez)).route("/readyz", get(readyz)).route("/metrics", get(metrics)).with_state(Arc::new(health))
+}
+
+async fn livez(State(health): State<Arc<Health>>) -> Response {
+    match health.hangs() {
+        Some(why) => (StatusCode::SERVICE_UNAVAILABLE, why).into_response(),
+        None => "ok\n".into_response(),
+    }
+}
+
+async fn readyz(State(health): State<Arc<Health>>) -> Response {
+    let why = match health.hangs() {
+        Some(why) => Some(why),
+        None => health.database_away().await,
+    };
+    match why {
+        Some(why) => (StatusCode::SERVICE_UNAVAILABLE, why).into_response(),
+        None => "ok\n".into_response(),
+    }
+}
+
+impl Health {
+    fn hangs(&self) -> Option<String> {
+        let silence = self.pulse.as_ref()?.silence();
+        (silence > HANGS).then(|| format!("the {}'s loop has not come round for {} s\n", self.role, silence.as_secs()))
+    }
+
+    async fn database_away(&self) -> Option<String> {
+        let store = self.store.as_ref()?;
+        match tokio::time::timeout(PATIENCE, store.ping()).await {
+            Ok(Ok(_)) => None,
+            Ok(Err(error)) => Some(format!("the database does not answer: {error}\n")),
+            Err(_) => Some(format!("the database did not answer within {} s\n", PATIENCE.as_secs())),
+        }
+    }
+
+    async fn gauges(&self) -> Vec<Gauge> {
+        let Some(store) = self.store.as_ref().filter(|_| self.whole) else { return Vec::new() };
+        match tokio::time::timeout(PATIENCE, store.gauges()).await {
+            Ok(Ok(gauges)) => gauges,
+            Ok(Err(_)) | Err(_) => Vec::new(),
+        }
+    }
+}
+
+async fn metrics(State(health): State<Arc<Health>>) -> Response {
+    let scrape = Scrape { database_up: health.database_away().await.is_none(), gauges: health.gauges().await, health };
+    let mut registry = Registry::with_prefix("updraft");
+    registry.register_collector(Box::new(scrape));
+    let mut text = String::new();
+    match encode(&mut text, &registry) {
+        Ok(()) => ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
+}
+
+/// What is known at one scrape.
+#[derive(Debug)]
+struct Scrape {
+    health: Arc<Health>,
+    database_up: bool,
+    gauges: Vec<Gauge>,
+}
+
+impl Collector for Scrape {
+    fn encode(&self, mut out: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let one = |value: f64| [(Vec::new(), value)];
+        let labels = vec![("version", self.health.version.to_owned()), ("role", self.health.role.to_owned())];
+        gauge(&mut out, "build_info", "Always 1. The labels say what runs", &[(labels, 1.0)])?;
+        if self.health.store.is_some() {
+            gauge(&mut out, "database_up", "1: the database answers", &one(f64::from(u8::from(self.database_up))))?;
+        }
+        if let Some(broker) = &self.health.broker {
+            gauge(&mut out, "broker_connected", "1: hints flow in both directions", &one(f64::from(u8::from(broker.is_up()))))?;
+            let stats = broker.stats();
+            for (name, help, value) in [
+                ("broker_published", "Messages handed to RabbitMQ", stats.published),
+                ("broker_confirmed", "Messages that RabbitMQ confirmed", stats.confirmed),
+                ("broker_returned", "Messages that came back because their queue was missing", stats.returned),
+                ("broker_refused", "Messages that RabbitMQ refused", stats.refused),
+                ("broker_dropped", "Ids that were given up, to be found in Postgres", stats.dropped),
+                ("broker_dead_lettered", "Messages that could not be read", stats.dead_lettered),
+                ("broker_reconnects", "Connections that came back", stats.reconnects),
+            ] {
+                let counter = ConstCounter::new(value);
+                counter.encode(out.encode_descriptor(name, help, None, counter.metric_type())?)?;
+            }
+        }
+        if let Some(pulse) = &self.health.pulse {
+            gauge(&mut out, "loop_silence_seconds", "How long ago this process's loop came round", &one(pulse.silence().as_secs_f64()))?;
+        }
+        // Rows of one name come together, as the format wants them.
+        let mut rest = self.gauges.as_slice();
+        while let Some(first) = rest.first() {
+            let many = rest.iter().take_while(|gauge| gauge.name == first.name).count();
+            let (same, more) = rest.split_at(many);
+            rest = more;
+            let label = |gauge: &Gauge| gauge.label.as_ref().map(|value| (first.label_name, value.clone())).into_iter().collect();
+            let rows: Vec<Row> = same.iter().map(|gauge| (label(gauge), gauge.value)).collect();
+            gauge(&mut out, first.name, first.help, &rows)?;
+        }
+        Ok(())
+    }
+}
+
+/// The labels of a row, and its value.
+type Row = (Vec<(&'static str, String)>, f64);
+
+fn gauge(out: &mut DescriptorEncoder<'_>, name: &str, help: &str, rows: &[Row]) -> Result<(), std::fmt::Error> {
+    let mut family = out.encode_descriptor(name, help, None, ConstGauge::new(0.0).metric_type())?;
+    for (labels, value) in rows {
+        ConstGauge::new(*value).encode(family.encode_family(labels)?)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,40 @@
+//! `/ui/maintenance`: a time in which nothing is launched and what runs goes on.
+
+use axum::Json;
+use axum::extract::State;
+use serde_json::{Value, json};
+use updraft_store::read::audit::Audit;
+use updraft_store::read::fleet::Maintenance;
+
+use crate::ApiState;
+use crate::error::Error;
+use crate::request::{Body, Caller, Fields};
+use crate::shapes::maybe;
+
+fn shape(found: &Maintenance) -> Value {
+    json!({"maintenance": found.since.is_some(), "since": maybe(found.since), "by": found.by, "reason": found.reason})
+}
+
+pub(crate) async fn show(State(state): State<ApiState>) -> Result<Json<Value>, Error> {
+    Ok(Json(shape(&state.store().maintenance().await?)))
+}
+
+pub(crate) async fn begin(State(state): State<ApiState>, caller: Caller, Body(body): Body) -> Result<Json<Value>, Error> {
+    let mut fields = Fields::of(body, &["reason"])?;
+    let reason = fields.text("reason");
+    fields.done()?;
+    let found = state.store().maintenance_begin(&caller.user, reason.as_deref()).await?;
+    log(&state, &caller, "begin_maintenance", json!({"reason": reason})).await?;
+    Ok(Json(shape(&found)))
+}
+
+pub(crate) async fn end(State(state): State<ApiState>, caller: Caller) -> Result<Json<Value>, Error> {
+    let found = state.store().maintenance_end().await?;
+    log(&state, &caller, "end_maintenance", json!({})).await?;
+    state.inner.broker.wake_all();
+    Ok(Json(shape(&found)))
+}
+
+async fn log(state: &ApiState, caller: &Caller, event: &str, extra: Value) -> Result<(), Error> {
+    Ok(state.store().audit_write(&Audit { who: &caller.user, event, extra: Some(extra), ..Audit::default() }).await?)
+}

@@ -1,0 +1,172 @@
+//! An API with a password, webhooks of git servers, the maintenance, and the probes of every role.
+
+use std::time::Duration;
+
+use axum::body::{Body, to_bytes};
+use axum::http::Request;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde_json::{Value, json};
+use sqlx::PgPool;
+use tower::ServiceExt as _;
+use updraft_api::health::{self, Health};
+use updraft_api::{Access, Account};
+use updraft_broker::Broker;
+use updraft_store::Store;
+use updraft_telemetry::Pulse;
+use uuid::Uuid;
+
+use crate::harness::Api;
+
+const PASSWORD: &str = "correct horse battery";
+
+async fn guarded(pool: PgPool, broker: Broker) -> Api {
+    let account = Some(Account::new("admin", PASSWORD).unwrap());
+    Api::with(pool, broker, Access { account, webhook_secret: Some("a secret of the server".to_owned()) }).await
+}
+
+async fn send(api: &Api, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> (u16, String) {
+    let mut request = Request::builder().method(method).uri(path).header("host", "updraft.example").header("accept", "application/json");
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let response = api.app.clone().oneshot(request.body(Body::from(body.to_owned())).unwrap()).await.unwrap();
+    let (parts, body) = response.into_parts();
+    (parts.status.as_u16(), String::from_utf8(to_bytes(body, usize::MAX).await.unwrap().to_vec()).unwrap())
+}
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn nothing_but_health_is_answered_without_the_password(pool: PgPool) {
+    let api = guarded(pool, Broker::in_process()).await;
+    for path in ["/api/v2/dags", "/api/v2/pools", "/ui/overview", "/ui/doctor", "/", "/nonsense", "/api/v2/dags/diamond/dagRuns"] {
+        for wrong in ["", "Basic YWRtaW46YWRtaW4=", "Bearer updraft-loopback-needs-no-token"] {
+            let (status, body) = send(&api, "GET", path, &[("authorization", wrong)], "").await;
+            assert_eq!(status, 401, "{path} with {wrong:?}: {body}");
+        }
+    }
+    let (status, _) =
+        send(&api, "POST", "/api/v2/dags/diamond/dagRuns", &[("content-type", "application/json")], "{\"logical_date\": null}").await;
+    assert_eq!(status, 401);
+    for path in ["/api/v2/version", "/api/v2/monitor/health"] {
+        assert_eq!(send(&api, "GET", path, &[], "").await.0, 200, "{path}");
+    }
+    let basic = format!("Basic {}", BASE64.encode(format!("admin:{PASSWORD}")));
+    assert_eq!(send(&api, "GET", "/api/v2/dags", &[("authorization", &basic)], "").await.0, 200);
+    let foreign = [("authorization", basic.as_str()), ("origin", "https://evil.example")];
+    assert_eq!(send(&api, "GET", "/api/v2/dags", &foreign, "").await.0, 403, "the browser sends the password for whoever asks");
+}
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn a_client_of_airflow_logs_in_and_the_audit_log_names_it(pool: PgPool) {
+    let api = guarded(pool, Broker::in_process()).await;
+    let json_body = [("content-type", "application/json")];
+    let (status, _) = send(&api, "POST", "/auth/token", &json_body, "{\"username\": \"admin\", \"password\": \"guess\"}").await;
+    assert_eq!(status, 401);
+    let login = json!({"username": "admin", "password": PASSWORD}).to_string();
+    let (status, body) = send(&api, "POST", "/auth/token", &json_body, &login).await;
+    assert_eq!(status, 201);
+    let body: Value = serde_json::from_str(&body).unwrap();
+    let bearer = format!("Bearer {}", body["access_token"].as_str().unwrap());
+    // Whoever the client says that it is, the account is the truth.
+    let headers = [("authorization", bearer.as_str()), ("content-type", "application/json"), ("updraft-user", "somebody-else")];
+    let (status, body) = send(&api, "POST", "/api/v2/pools", &headers, "{\"name\": \"p\", \"slots\": 1}").await;
+    assert_eq!(status, 201, "{body}");
+    let (_, log) = send(&api, "GET", "/api/v2/eventLogs", &[("authorization", &bearer)], "").await;
+    assert!(log.contains("\"owner\":\"admin\"") && !log.contains("somebody-else"), "{log}");
+}
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn a_signed_push_reaches_every_live_scheduler(pool: PgPool) {
+    let broker = Broker::in_process();
+    let api = guarded(pool.clone(), broker.clone()).await;
+    let (alive, silent) = (Uuid::now_v7(), Uuid::now_v7());
+    for (id, age) in [(alive, 0), (silent, 3600)] {
+        sqlx::query("insert into scheduler (id, host, pid, last_heartbeat) values ($1, 'h', 1, now() - make_interval(secs => $2))")
+            .bind(id)
+            .bind(f64::from(age))
+            .execute(&pool)
+            .await
+            .unwrap();
+    }
+    let mut told = broker.notices(alive);
+    let (status, body) = send(&api, "POST", "/git/webhook", &[("x-gitlab-token", "wrong")], "{}").await;
+    assert_eq!(status, 401, "{body}");
+    assert!(tokio::time::timeout(Duration::from_millis(50), told.take()).await.is_err(), "an unsigned push was believed");
+    let (status, body) = send(&api, "POST", "/git/webhook", &[("x-gitlab-token", "a secret of the server")], "{}").await;
+    assert_eq!((status, body.as_str()), (202, "{\"schedulers\":1}"));
+    tokio::time::timeout(Duration::from_secs(5), told.take()).await.expect("the scheduler was not told");
+    let without = Api::new(pool).await;
+    let (status, detail) = without.refused("POST", "/git/webhook", None).await;
+    assert_eq!(status, 403, "{detail}");
+}
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn a_maintenance_is_said_everywhere(pool: PgPool) {
+    let api = Api::new(pool).await;
+    assert_eq!(api.get("/ui/maintenance").await["maintenance"], false);
+    api.send("POST", "/api/v2/dags/diamond/dagRuns", json!({"logical_date": null, "dag_run_id": "r1"})).await;
+    api.sql(
+        "update task_instance set state = 'scheduled' where idx = 0;
+         insert into ready (pool, run_id, idx, map_index, prio, slots) select 'default_pool', id, 0, -1, 1, 1 from run",
+    )
+    .await;
+    let begun = api.send("PUT", "/ui/maintenance", json!({"reason": "node upgrade"})).await;
+    assert_eq!((&begun["maintenance"], &begun["reason"]), (&json!(true), &json!("node upgrade")));
+    let why = api.get("/ui/why/diamond/r1/a").await;
+    assert_eq!(why["waiting"][0]["kind"], "maintenance", "{why}");
+    assert!(why["waiting"][0]["detail"].as_str().unwrap().contains("node upgrade"), "{why}");
+    let doctor = api.get("/ui/doctor").await;
+    let finding = doctor["findings"].as_array().unwrap().iter().find(|f| f["id"] == "maintenance").unwrap();
+    assert_eq!((&finding["status"], &finding["remedy"]), (&json!("warn"), &json!("updraft maintenance off")));
+    let ended = api.call("DELETE", "/ui/maintenance", None, "application/json").await.json();
+    assert_eq!(ended["maintenance"], false);
+    assert_ne!(api.get("/ui/why/diamond/r1/a").await["waiting"][0]["kind"], "maintenance");
+}
+
+async fn probe(health: &Health, path: &str) -> (u16, String) {
+    let response = health::router(health.clone()).oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap();
+    let (parts, body) = response.into_parts();
+    (parts.status.as_u16(), String::from_utf8(to_bytes(body, usize::MAX).await.unwrap().to_vec()).unwrap())
+}
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn probes_and_metrics(pool: PgPool) {
+    let api = Api::new(pool.clone()).await;
+    api.half_done().await;
+    let pulse = Pulse::default();
+    pulse.beat();
+    let health = Health {
+        role: "api",
+        version: "0.1.0",
+        store: Some(Store::from_pool(pool.clone())),
+        broker: Some(Broker::in_process()),
+        pulse: Some(pulse),
+        whole: true,
+    };
+    assert_eq!(probe(&health, "/livez").await.0, 200);
+    assert_eq!(probe(&health, "/readyz").await.0, 200);
+    let (status, text) = probe(&health, "/metrics").await;
+    assert_eq!(status, 200);
+    for line in [
+        "updraft_build_info{version=\"0.1.0\",role=\"api\"} 1.0",
+        "updraft_database_up 1.0",
+        "updraft_broker_connected 1.0",
+        "updraft_task_instances{state=\"running\"} 1.0",
+        "updraft_task_instances{state=\"queued\"} 0.0",
+        "updraft_queue_depth{queue=\"default\"} 0.0",
+        "updraft_workers 1.0",
+        "updraft_attempts_watched{host=\"h1\"} 1.0",
+        "updraft_maintenance 0.0",
+        "# EOF",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line} is missing in\n{text}");
+    }
+    let load: (String, i64) = sqlx::query_as("select queue, attempts from keda_worker_load").fetch_one(&pool).await.unwrap();
+    assert_eq!(load, ("default".to_owned(), 1));
+    // A lost database makes a role unready and leaves it alive: a restart would help nobody.
+    pool.close().await;
+    assert_eq!(probe(&health, "/livez").await.0, 200);
+    assert_eq!(probe(&health, "/readyz").await.0, 503);
+    let (status, text) = probe(&health, "/metrics").await;
+    assert!(status == 200 && text.lines().any(|line| line == "updraft_database_up 0.0"), "{text}");
+}

@@ -11,7 +11,24 @@ BENCH ?=
 BENCH_FORMAT ?= text
 UPDRAFT := $(CARGO_TARGET_DIR)/release/updraft
 
-.PHONY: help run build test test-cluster cluster cluster-down verify bench bench-fleet fmt setup prepare clean
+# The image, and where it is deployed. docker/README.md has the rest. IMAGE=registry.example/team/updraft:1 is one that can be pushed.
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+IMAGE ?= updraft:$(VERSION)
+BINARY ?=
+OFFLINE ?=
+NAMESPACE ?= updraft
+RELEASE ?= updraft
+VALUES ?= deploy/trial.yaml
+CONTEXT ?=
+KUBECTL = kubectl $(if $(CONTEXT),--context $(CONTEXT)) --namespace $(NAMESPACE)
+HELM = helm $(if $(CONTEXT),--kube-context $(CONTEXT)) --namespace $(NAMESPACE)
+OURS = app.kubernetes.io/instance=$(RELEASE)
+needs = @command -v $(1) >/dev/null || { echo "error: $(1) is missing: $(2)" >&2; exit 1; }
+needs_cluster = $(call needs,kubectl,https://kubernetes.io/docs/tasks/tools)
+needs_helm = $(call needs,helm,https://helm.sh/docs/intro/install)
+answers = @$(KUBECTL) get --raw /readyz >/dev/null 2>&1 || { echo "error: no cluster answers: set kubectl's context (kubectl config get-contexts), or CONTEXT=name" >&2; exit 1; }
+
+.PHONY: help run build test test-cluster cluster cluster-down verify bench bench-fleet fmt setup prepare clean image push dist deploy destroy restart ui
 
 help: ## Lists the targets.
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,9 +73,54 @@ bench-fleet: build ## The same with RabbitMQ and separate roles. AIRFLOW=http://
 fmt: ## Formats the code.
 	@cargo fmt
 
+image: $(if $(OFFLINE),build) ## Builds the image. BINARY=bin/updraft compiles nothing, OFFLINE=1 needs no registry (root, Debian), ARCHIVE=file keeps it.
+	@$(if $(OFFLINE),tools/setup.sh image && BASE=$$(docker/base.sh) && export BASE &&) docker/build.sh --image $(IMAGE) \
+		$(if $(OFFLINE)$(BINARY),--binary $(or $(BINARY),$(UPDRAFT))) $(if $(PLATFORM),--platform $(PLATFORM)) $(if $(ARCHIVE),--archive $(ARCHIVE))
+
+push: ## Builds the image and pushes it: IMAGE=registry.example/team/updraft:1
+	@case "$(IMAGE)" in */*) ;; *) echo "error: $(IMAGE) names no registry: IMAGE=registry.example/team/updraft:$(VERSION)" >&2; exit 1 ;; esac
+	@docker/build.sh --image $(IMAGE) --push $(if $(BINARY),--binary $(BINARY)) $(if $(PLATFORM),--platform $(PLATFORM))
+
+dist: build ## Everything of a release, in dist/: program, image, SBOM, chart, with checksums.
+	@docker/dist.sh $(UPDRAFT)
+
+deploy: ## Installs the chart in the cluster of kubectl, or updates it: IMAGE, NAMESPACE, RELEASE, VALUES=file, CONTEXT.
+	$(needs_helm)
+	$(needs_cluster)
+	$(answers)
+	@echo "deploying $(RELEASE) of $(IMAGE) to namespace $(NAMESPACE) with $(VALUES)"
+	@image=$(IMAGE) tag=latest; case $${image##*/} in *:*) tag=$${image##*:} image=$${image%:*} ;; esac; \
+	$(HELM) upgrade --install $(RELEASE) deploy/helm/updraft --create-namespace --values $(VALUES) --wait --timeout 10m \
+		--set-string images.updraft.repository=$$image --set-string images.updraft.tag=$$tag || \
+		{ echo "error: the deploy failed: kubectl -n $(NAMESPACE) get pods,events" >&2; exit 1; }
+
+destroy: ## Removes it from the cluster. The namespace, and a database of your own, stay.
+	$(needs_helm)
+	$(needs_cluster)
+	$(answers)
+	@echo "removing $(RELEASE) from namespace $(NAMESPACE)"
+	@if $(HELM) list --all --short --filter '^$(RELEASE)$$' | grep -q .; then $(HELM) uninstall $(RELEASE) --wait; else echo "there is no $(RELEASE)"; fi
+
+# Not a Postgres for trials, whose data would be gone.
+restart: ## Restarts its pods one after the other. Running tasks go on.
+	$(needs_cluster)
+	$(answers)
+	@found=$$($(KUBECTL) get deployments --selector '$(OURS),app.kubernetes.io/component in (scheduler,worker,api)' --output name); \
+	[ -n "$$found" ] || { echo "error: there is no $(RELEASE) in namespace $(NAMESPACE): make deploy" >&2; exit 1; }; \
+	echo "restarting" $$found; \
+	$(KUBECTL) rollout restart $$found && for one in $$found; do $(KUBECTL) rollout status --timeout 5m $$one; done
+
+ui: ## Opens a way to the page, until Ctrl-C: http://127.0.0.1:8080 (PORT=9090)
+	$(needs_cluster)
+	$(answers)
+	@service=$$($(KUBECTL) get services --selector $(OURS),app.kubernetes.io/component=api --output name | head -n 1); \
+	[ -n "$$service" ] || { echo "error: there is no $(RELEASE) in namespace $(NAMESPACE): make deploy" >&2; exit 1; }; \
+	echo "http://127.0.0.1:$(PORT)"; \
+	exec $(KUBECTL) port-forward $$service $(PORT):8080
+
 prepare: ## Checks all SQL against a real server and writes .sqlx.
 	@tools/with-postgres.sh cargo sqlx prepare --workspace -- --all-targets
 
 clean: ## Removes what was built.
 	@cargo clean
-	@rm -rf bin
+	@rm -rf bin dist

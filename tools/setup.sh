@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what is missing: `setup.sh run` what the product needs, `setup.sh test` what its tests need, `setup.sh verify` what the checks need,
-# `setup.sh cluster` what the test cluster (tests/cluster) needs.
+# `setup.sh cluster` what the test cluster (tests/cluster) needs, `setup.sh image` what builds images where no registry is reachable.
 set -euo pipefail
 
 say() { printf '%s\n' "$*" >&2; }
@@ -79,6 +79,15 @@ test_cluster() { # Debian only: the cluster is made of its packages. See tests/c
 }
 
 what=${1:-run}
+# Needs neither Rust nor a database.
+if [ "$what" = image ]; then
+    have apt-get || { say "error: images without a registry are made of Debian's packages, on Debian; elsewhere install Docker and run make image"; exit 1; }
+    packages=()
+    have buildah || packages+=(buildah)
+    have debootstrap || packages+=(debootstrap)
+    if [ ${#packages[@]} -gt 0 ]; then say "installing ${packages[*]}"; apt_install "${packages[@]}"; fi
+    exit
+fi
 if ! have cargo; then say "error: Rust is missing: install it with rustup (rustup.rs), then run this again"; exit 1; fi
 # A fresh macOS has cc and python3 that only ask for the tools that contain them.
 if [ "$(uname)" = Darwin ] && ! xcode-select -p >/dev/null 2>&1; then
@@ -120,5 +129,5 @@ case $what in
         have cargo-nextest || cargo_tool nextest cargo-nextest 0.9.143
         test_cluster
         ;;
-    *) say "usage: setup.sh run|test|verify|cluster"; exit 2 ;;
+    *) say "usage: setup.sh run|test|verify|cluster|image"; exit 2 ;;
 esac

@@ -1,0 +1,121 @@
+#!/usr/bin/env python3
+"""Writes what is in an image of Updraft as CycloneDX 1.5 (JSON): the crates that the binary is made of, and the Debian packages around it.
+
+    cargo metadata --locked --format-version 1 --filter-platform TARGET | sbom.py --lock Cargo.lock [--image ARCHIVE] [--time SECONDS] > updraft.cdx.json
+
+--image is an archive of the image (docker save, build.sh --archive), whose list of packages is read. Without it the list is that of the binary.
+
+Why not a tool of others: those for crates read the same `cargo metadata` and take minutes to compile, those for images need a registry or a
+daemon and find no crates in a stripped binary. What both know is in the two files above. The same input gives the same bytes.
+"""
+import argparse
+import datetime
+import hashlib
+import json
+import sys
+import tarfile
+import tomllib
+import urllib.parse
+import uuid
+
+PACKAGE = "updraft"
+
+
+def shipped(metadata: dict) -> list:
+    """The packages that end up in the binary: what can be reached from ours without tests and build scripts."""
+    packages = {package["id"]: package for package in metadata["packages"]}
+    nodes = {node["id"]: node for node in metadata["resolve"]["nodes"]}
+    waiting = [package["id"] for package in metadata["packages"] if package["name"] == PACKAGE and package["source"] is None]
+    if not waiting:
+        sys.exit(f"sbom: error: there is no package {PACKAGE} in the metadata")
+    # A macro runs in the compiler: neither it nor what it is made of is part of what comes out.
+    macros = {id for id, package in packages.items() if any("proc-macro" in target["kind"] for target in package["targets"])}
+    seen = set(waiting)
+    while waiting:
+        for dependency in nodes[waiting.pop()]["deps"]:
+            id = dependency["pkg"]
+            if id not in seen and id not in macros and any(kind["kind"] is None for kind in dependency["dep_kinds"]):
+                seen.add(id)
+                waiting.append(id)
+    return sorted((packages[id] for id in seen), key=lambda package: (package["name"], package["version"]))
+
+
+def crate(package: dict, checksums: dict) -> dict:
+    name, version = package["name"], package["version"]
+    purl = f"pkg:cargo/{name}@{urllib.parse.quote(version)}"
+    component = {"type": "library", "bom-ref": purl, "name": name, "version": version, "purl": purl}
+    if package.get("license"):
+        # Before SPDX had a word for it, crates wrote a slash for OR.
+        component["licenses"] = [{"expression": package["license"].replace("/", " OR ")}]
+    if checksum := checksums.get((name, version)):
+        component["hashes"] = [{"alg": "SHA-256", "content": checksum}]
+    return component
+
+
+def dpkg_status(archive: str) -> str:
+    """What dpkg of the image in the archive has installed, by the topmost layer that says so."""
+    with tarfile.open(archive) as image:
+        layers = json.load(image.extractfile("manifest.json"))[0]["Layers"]
+        for name in reversed(layers):
+            with tarfile.open(fileobj=image.extractfile(name)) as layer:
+                for path in ("var/lib/dpkg/status", "./var/lib/dpkg/status"):
+                    try:
+                        return layer.extractfile(path).read().decode()
+                    except KeyError:
+                        pass
+    sys.exit(f"sbom: error: no layer of {archive} has Debian's list of packages")
+
+
+def debian(status: str) -> list:
+    components = []
+    for paragraph in status.split("\n\n"):
+        fields = dict(line.split(": ", 1) for line in paragraph.splitlines() if ": " in line and not line.startswith(" "))
+        if not fields.get("Status", "").endswith(" installed"):
+            continue
+        name, version = fields["Package"], fields["Version"]
+        purl = f"pkg:deb/debian/{urllib.parse.quote(name)}@{urllib.parse.quote(version, safe='.+~-')}?arch={fields['Architecture']}"
+        source = fields.get("Source", name).split(" ")[0]
+        components.append({"type": "library", "bom-ref": purl, "name": name, "version": version, "purl": purl,
+                           "properties": [{"name": "debian:source", "value": source}]})
+    return sorted(components, key=lambda component: component["name"])
+
+
+def document(metadata: dict, lock: dict, status: str, time: int) -> dict:
+    checksums = {(package["name"], package["version"]): package["checksum"] for package in lock["package"] if "checksum" in package}
+    packages = shipped(metadata)
+    ours = next(package for package in packages if package["name"] == PACKAGE)
+    components = [crate(package, checksums) for package in packages if package is not ours] + debian(status)
+    purl = f"pkg:github/updraft-dev/updraft@v{ours['version']}"
+    # The number follows from the content, so the same content has the same.
+    content = hashlib.sha256(json.dumps(components, sort_keys=True).encode()).hexdigest()
+    return {
+        "bomFormat": "CycloneDX",
+        "specVersion": "1.5",
+        "serialNumber": f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_URL, purl + '#' + content)}",
+        "version": 1,
+        "metadata": {
+            "timestamp": datetime.datetime.fromtimestamp(time, datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "tools": {"components": [{"type": "application", "name": "updraft docker/sbom.py"}]},
+            "component": {"type": "application", "bom-ref": purl, "name": PACKAGE, "version": ours["version"], "purl": purl,
+                          "licenses": [{"expression": "Apache-2.0"}]},
+        },
+        "components": components,
+        "dependencies": [{"ref": purl, "dependsOn": sorted(component["bom-ref"] for component in components)}],
+    }
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--lock", required=True)
+    options.add_argument("--image")
+    options.add_argument("--time", type=int, default=0)
+    given = options.parse_args()
+    with open(given.lock, "rb") as file:
+        lock = tomllib.load(file)
+    status = dpkg_status(given.image) if given.image else ""
+    json.dump(document(json.load(sys.stdin), lock, status, given.time), sys.stdout, indent=1, ensure_ascii=False)
+    print()
+
+
+if __name__ == "__main__":
+    main()

@@ -52,6 +52,8 @@ for file in /etc/rabbitmq/conf.d/*.conf; do
     if [ -f "$file" ]; then cat "$file" >>"$base/rabbitmq.conf"; fi
 done
 # Erlang makes a table with a place for each file that it may open, which in a container can be a thousand million.
+# dash knows it, which is the sh of the image.
+# shellcheck disable=SC3045
 ulimit -n 65536 2>/dev/null || true
 # An idle scheduler of Erlang spins by default, which the machine of a test has no processor for.
 export RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS="+sbwt none +sbwtdcpu none +sbwtdio none -kernel inet_dist_use_interface {127,0,0,1}"

@@ -1,0 +1,110 @@
+{{- /* The alerts. `of` limits them to one installation. Several replicas tell the same figure: max, min and count take one of them. */ -}}
+- alert: UpdraftNoScheduler
+  expr: absent(updraft_scheduler_last_cycle_seconds{ {{- .of -}} })
+  for: 2m
+  labels: {severity: critical}
+  annotations:
+    summary: No scheduler of {{ .release }} is there.
+    description: Nothing new is planned. What runs goes on and its results are stored.
+    runbook: >-
+      kubectl -n {{ .namespace }} get pods -l app.kubernetes.io/component=scheduler, then describe and logs of the first. A wrong flag or an unreadable
+      secret is in the last line of the log. `updraft doctor` says which schedulers were seen and when.
+- alert: UpdraftSchedulerSlow
+  expr: min(updraft_scheduler_last_cycle_seconds{ {{- .of -}} }) > 60
+  for: 5m
+  labels: {severity: warning}
+  annotations:
+    summary: The scheduler of {{ .release }} is behind.
+    description: Its last cycle is at {{ "{{ $value | humanizeDuration }}" }}. Tasks that are ready wait.
+    runbook: >-
+      Look at the database first: long transactions in pg_stat_activity, a full disk, a missing vacuum. Then at the processor and memory of the
+      scheduler's pod. Any number of schedulers may run: raise scheduler.replicas.
+- alert: UpdraftDatabaseDown
+  expr: max(updraft_database_up{ {{- .of -}} }) == 0
+  for: 2m
+  labels: {severity: critical}
+  annotations:
+    summary: No role of {{ .release }} reaches the database.
+    description: Nothing is planned, started or shown. Running pods go on; their ends are read when the database is back.
+    runbook: >-
+      Nothing has to be restarted: the roles try until it answers. Look at the server, at the Secret that data.metadataSecretName names and at
+      network policies. The logs of the roles have the server's words.
+- alert: UpdraftDatabaseDownForSome
+  expr: count(updraft_database_up{ {{- .of -}} } == 0) > 0 and max(updraft_database_up{ {{- .of -}} }) == 1
+  for: 5m
+  labels: {severity: warning}
+  annotations:
+    summary: "{{ "{{ $value }}" }} pods of {{ .release }} do not reach the database, others do."
+    description: Connections are used up, or the network of a node is broken.
+    runbook: >-
+      Compare the nodes of these pods (kubectl get pods -o wide) and max_connections of Postgres: scheduler and worker take up to 6 connections, the
+      API up to 8. PgBouncer in transaction mode works.
+- alert: UpdraftBrokerDown
+  expr: max(updraft_broker_connected{ {{- .of -}} }) == 0
+  for: 10m
+  labels: {severity: warning}
+  annotations:
+    summary: No role of {{ .release }} is connected to RabbitMQ.
+    description: Everything goes on, up to a second later for each step. Nothing is lost.
+    runbook: >-
+      Nothing has to be restarted. Look at RabbitMQ, at the Secret that data.brokerUrlSecretName names, at certificates. `updraft doctor` shows the
+      reason and the remedy.
+- alert: UpdraftNoWorkers
+  expr: max(updraft_workers{ {{- .of -}} }) == 0 and max(updraft_oldest_queued_seconds{ {{- .of -}} }) > 120
+  for: 2m
+  labels: {severity: critical}
+  annotations:
+    summary: Tasks of {{ .release }} are queued and there is no worker.
+    description: Nothing starts. Pods that run go on, and their ends are read by the next worker.
+    runbook: >-
+      kubectl -n {{ .namespace }} get deployments -l app.kubernetes.io/component=worker. With KEDA look at kubectl describe scaledobject: its
+      query may fail, or the Secret may be another. Without, at the events of the pods.
+- alert: UpdraftQueuedTooLong
+  expr: max(updraft_oldest_queued_seconds{ {{- .of -}} }) > {{ .queuedTooLong }}
+  for: 5m
+  labels: {severity: warning}
+  annotations:
+    summary: A task of {{ .release }} waits for a worker since {{ "{{ $value | humanizeDuration }}" }}.
+    description: Its queue has no worker, the workers are full, or launches are switched off.
+    runbook: >-
+      `updraft maintenance status` first. Then `updraft why DAG RUN TASK` names what stands in the way. A queue that no group of workers takes from is
+      the usual reason: compare the DAG's queue with workers.queues and workers.groups.
+- alert: UpdraftQueueFills
+  expr: max by (queue) (updraft_queue_depth{ {{- .of -}} }) > 50000
+  for: 10m
+  labels: {severity: warning}
+  annotations:
+    summary: Queue {{ "{{ $labels.queue }}" }} of {{ .release }} holds {{ "{{ $value }}" }} hints.
+    description: At 100,000 RabbitMQ refuses more. Then workers look into the database on their own, every ten seconds.
+    runbook: >-
+      Nobody takes from it, or far too few: compare with workers.queues and workers.groups. A queue that is not used any more can be deleted in
+      RabbitMQ at any time; what it holds are hints, the truth is in the database.
+- alert: UpdraftImportErrors
+  expr: max(updraft_import_errors{ {{- .of -}} }) > 0
+  for: 15m
+  labels: {severity: warning}
+  annotations:
+    summary: "{{ "{{ $value }}" }} DAG files of {{ .release }} cannot be read."
+    description: Their DAGs stay as they were before the mistake. New ones are not there.
+    runbook: >-
+      `updraft dags list-import-errors` shows file, line and remedy. `updraft dags check FOLDER` says the same before a push.
+- alert: UpdraftPodDown
+  expr: up{ {{- .of -}} } == 0
+  for: 5m
+  labels: {severity: warning}
+  annotations:
+    summary: Pod {{ "{{ $labels.pod }}" }} of {{ .release }} does not answer.
+    description: Its metrics cannot be read.
+    runbook: >-
+      kubectl -n {{ .namespace }} describe pod {{ "{{ $labels.pod }}" }}. If it is healthy, a network policy keeps Prometheus away: see
+      networkPolicies.metricsFrom.
+- alert: UpdraftVersionsMixed
+  expr: count(count by (version) (updraft_build_info{ {{- .of -}} })) > 1
+  for: 1h
+  labels: {severity: warning}
+  annotations:
+    summary: Roles of {{ .release }} run different versions for an hour.
+    description: A rollout hangs.
+    runbook: >-
+      kubectl -n {{ .namespace }} get deployments -l app.kubernetes.io/part-of=updraft shows which one is not done. Old and new work together, so
+      there is no hurry; kubectl rollout undo is safe.

@@ -190,8 +190,21 @@ gateway.networking.k8s.io/v1beta1
 {{- join "," $all -}}
 {{- end -}}
 
+{{/* Labels of a pod: those of an object but the versions, so that a new chart alone rolls nothing. */}}
+{{- define "updraft.podLabels" -}}
+app.kubernetes.io/part-of: updraft
+{{ include "updraft.selector" .root }}
+app.kubernetes.io/component: {{ .component }}
+{{- with .root.Values.labels }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
 {{/* Checksums: a changed value rolls the pods that read it. What the chart does not make, it cannot see. */}}
 {{- define "updraft.checksums" -}}
-checksum/config: {{ include (print .Template.BasePath "/configmap.yaml") . | sha256sum }}
-checksum/secrets: {{ include (print .Template.BasePath "/secrets.yaml") . | sha256sum }}
+checksum/config: {{ list .Values.config .Values.podPolicy .Values.dags.git.knownHosts | toJson | sha256sum }}
+{{- $passwords := list .Values.apiServer.password .Values.postgresql.auth.password .Values.rabbitmq.auth.password }}
+{{- if join "" $passwords }}
+checksum/secrets: {{ $passwords | toJson | sha256sum }}
+{{- end }}
 {{- end -}}

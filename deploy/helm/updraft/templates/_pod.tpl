@@ -10,7 +10,7 @@ annotations:
   {{- toYaml . | nindent 2 }}
   {{- end }}
 labels:
-  {{- include "updraft.labels" (dict "root" .root "component" .component) | nindent 2 }}
+  {{- include "updraft.podLabels" . | nindent 2 }}
   {{- with .group }}
   updraft.dev/worker-group: {{ . }}
   {{- end }}

@@ -1,0 +1,571 @@
+#!/usr/bin/env python3
+"""Tests of deploy/helm/updraft with Helm's own engine, and of what is made from the chart.
+
+chart.py            one line per check; exit 1 when one fails
+chart.py --update   writes the golden files and deploy/kustomize/base anew, then checks
+chart.py --only X   only checks whose name contains X
+
+Nothing here asks a cluster. Call it by run.sh, which brings what it needs.
+"""
+
+import argparse
+import copy
+import difflib
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import helm_python as helm
+import yaml
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+CHART = ROOT / "deploy/helm/updraft"
+GOLDEN = HERE / "golden"
+BASE = ROOT / "deploy/kustomize/base/updraft.yaml"
+NAMES = sorted(p.name.removesuffix("-values.yaml") for p in (CHART / "ci").glob("*-values.yaml"))
+
+OLDEST, OLDEST_IN_CURRENT_DATA, NEWEST = "1.20", "1.25", "1.37"
+# Kinds that are no part of Kubernetes: there is no schema to look into.
+CUSTOM = {"ServiceMonitor", "PrometheusRule", "ScaledObject", "TriggerAuthentication", "HTTPRoute"}
+# Values that are free-form: what stands in them is the user's, or Kubernetes checks it.
+FREE = re.compile(
+    r"(^|\.)(labels|annotations|podAnnotations|alertLabels|nodeSelector|affinity|pod|containers|podSecurityContext|volume|podPolicy|behavior|advanced"
+    r"|requests|limits|extraSecrets|extraConfigMaps)$"
+)
+METRICS = set(
+    "build_info task_instances oldest_queued_seconds workers attempts_watched database_up broker_connected import_errors"
+    " scheduler_last_cycle_seconds queue_depth".split()
+)
+# Variables that the chart sets itself, from values with other names: they have no place in `config`.
+BY_THE_CHART = set(
+    """DATABASE_URL DATABASE_CA DATABASE_CERT DATABASE_KEY BROKER_URL BROKER_CA BROKER_CERT BROKER_KEY DAGS GIT_PERIOD GIT_TOKEN_FILE GIT_USERNAME
+    GIT_SSH_KEY_FILE GIT_KNOWN_HOSTS_FILE DAG_PROCESSOR DAG_PROCESSOR_LISTEN CACHE_DIR LISTEN PORT API_USER API_PASSWORD HEALTH_ADDRESS RUNNER
+    CONCURRENCY QUEUES NAMESPACE ALLOWED_NAMESPACES POD_SERVICE_ACCOUNT POD_POLICY STATE_DIR""".split()
+)
+
+
+class Failed(Exception):
+    pass
+
+
+def expect(condition, text):
+    if not condition:
+        raise Failed(text)
+
+
+def merged(base, over):
+    out = copy.deepcopy(base)
+    for key, value in over.items():
+        out[key] = merged(out[key], value) if isinstance(value, dict) and isinstance(out.get(key), dict) else value
+    return out
+
+
+def at(path, value):
+    """{"a": {"b": value}} for "a.b"."""
+    for key in reversed(path.split(".")):
+        value = {key: value}
+    return value
+
+
+def values_of(name, **over):
+    return merged(yaml.safe_load((CHART / f"ci/{name}-values.yaml").read_text()), over)
+
+
+def templates(values, upgrade=False, release="updraft"):
+    with helm.Chart.load(str(CHART)) as chart:
+        chart.validate_schema(values)
+        return chart.render(values, name=release, namespace="updraft", revision=2 if upgrade else 1, is_install=not upgrade, is_upgrade=upgrade)
+
+
+def text_of(files):
+    parts = []
+    for name in sorted(files):
+        body = files[name].strip()
+        if name.endswith("NOTES.txt"):
+            parts.append("\n".join(f"# {line}".rstrip() for line in body.splitlines()))
+        elif body:
+            parts.append(f"---\n# {name}\n" + "\n".join(line.rstrip() for line in body.removeprefix("---").strip().splitlines()))
+    return "\n".join(parts) + "\n"
+
+
+class Strict(yaml.SafeLoader):
+    """Refuses a key that stands twice: Kubernetes would take one of them in silence."""
+
+    def construct_mapping(self, node, deep=False):
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        twice = {key for key in keys if keys.count(key) > 1}
+        if twice:
+            raise Failed(f"line {node.start_mark.line + 1}: {', '.join(map(str, twice))} stands twice")
+        return super().construct_mapping(node, deep)
+
+
+def objects(values, **kwargs):
+    text = "\n---\n".join(body for name, body in sorted(templates(values, **kwargs).items()) if not name.endswith(".txt"))
+    return [it for it in yaml.load_all(text, Loader=Strict) if it]
+
+
+def pods(things):
+    """(name, pod spec) of all that makes pods."""
+    for it in things:
+        if it["kind"] == "Deployment":
+            yield it["metadata"]["name"], it["spec"]["template"]["spec"]
+        elif it["kind"] == "Pod":
+            yield it["metadata"]["name"], it["spec"]
+
+
+def the(things, kind, name):
+    found = [it for it in things if it["kind"] == kind and it["metadata"]["name"] == name]
+    expect(len(found) == 1, f"{kind} {name}: {len(found)} found")
+    return found[0]
+
+
+def refusal(values):
+    """Why Helm refuses these values; empty if it does not."""
+    try:
+        templates(values)
+    except helm.HelmError as error:
+        return str(error)
+    return ""
+
+
+# --- checks -----------------------------------------------------------------------------------------------------------------------------------
+
+
+def lint():
+    for name in NAMES:
+        for version in (OLDEST, NEWEST):
+            report = helm.lint(str(CHART), values_of(name, capabilities={"kubeVersion": f"{version}.0"}), strict=True, namespace="updraft", kube_version=f"v{version}.0")
+            bad = [message for message in report["messages"] if message["severity"] > 1]
+            expect(not bad and not report["errors"], f"{name}: {bad} {report['errors']}")
+    return f"{len(NAMES)} value files, {OLDEST} and {NEWEST}"
+
+
+def rendered_twice():
+    for name in NAMES:
+        first = templates(values_of(name))
+        expect(first == templates(values_of(name)), f"{name}: two renders differ")
+        expect(first == templates(values_of(name), upgrade=True), f"{name}: install and upgrade differ: an upgrade would change what nobody changed")
+    return "the same bytes, install and upgrade"
+
+
+def compare(path, text, update):
+    if update:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        return
+    old = path.read_text() if path.exists() else ""
+    if old != text:
+        diff = "\n".join(list(difflib.unified_diff(old.splitlines(), text.splitlines(), str(path.relative_to(ROOT)), "the chart", lineterm=""))[:60])
+        raise Failed(f"{diff}\nif it is meant so: tests/chart/run.sh --update")
+
+
+def golden(update):
+    for name in NAMES:
+        compare(GOLDEN / f"{name}.yaml", text_of(templates(values_of(name))), update)
+    stray = {p.stem for p in GOLDEN.glob("*.yaml")} - set(NAMES)
+    expect(not stray, f"golden files without a value file: {stray}")
+    return f"{len(NAMES)} files"
+
+
+def kustomize_base(update):
+    """The chart with the least values, without what only Helm knows what to do with."""
+    files = {name: body for name, body in templates(values_of("minimal")).items() if "/tests/" not in name and not name.endswith(".txt")}
+    text = re.sub(r"^ +(helm\.sh/chart|app\.kubernetes\.io/managed-by|checksum/\w+): .*\n", "", text_of(files), flags=re.M)
+    head = "# Made from deploy/helm/updraft by tests/chart/run.sh --update. Change the chart, or patch this in an overlay.\n"
+    compare(BASE, head + text, update)
+    return "is what the chart makes"
+
+
+def well_formed():
+    count = 0
+    for name in NAMES:
+        seen = set()
+        for it in objects(values_of(name)):
+            key = (it["kind"], it["metadata"].get("namespace"), it["metadata"]["name"])
+            expect(key not in seen, f"{name}: two {key}")
+            expect(key[1], f"{name}: {key} names no namespace")
+            seen.add(key)
+            count += 1
+    return f"{count} objects, each once"
+
+
+def misspelt_values_are_refused():
+    defaults = yaml.safe_load((CHART / "values.yaml").read_text())
+    minimal = values_of("minimal")
+    places = []
+
+    def walk(value, path):
+        if not isinstance(value, dict) or FREE.search(path):
+            return
+        places.append(path)
+        for key, child in value.items():
+            walk(child, f"{path}.{key}" if path else key)
+
+    walk(defaults, "")
+    with helm.Chart.load(str(CHART)) as chart:
+        chart.validate_schema(minimal)
+        for path in places:
+            wrong = merged(minimal, at(f"{path}.mispelt" if path else "mispelt", 1))
+            try:
+                chart.validate_schema(wrong)
+            except helm.HelmError as error:
+                expect("mispelt" in str(error), f"{path}: refused for another reason: {error}")
+            else:
+                raise Failed(f"{path or 'the top'}: a value that does not exist is taken in silence")
+        for wrong in [
+            at("workers.groups", [{"name": "a", "queue": ["a"]}]), at("workers.groups", [{"queues": ["a"]}]), at("workers.groups", [{"name": "Not A Label"}]),
+            at("dags.mode", "gitSync"), at("dags.bundles", [{"repository": "x"}]), at("dags.bundles", [{"repo": "https://a,https://b"}]),
+            at("dags.git.period", "5 minutes"), at("images.updraft.digest", "latest"), at("config.database_url", "postgres://"),
+            at("config.max_active_runs_per_dag", "many"), at("scheduler.replicas", "two"), at("env", [{"nam": "A"}]), at("workers.queues", []),
+            at("ingress.apiServer.hosts", [{"host": "a"}]),
+        ]:
+            try:
+                chart.validate_schema(merged(minimal, wrong))
+            except helm.HelmError:
+                continue
+            raise Failed(f"{wrong} is taken")
+    return f"at {len(places)} places, and 14 of wrong shape"
+
+
+def values_and_schema_agree():
+    text = (CHART / "values.yaml").read_text()
+    defaults = yaml.safe_load(text)
+    with helm.Chart.load(str(CHART)) as chart:
+        schema = chart.schema
+    missing = []
+
+    def walk(value, node, path):
+        while "allOf" in node or "$ref" in node:
+            node = node["allOf"][0] if "allOf" in node else schema["definitions"][node["$ref"].rsplit("/", 1)[1]]
+        known = node.get("properties", {})
+        if FREE.search(path) or path == "config" or not known or not isinstance(value, dict):
+            return
+        ours = set(value) | ({"global"} if not path else set())
+        # Shapes that several values share know keys that not every default has.
+        missing.extend(f"{path}.{key}" for key in (set(known) ^ ours) if not re.search(r"(resources|strategy|rollingUpdate|config|securityContexts|probes\.\w+)$", path))
+        for key, child in value.items():
+            walk(child, known.get(key, {}), f"{path}.{key}" if path else key)
+
+    walk(defaults, schema, "")
+    expect(not missing, f"in values.yaml or in the schema alone: {', '.join(missing)}")
+    # Every value is explained where it stands: a comment above it, or above the map that it is part of.
+    lines, bare, explained = text.splitlines(), [], []
+    for number, line in enumerate(lines):
+        found = re.match(r"^( *)([A-Za-z]\w*):(.*)$", line)
+        if not found or line.lstrip().startswith("#"):
+            continue
+        depth = len(found[1]) // 2
+        explained[depth:] = [lines[number - 1].strip().startswith("#")]
+        has_value = found[3].strip() or not (number + 1 < len(lines) and lines[number + 1].startswith(found[1] + "  "))
+        if has_value and not any(explained):
+            bare.append(f"line {number + 1}: {found[2]}")
+    expect(not bare, f"values without a comment: {', '.join(bare)}")
+    return "and every value is explained"
+
+
+def flags_of_the_binary():
+    """Each variable that a role reads is a key of `config`, or the chart sets it."""
+    with helm.Chart.load(str(CHART)) as chart:
+        known = {key.upper() for key in chart.schema["properties"]["config"]["properties"]}
+    source = ROOT / "crates/updraft/src"
+    files = [source / "settings.rs", source / "dag_sources.rs", source / "dag_processor.rs", *sorted((source / "roles").glob("*.rs"))]
+    flags = {flag for file in files for flag in re.findall(r'env = "UPDRAFT_(\w+)"', file.read_text())}
+    expect(len(flags) > 30, f"found only {len(flags)} flags in {source}")
+    unknown = flags - known - BY_THE_CHART
+    expect(not unknown, f"the chart does not know {', '.join(sorted(unknown))}: add them to config in values.schema.json, or to BY_THE_CHART here")
+    return f"{len(flags)} flags, all known"
+
+
+TWO_SCALERS = merged(at("workers.keda.enabled", True), merged(at("workers.hpa.enabled", True), at("capabilities.apiVersions", ["keda.sh/v1alpha1"])))
+MISTAKES = [  # what is changed in the minimal values, what the answer must say
+    (at("data.metadataSecretName", ""), "data.metadataSecretName: there is no database. Make a Secret (kubectl -n updraft create secret generic"),
+    (merged(at("postgresql.enabled", True), at("postgresql.auth.password", "x")), "data.metadataSecretName and postgresql.enabled name two databases"),
+    (at("data.brokerUrlSecretName", ""), "data.brokerUrlSecretName: there is no broker. Make a Secret"),
+    (merged(at("rabbitmq.enabled", True), at("rabbitmq.auth.password", "x")), "data.brokerUrlSecretName and rabbitmq.enabled name two brokers"),
+    (merged(at("data.metadataSecretName", ""), at("postgresql.enabled", True)), "postgresql.auth.password: give a password, or name a Secret"),
+    (merged(at("data.brokerUrlSecretName", ""), at("rabbitmq.enabled", True)), "rabbitmq.auth.password: give a password, or name a Secret"),
+    (at("apiServer.passwordSecretName", ""), "apiServer.passwordSecretName: the API does not listen without a password"),
+    (at("data.metadataTls", {"certKey": "tls.crt"}), "data.metadataTls: certKey and keyKey belong together"),
+    (at("data.brokerTls", {"keyKey": "tls.key"}), "data.brokerTls: certKey and keyKey belong together"),
+    (at("dags.mode", "folder"), "dags.folder.volume: with dags.mode=folder"),
+    (at("dags.git.repo", ""), "dags.git.repo: there are no DAGs"),
+    (at("dags.git.repo", "git@git.example.com:team/dags.git"), "dags.git.knownHosts: a repository is reached by ssh"),
+    (at("dags.git", {"repo": "ssh://git@git.example.com/a.git", "knownHosts": "x"}), "dags.git.sshKeySecret: a repository is reached by ssh"),
+    (at("dags.git.repo", "https://me:secret@git.example.com/a.git"), "dags.git.repo, dags.bundles: a password stands in a URL"),
+    (at("workers.groups", [{"name": "a"}, {"name": "a"}]), "workers.groups: two are named a"),
+    (TWO_SCALERS, "workers.keda.enabled and workers.hpa.enabled (group default): two would set"),
+    (at("workers.keda.enabled", True), "workers.keda.enabled (group default): the server has no keda.sh/v1alpha1"),
+    (at("workers.groups", [{"name": "a" * 60}]), "is longer than 63 characters"),
+    (at("ingress.apiServer.enabled", True), "ingress.apiServer.hosts: an Ingress without a host"),
+    (at("httpRoute.apiServer.enabled", True), "httpRoute.apiServer.parentRefs: name the Gateway"),
+    (at("httpRoute.apiServer.enabled", True), "httpRoute.apiServer.enabled: the server has no gateway.networking.k8s.io/v1"),
+    (at("serviceMonitor.enabled", True), "serviceMonitor.enabled: the server has no monitoring.coreos.com/v1"),
+    (at("prometheusRule.enabled", True), "prometheusRule.enabled: the server has no monitoring.coreos.com/v1"),
+    (merged(at("prometheusRule.enabled", True), at("capabilities.apiVersions", ["monitoring.coreos.com/v1"])), "Set serviceMonitor.enabled=true"),
+]
+
+
+def mistakes_have_a_name_and_a_remedy():
+    for over, wanted in MISTAKES:
+        said = refusal(merged(values_of("minimal"), over))
+        expect(wanted in said, f"{over}: expected {wanted!r}, got {said or 'no refusal'!r}")
+    # No message without a case here.
+    source = (CHART / "templates/validate.yaml").read_text()
+    messages = re.findall(r'append \$mistakes (?:\(printf )?"((?:[^"\\]|\\.)*)"', source)
+    expect(len(messages) == source.count("append $mistakes"), "validate.yaml has a message in a form that this test cannot read")
+    for message in messages:
+        pattern = ".*".join(re.escape(part) for part in re.split(r"%[sdv]", message))
+        expect(any(re.search(pattern, refusal(merged(values_of("minimal"), over)), re.S) for over, _ in MISTAKES), f"no test meets: {message}")
+    several = refusal({})
+    expect(all(name in several for name in ("metadataSecretName", "brokerUrlSecretName", "passwordSecretName", "dags.git.repo")), f"not all at once: {several}")
+    return f"{len(messages)} messages, {len(MISTAKES)} cases"
+
+
+def pods_are_restricted():
+    count = 0
+    for name in NAMES:
+        for pod, spec in pods(objects(values_of(name))):
+            where, context = f"{name}: {pod}", spec["securityContext"]
+            expect(context["runAsNonRoot"] is True and context["runAsUser"] > 0 and context["seccompProfile"] == {"type": "RuntimeDefault"}, where)
+            expect(spec["automountServiceAccountToken"] is (pod.split("-")[1] == "worker"), f"{where}: token")
+            expect(spec["enableServiceLinks"] is False, f"{where}: a service's variables may look like our flags")
+            expect(not {"hostNetwork", "hostPID", "hostIPC", "shareProcessNamespace"} & set(spec), where)
+            for volume in spec["volumes"]:
+                expect("emptyDir" not in volume or volume["emptyDir"].get("sizeLimit"), f"{where}: {volume['name']} may grow without bound")
+                expect(not {"hostPath", "persistentVolumeClaim"} & set(volume), f"{where}: {volume}")
+            for container in spec["containers"]:
+                its = container["securityContext"]
+                expect(its["readOnlyRootFilesystem"] is True and its["allowPrivilegeEscalation"] is False, where)
+                expect(its["capabilities"] == {"drop": ["ALL"]} and its["privileged"] is False, where)
+                resources = container["resources"]
+                expect({"cpu", "memory"} <= set(resources["requests"]) and "memory" in resources["limits"], f"{where}: resources")
+                count += 1
+    return f"{count} containers"
+
+
+def kinds_that_are_not_there():
+    kinds = set()
+    for name in NAMES:
+        for it in objects(values_of(name)):
+            kinds.add(it["kind"])
+            hook = it["metadata"].get("annotations", {}).get("helm.sh/hook")
+            expect(hook in (None, "test"), f"{name}: {it['metadata']['name']} is a {hook} hook")
+    bad = kinds & {"Job", "CronJob", "PersistentVolumeClaim", "StatefulSet", "ClusterRole", "ClusterRoleBinding", "PodSecurityPolicy"}
+    expect(not bad, f"{bad}")
+    for call in ("randAlpha", "randNumeric", "randAscii", "genCA", "genSelfSigned", "genPrivateKey", "uuidv4", "lookup", " now"):
+        for file in (CHART / "templates").rglob("*.*"):
+            expect(call not in re.sub(r"{{-? */\*.*?\*/ *-?}}", "", file.read_text(), flags=re.S), f"{file.name}: {call}")
+    return "no hook, job, claim or cluster role, nothing random"
+
+
+def rights():
+    """The Role is the one that docs/kubernetes.md states."""
+    page = (ROOT / "docs/kubernetes.md").read_text()
+    stated = yaml.safe_load(re.search(r"```yaml\n(apiVersion: rbac.*?)```", page, re.S)[1])["rules"]
+    things = objects(values_of("production"))
+    roles = [it for it in things if it["kind"] == "Role"]
+    expect([it["metadata"]["namespace"] for it in roles] == ["tasks", "reports"], "a Role in each task namespace")
+    for role in roles:
+        expect(role["rules"] == stated, f"the Role has {role['rules']}, docs/kubernetes.md says {stated}")
+    for binding in (it for it in things if it["kind"] == "RoleBinding"):
+        expect(binding["subjects"] == [{"kind": "ServiceAccount", "name": "updraft-worker", "namespace": "updraft"}], "only workers have rights")
+    for account in (it for it in things if it["kind"] == "ServiceAccount"):
+        expect(account["automountServiceAccountToken"] is False, account["metadata"]["name"])
+    default = [it["metadata"]["namespace"] for it in objects(values_of("minimal")) if it["kind"] == "Role"]
+    expect(default == ["updraft"], "without taskNamespaces the Role is in the release's namespace")
+    return "as docs/kubernetes.md states them"
+
+
+def containers_of(things, deployment):
+    return {it["name"]: it for it in the(things, "Deployment", deployment)["spec"]["template"]["spec"]["containers"]}
+
+
+def env_of(container):
+    return {it["name"]: it.get("value") for it in container["env"]}
+
+
+def dag_processor_knows_no_secret():
+    for name in NAMES:
+        things = objects(values_of(name))
+        spec = the(things, "Deployment", "updraft-scheduler")["spec"]["template"]["spec"]
+        both = containers_of(things, "updraft-scheduler")
+        scheduler, reader = both["scheduler"], both["dag-processor"]
+        secret = {volume["name"] for volume in spec["volumes"] if "secret" in volume}
+        mounts = {mount["name"]: mount for mount in reader["volumeMounts"]}
+        expect(not secret & set(mounts), f"{name}: it sees {secret & set(mounts)}")
+        expect("envFrom" not in reader and not any("valueFrom" in it for it in reader["env"]), f"{name}: variables from elsewhere")
+        allowed = {"UPDRAFT_HEALTH_ADDRESS", "UPDRAFT_LOG", "UPDRAFT_LOG_FORMAT", "UPDRAFT_DAG_PYTHON", "UPDRAFT_DAG_FILE_TIMEOUT"}
+        expect(set(env_of(reader)) <= allowed, f"{name}: {set(env_of(reader)) - allowed}")
+        expect(mounts["cache"].get("readOnly") is True and mounts["dag-processor-tmp"]["mountPath"] == "/tmp", f"{name}: mounts")
+        where = {mount["name"]: mount["mountPath"] for mount in scheduler["volumeMounts"]}
+        for shared in {"cache", "dag-processor", "dags"} & set(mounts):
+            expect(where[shared] == mounts[shared]["mountPath"], f"{name}: {shared} is at two places")
+        plain = [it for it in scheduler["env"] if re.search(r"(URL|PASSWORD|TOKEN)$", it["name"])]
+        expect(not plain, f"{name}: secrets in the scheduler's environment: {plain}")
+    return "no mount, no variable"
+
+
+def dag_sources():
+    env = env_of(containers_of(objects(values_of("production")), "updraft-scheduler")["scheduler"])
+    wanted = "git+ssh://git@git.example.com/team/dags.git@main#etl/dags,git+https://git.example.com/other/dags.git@v1.4"
+    expect(env["UPDRAFT_DAGS"] == wanted and env["UPDRAFT_GIT_PERIOD"] == "10", f"{env['UPDRAFT_DAGS']} {env['UPDRAFT_GIT_PERIOD']}")
+    expect(env["UPDRAFT_GIT_TOKEN_FILE"].endswith("/GITSYNC_PASSWORD") and env["UPDRAFT_GIT_SSH_KEY_FILE"].endswith("/gitSshKey"), "git-sync's keys")
+    env = env_of(containers_of(objects(values_of("groups")), "updraft-scheduler")["scheduler"])
+    wanted = "git+https://git.example.com/team/dags.git,git+https://git.example.com/other/dags.git@main#dags"
+    expect(env["UPDRAFT_DAGS"] == wanted, env["UPDRAFT_DAGS"])
+    folder = values_of("trial", dags={"mode": "folder", "folder": {"path": "/dags", "subPath": "repo/dags", "volume": {"emptyDir": {}}}})
+    env = env_of(containers_of(objects(folder), "updraft-scheduler")["scheduler"])
+    expect(env["UPDRAFT_DAGS"] == "/dags/repo/dags", env["UPDRAFT_DAGS"])
+    return "https, ssh, folders"
+
+
+def groups_and_scaling():
+    things = objects(values_of("groups"))
+    gpu = the(things, "Deployment", "updraft-worker-gpu")["spec"]
+    env = env_of(gpu["template"]["spec"]["containers"][0])
+    expect(env["UPDRAFT_QUEUES"] == "gpu,gpu-large" and env["UPDRAFT_CONCURRENCY"] == "200", "its own queues")
+    expect(gpu["template"]["spec"]["tolerations"], "what it leaves out is that of workers")
+    expect(gpu["template"]["spec"]["containers"][0]["resources"]["requests"]["memory"] == "128Mi", "maps are merged")
+    expect(gpu["strategy"]["rollingUpdate"] == {"maxUnavailable": 0, "maxSurge": 1} and gpu["template"]["spec"]["terminationGracePeriodSeconds"] == 10, "rollout")
+    default = the(things, "Deployment", "updraft-worker-default")["spec"]
+    expect(default["replicas"] == 2 and env_of(default["template"]["spec"]["containers"][0])["UPDRAFT_QUEUES"] == "default", "default")
+    expect("replicas" not in the(things, "Deployment", "updraft-worker-burst")["spec"], "no replicas beside an HPA")
+    expect("replicas" not in the(objects(values_of("production")), "Deployment", "updraft-api")["spec"], "no replicas beside an HPA")
+    keda = objects(values_of("keda"))
+    expect("replicas" not in the(keda, "Deployment", "updraft-worker-default")["spec"], "no replicas beside KEDA")
+    scaled = the(keda, "ScaledObject", "updraft-worker-nightly")["spec"]
+    expect(scaled["minReplicaCount"] == 0 and scaled["scaleTargetRef"]["name"] == "updraft-worker-nightly", "KEDA")
+    expect("'night''s', 'reports'" in scaled["triggers"][0]["metadata"]["query"] and "/ 500" in scaled["triggers"][0]["metadata"]["query"], "query")
+    selectors = [str(it["spec"]["selector"]) for it in things if it["kind"] == "Deployment"]
+    expect(len(set(selectors)) == len(selectors), "two Deployments take each other's pods")
+    return "three groups, HPA, KEDA"
+
+
+def versions_follow_the_server():
+    for server, budget, scaler in [("1.20.2", "policy/v1beta1", "autoscaling/v2beta2"), ("1.21.0", "policy/v1", "autoscaling/v2beta2"), ("1.37.0", "policy/v1", "autoscaling/v2")]:
+        things = objects(values_of("groups", capabilities={"kubeVersion": server}))
+        found = {it["kind"]: it["apiVersion"] for it in things}
+        expect((found["PodDisruptionBudget"], found["HorizontalPodAutoscaler"]) == (budget, scaler), f"{server}: {found}")
+    old = values_of("production", capabilities={"apiVersions": ["monitoring.coreos.com/v1", "gateway.networking.k8s.io/v1beta1"]})
+    expect(next(it for it in objects(old) if it["kind"] == "HTTPRoute")["apiVersion"] == "gateway.networking.k8s.io/v1beta1", "HTTPRoute")
+    return "PodDisruptionBudget, autoscaler, HTTPRoute"
+
+
+def config_rolls_pods():
+    def annotations(**over):
+        return the(objects(values_of("trial", **over)), "Deployment", "updraft-scheduler")["spec"]["template"]["metadata"]["annotations"]
+
+    before = annotations()
+    for over in ({"config": {"log": "debug"}}, {"podPolicy": {"a": 1}}, {"apiServer": {"password": "other"}}):
+        expect(annotations(**over) != before, f"{over} rolls nothing")
+    off = objects(values_of("minimal", config={"migrate": False, "max_active_runs_per_dag": 1000000}))
+    data = the(off, "ConfigMap", "updraft-config")["data"]
+    expect(data["UPDRAFT_MIGRATE"] == "off" and data["UPDRAFT_MAX_ACTIVE_RUNS_PER_DAG"] == "1000000", f"{data}")
+    return "config, pod policy, passwords"
+
+
+def trial_servers():
+    over = {"command": ["/bin/sh", "-c"], "args": ["exec my-postgres"], "env": [{"name": "PGDATA", "value": "/tmp/x"}], "podSecurityContext": {"runAsUser": 101}}
+    spec = the(objects(values_of("trial", postgresql=over)), "Deployment", "updraft-postgresql")["spec"]["template"]["spec"]
+    its = spec["containers"][0]
+    expect(its["command"] == over["command"] and its["args"] == over["args"] and its["env"][-1]["value"] == "/tmp/x", "an image of one's own")
+    expect(spec["securityContext"]["runAsUser"] == 101 and spec["securityContext"]["runAsNonRoot"] is True, "its user")
+    secret = the(objects(values_of("trial")), "Secret", "updraft-postgresql")["stringData"]
+    url = "postgres://updraft:for%20a%20trial%3A%20p%40ss%2Bword@updraft-postgresql.updraft.svc:5432/updraft"
+    expect(secret["connection"] == url, secret["connection"])
+    given = objects(values_of("trial", postgresql={"auth": {"password": "", "existingSecret": "mine"}}))
+    expect(not [it for it in given if it["kind"] == "Secret" and it["metadata"]["name"] == "updraft-postgresql"], "a Secret beside the given one")
+    return "own image, own Secret"
+
+
+def names_stay_short():
+    long = "a-release-with-a-name-that-is-as-long-as-helm-allows-it"[:53]
+    for it in objects(values_of("production"), release=long):
+        expect(len(it["metadata"]["name"]) <= 63, it["metadata"]["name"])
+    return "with a release of 53 characters"
+
+
+def alerts_and_dashboard():
+    things = objects(values_of("production"))
+    rules = the(things, "PrometheusRule", "updraft")["spec"]["groups"][0]["rules"]
+    board = yaml.safe_load(the(things, "ConfigMap", "updraft-dashboard")["data"]["updraft.json"])
+    expressions = [rule["expr"] for rule in rules] + [target["expr"] for panel in board["panels"] for target in panel["targets"]]
+    used = {name for text in expressions for name in re.findall(r"\bupdraft_(\w+)", text)}
+    expect(used <= METRICS, f"no such metric: {used - METRICS}")
+    expect(METRICS <= used, f"nobody looks at {METRICS - used}")
+    for rule in rules[:-1]:
+        expect({"summary", "description", "runbook"} <= set(rule["annotations"]) and rule["labels"]["team"] == "data", rule["alert"])
+        expect('namespace="updraft",job="updraft-metrics"' in rule["expr"], f"{rule['alert']} looks at other installations, too")
+    expect(len({panel["id"] for panel in board["panels"]}) == len(board["panels"]), "panel ids")
+    return f"{len(rules)} alerts, {len(board['panels'])} panels"
+
+
+def kubernetes_accepts(old_servers):
+    """`kubernetes-validate --strict` by version: the last data that knows 1.20, and the current."""
+    runs = [(OLDEST, old_servers)] if old_servers else []
+    runs += [(OLDEST_IN_CURRENT_DATA, None), (NEWEST, None)]
+    with tempfile.TemporaryDirectory() as folder:
+        for version, data in runs:
+            files = []
+            for name in NAMES:
+                files.append(Path(folder, f"{name}-{version}.yaml"))
+                files[-1].write_text(yaml.safe_dump_all(objects(values_of(name, capabilities={"kubeVersion": f"{version}.0"}))))
+            files.append(BASE)
+            environment = {**os.environ, "PYTHONWARNINGS": "ignore", **({"PYTHONPATH": str(data)} if data else {})}
+            command = [sys.executable, "-m", "kubernetes_validate", "--strict", "-k", version, *map(str, files)]
+            done = subprocess.run(command, capture_output=True, text=True, env=environment)
+            lines = (done.stdout + done.stderr).splitlines()
+            unknown = [line for line in lines if line.startswith("WARN") and not any(f"kind {kind} " in line for kind in CUSTOM)]
+            wrong = [line for line in lines if not line.startswith(("INFO", "WARN"))]
+            passed = sum(line.startswith("INFO") for line in lines)
+            expect(done.returncode == 0 and not unknown and not wrong and passed > 80, f"{version}: {passed} passed\n" + "\n".join(unknown + wrong))
+    return ", ".join(version for version, _ in runs)
+
+
+def checkov():
+    with tempfile.TemporaryDirectory() as folder:
+        for name in NAMES:
+            Path(folder, f"{name}.yaml").write_text(yaml.safe_dump_all(objects(values_of(name))))
+        command = [sys.executable, "-m", "checkov.main", "--config-file", str(HERE / "checkov.yaml"), "-d", folder]
+        done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "LOG_LEVEL": "ERROR", "BC_SKIP_MAPPING": "TRUE"})
+    summary = re.search(r"Passed checks: (\d+), Failed checks: (\d+), Skipped checks: (\d+)", done.stdout)
+    expect(summary and done.returncode == 0 and summary[2] == "0", (done.stdout + done.stderr)[-6000:])
+    expect(int(summary[1]) > 1000, f"only {summary[1]} checks: did it look?")
+    return f"{summary[1]} passed, {summary[3]} answered"
+
+
+def main():
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("--update", action="store_true")
+    arguments.add_argument("--only", default="")
+    arguments.add_argument("--old-servers", type=Path)
+    given = arguments.parse_args()
+    checks = [
+        (lint, ()), (rendered_twice, ()), (golden, (given.update,)), (kustomize_base, (given.update,)), (well_formed, ()),
+        (misspelt_values_are_refused, ()), (values_and_schema_agree, ()), (flags_of_the_binary, ()), (mistakes_have_a_name_and_a_remedy, ()),
+        (pods_are_restricted, ()), (kinds_that_are_not_there, ()), (rights, ()), (dag_processor_knows_no_secret, ()), (dag_sources, ()),
+        (groups_and_scaling, ()), (versions_follow_the_server, ()), (config_rolls_pods, ()), (trial_servers, ()), (names_stay_short, ()),
+        (alerts_and_dashboard, ()), (kubernetes_accepts, (given.old_servers,)), (checkov, ()),
+    ]
+    failed = 0
+    for check, its in checks:
+        name = check.__name__.replace("_", " ")
+        if given.only not in name:
+            continue
+        begin = time.monotonic()
+        try:
+            said = check(*its)
+            print(f"ok    {name}: {said} ({time.monotonic() - begin:.1f} s)", flush=True)
+        except (Failed, helm.HelmError, KeyError, TypeError, yaml.YAMLError) as error:
+            failed += 1
+            print(f"FAIL  {name}: {type(error).__name__ + ': ' if not isinstance(error, Failed) else ''}{error}", flush=True)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

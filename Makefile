@@ -28,7 +28,7 @@ needs_cluster = $(call needs,kubectl,https://kubernetes.io/docs/tasks/tools)
 needs_helm = $(call needs,helm,https://helm.sh/docs/intro/install)
 answers = @$(KUBECTL) get --raw /readyz >/dev/null 2>&1 || { echo "error: no cluster answers: set kubectl's context (kubectl config get-contexts), or CONTEXT=name" >&2; exit 1; }
 
-.PHONY: help run build test test-cluster cluster cluster-down verify bench bench-fleet fmt setup prepare clean image push dist deploy destroy restart ui
+.PHONY: help run build test test-cluster cluster cluster-down chart verify bench bench-fleet fmt setup prepare clean image push dist deploy destroy restart ui
 
 help: ## Lists the targets.
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,6 +62,9 @@ cluster-down: ## Stops it.
 verify: ## Formatting, lints, docs, dependencies, prepared queries, crate rules.
 	@tools/setup.sh verify
 	@tools/verify.sh
+
+chart: ## Tests the Helm chart with Helm's own engine. CHART_ARGS=--update writes what is made from it anew.
+	@tests/chart/run.sh $(CHART_ARGS)
 
 bench: setup build ## Benchmarks: chain40, fan1000 and the floor of this machine. BENCH=chain40 BENCH_FORMAT=json
 	@tools/bench.py --updraft bin/updraft $(if $(BENCH),--bench $(BENCH)) --format $(BENCH_FORMAT)

@@ -311,8 +311,10 @@ MISTAKES = [  # what is changed in the minimal values, what the answer must say
 
 
 def mistakes_have_a_name_and_a_remedy():
+    answers = []
     for over, wanted in MISTAKES:
         said = refusal(merged(values_of("minimal"), over))
+        answers.append(said)
         expect(wanted in said, f"{over}: expected {wanted!r}, got {said or 'no refusal'!r}")
     # No message without a case here.
     source = (CHART / "templates/validate.yaml").read_text()
@@ -320,7 +322,7 @@ def mistakes_have_a_name_and_a_remedy():
     expect(len(messages) == source.count("append $mistakes"), "validate.yaml has a message in a form that this test cannot read")
     for message in messages:
         pattern = ".*".join(re.escape(part) for part in re.split(r"%[sdv]", message))
-        expect(any(re.search(pattern, refusal(merged(values_of("minimal"), over)), re.S) for over, _ in MISTAKES), f"no test meets: {message}")
+        expect(any(re.search(pattern, said) for said in answers), f"no test meets: {message}")
     several = refusal({})
     expect(all(name in several for name in ("metadataSecretName", "brokerUrlSecretName", "passwordSecretName", "dags.git.repo")), f"not all at once: {several}")
     return f"{len(messages)} messages, {len(MISTAKES)} cases"
@@ -511,11 +513,14 @@ def kubernetes_accepts(old_servers):
     runs += [(OLDEST_IN_CURRENT_DATA, None), (NEWEST, None)]
     with tempfile.TemporaryDirectory() as folder:
         for version, data in runs:
-            files = []
+            # Most objects are the same in several files: each is looked at once.
+            different = {}
             for name in NAMES:
-                files.append(Path(folder, f"{name}-{version}.yaml"))
-                files[-1].write_text(yaml.safe_dump_all(objects(values_of(name, capabilities={"kubeVersion": f"{version}.0"}))))
-            files.append(BASE)
+                for it in objects(values_of(name, capabilities={"kubeVersion": f"{version}.0"})):
+                    different[yaml.safe_dump(it)] = it
+            file = Path(folder, f"{version}.yaml")
+            file.write_text(yaml.safe_dump_all(different.values()))
+            files = [file, BASE] if version == NEWEST else [file]
             environment = {**os.environ, "PYTHONWARNINGS": "ignore", **({"PYTHONPATH": str(data)} if data else {})}
             command = [sys.executable, "-m", "kubernetes_validate", "--strict", "-k", version, *map(str, files)]
             done = subprocess.run(command, capture_output=True, text=True, env=environment)
@@ -523,7 +528,7 @@ def kubernetes_accepts(old_servers):
             unknown = [line for line in lines if line.startswith("WARN") and not any(f"kind {kind} " in line for kind in CUSTOM)]
             wrong = [line for line in lines if not line.startswith(("INFO", "WARN"))]
             passed = sum(line.startswith("INFO") for line in lines)
-            expect(done.returncode == 0 and not unknown and not wrong and passed > 80, f"{version}: {passed} passed\n" + "\n".join(unknown + wrong))
+            expect(done.returncode == 0 and not unknown and not wrong and passed > 40, f"{version}: {passed} passed\n" + "\n".join(unknown + wrong))
     return ", ".join(version for version, _ in runs)
 
 

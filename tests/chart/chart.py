@@ -434,6 +434,12 @@ def groups_and_scaling():
     expect(gpu["template"]["spec"]["tolerations"], "what it leaves out is that of workers")
     expect(gpu["template"]["spec"]["containers"][0]["resources"]["requests"]["memory"] == "128Mi", "maps are merged")
     expect(gpu["strategy"]["rollingUpdate"] == {"maxUnavailable": 0, "maxSurge": 1} and gpu["template"]["spec"]["terminationGracePeriodSeconds"] == 10, "rollout")
+    empty = {"name": "a", "safeToEvict": False, "replicas": 0, "keda": {"enabled": False}, "securityContexts": {"containers": {"readOnlyRootFilesystem": False}}}
+    over = values_of("keda", workers={"groups": [empty, {"name": "b"}]})
+    switched_off = the(objects(over), "Deployment", "updraft-worker-a")["spec"]
+    expect(switched_off.get("replicas") == 0, "a group can switch KEDA off")
+    expect("cluster-autoscaler.kubernetes.io/safe-to-evict" not in switched_off["template"]["metadata"]["annotations"], "false replaces true")
+    expect(switched_off["template"]["spec"]["containers"][0]["securityContext"]["readOnlyRootFilesystem"] is False, "false replaces true")
     default = the(things, "Deployment", "updraft-worker-default")["spec"]
     expect(default["replicas"] == 2 and env_of(default["template"]["spec"]["containers"][0])["UPDRAFT_QUEUES"] == "default", "default")
     expect("replicas" not in the(things, "Deployment", "updraft-worker-burst")["spec"], "no replicas beside an HPA")
@@ -486,9 +492,11 @@ def trial_servers():
 
 
 def names_stay_short():
-    long = "a-release-with-a-name-that-is-as-long-as-helm-allows-it"[:53]
-    for it in objects(values_of("production"), release=long):
-        expect(len(it["metadata"]["name"]) <= 63, it["metadata"]["name"])
+    for start in ("a-release-with-a-name", "a-release-of-updraft"):
+        things = objects(values_of("production", extraSecrets=None), release=start.ljust(53, "x"))
+        for it in things:
+            # 52: the group of a worker and the numbers of a pod come after it.
+            expect(len(it["metadata"]["name"]) <= 52, it["metadata"]["name"])
     return "with a release of 53 characters"
 
 

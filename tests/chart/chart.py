@@ -491,6 +491,39 @@ def trial_servers():
     return "own image, own Secret"
 
 
+def what_users_add():
+    over = {
+        "fullnameOverride": "flow", "listenAddress": "::", "extraEnvFrom": "- secretRef: {name: '{{ .Release.Name }}-more'}", "podAnnotations": {"a": "all", "b": "all"},
+        "extraEnv": [{"name": "FROM", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}],
+        "extraSecrets": {"text": {"stringData": "token: '{{ .Release.Name }}-token'"}}, "extraConfigMaps": {"map": {"labels": {"x": "y"}, "data": {"a": "{{ .Chart.Name }}"}}},
+        "dags": {"bundles": [{"path": "/more"}]}, "rbac": {"create": False}, "taskServiceAccount": {"create": False}, "tests": {"doctor": False},
+        "scheduler": {
+            "podAnnotations": {"b": "mine"}, "serviceAccount": {"create": False, "name": "given"}, "extraVolumes": [{"name": "more", "emptyDir": {"sizeLimit": "1Mi"}}],
+            "extraVolumeMounts": [{"name": "more", "mountPath": "/more"}], "extraContainers": [{"name": "git-sync", "image": "git-sync"}], "nodeSelector": {"pool": "mine"},
+            "extraInitContainers": [{"name": "first", "image": "first"}],
+        },
+        "dagProcessor": {"enabled": False}, "nodeSelector": {"pool": "all"},
+    }  # fmt: skip
+    things = objects(values_of("minimal", **over))
+    pod = the(things, "Deployment", "flow-scheduler")["spec"]["template"]
+    spec, notes = pod["spec"], pod["metadata"]["annotations"]
+    its = {it["name"]: it for it in spec["containers"]}
+    expect(set(its) == {"scheduler", "git-sync"} and spec["initContainers"][0]["name"] == "first", f"containers {set(its)}")
+    env = env_of(its["scheduler"])
+    expect(env["UPDRAFT_DAG_PROCESSOR"] == "child" and env["UPDRAFT_HEALTH_ADDRESS"] == "[::]:8081", "no dag-processor; IPv6")
+    expect(env["UPDRAFT_DAGS"] == "git+https://git.example.com/team/dags.git@main,/more" and "FROM" in env, f"{env}")
+    expect(its["scheduler"]["envFrom"][1] == {"secretRef": {"name": "updraft-more"}}, "extraEnvFrom as text")
+    expect((notes["a"], notes["b"]) == ("all", "mine") and spec["nodeSelector"] == {"pool": "mine"}, "the component's own value is used")
+    expect("more" in {it["name"] for it in spec["volumes"]} and "/more" in {it["mountPath"] for it in its["scheduler"]["volumeMounts"]}, "volumes")
+    expect(spec["serviceAccountName"] == "given" and the(things, "Deployment", "flow-api")["spec"]["template"]["spec"]["nodeSelector"] == {"pool": "all"}, "account")
+    kinds = [it["kind"] for it in things]
+    expect("Role" not in kinds and kinds.count("ServiceAccount") == 2, f"{kinds}")
+    expect("UPDRAFT_POD_SERVICE_ACCOUNT" not in env_of(containers_of(things, "flow-worker")["worker"]), "tasks use the account of their namespace")
+    expect(the(things, "Secret", "text")["stringData"] == {"token": "updraft-token"} and the(things, "ConfigMap", "map")["data"] == {"a": "updraft"}, "templates")
+    expect(len(the(things, "Pod", "flow-test")["spec"]["containers"]) == 1, "a test without doctor")
+    return "variables, volumes, containers, accounts, Secrets"
+
+
 def names_stay_short():
     for start in ("a-release-with-a-name", "a-release-of-updraft"):
         things = objects(values_of("production", extraSecrets=None), release=start.ljust(53, "x"))
@@ -562,7 +595,7 @@ def main():
         (lint, ()), (rendered_twice, ()), (golden, (given.update,)), (kustomize_base, (given.update,)), (well_formed, ()),
         (misspelt_values_are_refused, ()), (values_and_schema_agree, ()), (flags_of_the_binary, ()), (mistakes_have_a_name_and_a_remedy, ()),
         (pods_are_restricted, ()), (kinds_that_are_not_there, ()), (rights, ()), (dag_processor_knows_no_secret, ()), (dag_sources, ()),
-        (groups_and_scaling, ()), (versions_follow_the_server, ()), (config_rolls_pods, ()), (trial_servers, ()), (names_stay_short, ()),
+        (groups_and_scaling, ()), (versions_follow_the_server, ()), (config_rolls_pods, ()), (trial_servers, ()), (what_users_add, ()), (names_stay_short, ()),
         (alerts_and_dashboard, ()), (kubernetes_accepts, (given.old_servers,)), (checkov, ()),
     ]
     failed = 0

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use updraft_model::{DagSpec, Semantics};
+use updraft_model::{DagSpec, PodPolicy, Semantics};
 use updraft_planner::timetable::{Timetable, Window};
 
 use crate::diagnostic::{Diagnostic, Kind, Warning};
@@ -32,6 +32,8 @@ pub struct Options {
     pub ignore: IgnoreSyntax,
     /// What files may ask for.
     pub snapshot: Snapshot,
+    /// What pods may be, where that is known.
+    pub policy: Option<PodPolicy>,
 }
 
 /// What was found.
@@ -170,6 +172,9 @@ async fn named(path: &Path, processor: Option<&Processor>, options: &Options) ->
 fn report(path: String, specs: &[&DagSpec], mut errors: Vec<Diagnostic>, warnings: Vec<Warning>, options: &Options) -> FileReport {
     let mut dags = Vec::new();
     for spec in specs {
+        if let Some(policy) = &options.policy {
+            errors.extend(crate::policy::violations(policy, spec, &path));
+        }
         match dag(spec, options) {
             Ok(report) => dags.push(report),
             Err(message) => errors.push(Diagnostic::new(path.as_str(), Kind::Invalid, message).dag(spec.dag_id.as_str())),

@@ -36,6 +36,8 @@ pub enum Kind {
     UnknownKey,
     /// A DAG id that another file owns.
     DuplicateDag,
+    /// What the operator does not allow.
+    Policy,
     /// The file cannot be read.
     Io,
     /// The front end itself failed, not the file.
@@ -60,6 +62,7 @@ impl Kind {
             Self::NoDag => "no_dag",
             Self::UnknownKey => "unknown_key",
             Self::DuplicateDag => "duplicate_dag",
+            Self::Policy => "policy",
             Self::Io => "io",
             Self::Internal => "internal",
         }

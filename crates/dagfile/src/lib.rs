@@ -14,6 +14,7 @@ pub mod duration;
 mod ignore;
 pub mod loader;
 pub mod parser;
+pub mod policy;
 pub mod python;
 pub mod sandbox;
 pub mod scan;

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use updraft_model::PodPolicy;
 use uuid::Uuid;
 
 /// Settings of the pod runner.
@@ -20,6 +21,8 @@ pub struct Config {
     pub gate: GateMode,
     /// The image of tasks that name none, such as a BashOperator's. It needs `bash`.
     pub default_image: Option<String>,
+    /// Defaults and rules for all pods.
+    pub policy: PodPolicy,
     /// The service account of pods whose task names none. Absent: the namespace's default.
     pub service_account: Option<String>,
     /// How long a pod may take from the opening of its gate to the start of its command, when its task does not say.
@@ -58,6 +61,7 @@ impl Config {
             cluster: "kubernetes".to_owned(),
             gate: GateMode::Auto,
             default_image: None,
+            policy: PodPolicy::default(),
             service_account: None,
             startup_timeout: Duration::from_secs(600),
             pull_grace: Duration::from_secs(120),

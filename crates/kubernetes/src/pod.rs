@@ -6,6 +6,7 @@
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use updraft_model::dag::OnFinishAction;
+use updraft_model::pod_policy::Violation;
 use updraft_model::{AttemptKey, LaunchSpec};
 use uuid::Uuid;
 
@@ -17,6 +18,8 @@ use crate::pod_merge::merge;
 
 /// Where a value for XCom is left.
 const XCOM_PATH: &str = "/airflow/xcom/return.json";
+/// What keeps cluster-autoscaler from removing the node under a pod.
+const SAFE_TO_EVICT: &str = "cluster-autoscaler.kubernetes.io/safe-to-evict";
 /// The container that counts, unless the task says otherwise.
 const BASE: &str = "base";
 /// How much longer than its timeout a pod may be there before the kubelet ends it by itself, when no worker did.
@@ -43,6 +46,8 @@ pub(crate) enum Mistake {
     Shape { field: &'static str, expected: &'static str },
     #[error("pod_template_file of the task cannot be read: {0}")]
     Template(String),
+    #[error("{0}: change the task, or --pod-policy of schedulers and workers")]
+    Policy(Violation),
 }
 
 /// The namespace of a task's pod.
@@ -50,8 +55,14 @@ pub(crate) fn namespace(config: &Config, default: &str, spec: &LaunchSpec) -> Re
     let wanted = spec.pod.as_ref().and_then(|pod| pod.get("namespace")).and_then(Value::as_str).filter(|text| !text.is_empty());
     match wanted {
         None => Ok(default.to_owned()),
-        Some(wanted) if wanted == default || config.allowed_namespaces.contains(wanted) => Ok(wanted.to_owned()),
+        Some(wanted) if wanted == default => Ok(wanted.to_owned()),
         Some(wanted) => {
+            if let Some(violation) = config.policy.namespace(wanted) {
+                return Err(Mistake::Policy(violation));
+            }
+            if config.allowed_namespaces.contains(wanted) {
+                return Ok(wanted.to_owned());
+            }
             let open: Vec<&str> = std::iter::once(default).chain(config.allowed_namespaces.iter().map(String::as_str)).collect();
             Err(Mistake::Namespace { wanted: wanted.to_owned(), open: open.join(", ") })
         }
@@ -131,8 +142,13 @@ pub(crate) fn build(
     let name = name(config, key, spec);
     let base_name = text(rest, "base_container_name").unwrap_or(BASE);
 
-    // What the task brings as a whole pod.
-    let mut pod = template(rest)?;
+    // What the operator of this installation gives every pod, and what the task brings as a whole pod.
+    let mut pod = config.policy.base_pod(&namespace, &spec.queue, base_name);
+    if rest.get("container_resources").is_some_and(|own| !own.is_null()) {
+        // Half of one and half of the other might be a request above its limit.
+        pod["spec"]["containers"][0].as_object_mut().map(|base| base.remove("resources"));
+    }
+    merge(&mut pod, &template(rest)?);
     if let Some(full) = rest.get("full_pod_spec").filter(|full| !full.is_null()) {
         if !full.is_object() {
             return Err(Mistake::Shape { field: "full_pod_spec", expected: "a pod" });
@@ -154,12 +170,19 @@ pub(crate) fn build(
     pod_spec.remove("ephemeralContainers");
     defaults(config, pod_spec);
     complete_base(config, base_name, pod_spec)?;
+    if let Some(violation) = config.policy.check_pod(&json!({"spec": pod_spec}), config.service_account.as_deref()).into_iter().next() {
+        return Err(Mistake::Policy(violation));
+    }
     let mut plan = plan(config, spec, gate);
     deadline(&plan, pod_spec);
     close_gate(&mut plan, pod_spec);
 
     let spec_hash = spec_hash(spec);
     let metadata = object(&mut pod, "metadata")?;
+    // A node that is removed to save money takes the work of hours with it. A task that can bear it says so.
+    if let Value::Object(annotations) = metadata.entry("annotations").or_insert_with(|| json!({})) {
+        annotations.entry(SAFE_TO_EVICT).or_insert_with(|| json!("false"));
+    }
     for generated in ["generateName", "uid", "resourceVersion", "creationTimestamp", "ownerReferences", "selfLink", "managedFields"] {
         metadata.remove(generated);
     }

@@ -42,6 +42,9 @@ pub struct LaunchSpec {
     pub skip_on_exit_code: Vec<i32>,
     /// Whether the value that it leaves in the XCom file is taken.
     pub xcom: bool,
+    /// The queue that it came through, for the pod policy's sake.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub queue: String,
     /// The pod's other fields, for the pod runner.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pod: Option<Value>,

@@ -10,6 +10,7 @@ pub mod hint;
 pub mod ids;
 pub mod invariants;
 pub mod launch;
+pub mod pod_policy;
 pub mod state;
 
 pub use dag::{DagSpec, Schedule, Semantics, TaskKind, TaskSpec, TriggerRule};
@@ -17,4 +18,5 @@ pub use end::{Budget, EndFacts, Evidence, Verdict, verdict};
 pub use hint::{AttemptKey, InstanceKey};
 pub use ids::{DagId, RunKey, TaskId};
 pub use launch::LaunchSpec;
+pub use pod_policy::PodPolicy;
 pub use state::{RunState, TaskState};

@@ -168,6 +168,7 @@ pub fn render(ctx: &RenderContext, task: &TaskSpec) -> Result<LaunchSpec, Error>
         run_id: ctx.run.run_id.clone(),
         task_id: task.task_id.to_string(),
         try_number: ctx.try_number,
+        queue: task.queue.clone(),
         timeout_ms: task.execution_timeout_ms,
         ..LaunchSpec::default()
     };

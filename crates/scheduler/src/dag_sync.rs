@@ -180,6 +180,12 @@ impl Follower {
             let mut errors: Vec<Diagnostic> = file.errors.clone();
             let source = read_text(&reading.root.join(&file.path)).await;
             for spec in &file.dags {
+                let broken = self.config.policy.as_ref().map(|policy| updraft_dagfile::policy::violations(policy, spec, &file.path));
+                if let Some(broken) = broken.filter(|broken| !broken.is_empty()) {
+                    // Its last good version stays, as with any other mistake.
+                    errors.extend(broken);
+                    continue;
+                }
                 if let Err(error) = self.store_dag(spec, file, &source, reading.commit.as_deref()).await? {
                     errors.push(
                         Diagnostic::new(file.path.clone(), updraft_dagfile::Kind::Invalid, error.to_string()).dag(spec.dag_id.as_str()),

@@ -15,6 +15,7 @@ mod cache;
 mod cycle;
 pub mod dag_feed;
 mod dag_sync;
+mod retention;
 mod run_creator;
 
 use std::sync::Arc;
@@ -26,8 +27,9 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 use updraft_broker::Broker;
-use updraft_model::{RunKey, Semantics};
+use updraft_model::{PodPolicy, RunKey, Semantics};
 use updraft_planner::Defaults;
+use updraft_store::read::retention::Retention;
 use updraft_store::{SchedulerBeat, Store};
 use uuid::Uuid;
 
@@ -55,6 +57,10 @@ pub struct Config {
     pub host: String,
     /// Beats whenever the plan loop comes round, which is every ten seconds at least.
     pub pulse: Pulse,
+    /// What pods may be: a DAG that breaks a rule is refused. None: nobody looks.
+    pub policy: Option<PodPolicy>,
+    /// How long finished runs are kept. None: for ever.
+    pub retention: Option<Retention>,
 }
 
 /// How often the sweeper looks while the broker is away.
@@ -78,6 +84,7 @@ pub struct Scheduler {
 pub async fn run(store: Store, broker: Broker, config: Config, shutdown: CancellationToken) {
     let (status, dags_status) = watch::channel(Value::Object(serde_json::Map::new()));
     let sync = tokio::spawn(dag_sync::dag_sync(store.clone(), broker.clone(), config.clone(), Arc::new(status), shutdown.clone()));
+    let forgetting = config.retention.map(|retention| tokio::spawn(retention::forget_old(store.clone(), retention, shutdown.clone())));
     let mut scheduler = Scheduler::new(store, broker, config, dags_status);
     info!(scheduler.id = %scheduler.id, "scheduler {} starts", scheduler.id);
     let (notices, sync_now) = (scheduler.broker.notices(scheduler.id), scheduler.config.sync_now.clone());
@@ -88,6 +95,9 @@ pub async fn run(store: Store, broker: Broker, config: Config, shutdown: Cancell
     }
     let _ = tokio::time::timeout(Duration::from_secs(1), scheduler.store.scheduler_leave(scheduler.id)).await;
     let _ = sync.await;
+    if let Some(forgetting) = forgetting {
+        let _ = forgetting.await;
+    }
 }
 
 /// Whoever hears of a push (the API, by a webhook) tells all schedulers.

@@ -10,6 +10,7 @@ pub mod fleet;
 pub mod instances;
 pub mod logs;
 pub mod pools;
+pub mod retention;
 pub mod runs;
 pub mod why;
 pub mod xcoms;

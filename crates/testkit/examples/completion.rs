@@ -57,6 +57,8 @@ async fn measure(store: &Store, group: &GroupRow, owner: Uuid, tasks: usize, rou
         host: "bench".to_owned(),
         sync_now: SyncNow::default(),
         pulse: updraft_scheduler::Pulse::default(),
+        policy: None,
+        retention: None,
     };
     let mut scheduler = Scheduler::new(store.clone(), Broker::in_process(), config, watch::channel(serde_json::json!({})).1);
     scheduler.cycle(vec![run]).await?;

@@ -28,6 +28,9 @@ pub(crate) struct Options {
     /// Which Airflow's meaning files have that do not say.
     #[arg(long, env = "UPDRAFT_AIRFLOW_SEMANTICS", default_value = "3", value_name = "2|3")]
     airflow_semantics: Semantics,
+    /// The installation's pod policy, to refuse what it would refuse.
+    #[arg(long, env = "UPDRAFT_POD_POLICY", value_name = "FILE")]
+    pod_policy: Option<PathBuf>,
     /// The Python that reads DAG files. Default: python3 of PATH.
     #[arg(long, env = "UPDRAFT_DAG_PYTHON")]
     dag_python: Option<PathBuf>,
@@ -51,6 +54,13 @@ pub(crate) async fn run(options: Options) -> ExitCode {
         say(&missing.join("\n"));
         return ExitCode::from(USAGE);
     }
+    let policy = match options.pod_policy.as_deref().map(crate::settings::read_pod_policy).transpose() {
+        Ok(policy) => policy,
+        Err(mistake) => {
+            say(&format!("error: {mistake}"));
+            return ExitCode::from(USAGE);
+        }
+    };
     let processor = match processor(&options) {
         Ok(processor) => Some(processor),
         Err(error) => {
@@ -63,6 +73,7 @@ pub(crate) async fn run(options: Options) -> ExitCode {
         semantics: options.airflow_semantics,
         ignore: IgnoreSyntax::default(),
         snapshot: Snapshot::default(),
+        policy,
     };
     let report = match check(&options.paths, processor.as_ref(), &how).await {
         Ok(report) => report,

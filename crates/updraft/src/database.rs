@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
+use updraft_store::read::retention::Retention;
 use updraft_store::{MigrationState, Store};
 
 use crate::say;
@@ -17,6 +18,51 @@ pub(crate) enum Db {
     /// Says whether the database answers and its schema fits this program. Exit code 1: it does not.
     #[command(after_help = "Example:\n  updraft db check --database-url postgres://updraft@localhost/updraft")]
     Check(Target),
+    /// Forgets finished runs that are old, with their attempts, logs and values. Schedulers do it by themselves with --retention.
+    #[command(after_help = "Examples:\n  updraft db clean --older-than 90d --dry-run\n  updraft db clean --older-than 90d")]
+    Clean(Clean),
+}
+
+/// Options of `db clean`.
+#[derive(Debug, Args)]
+pub(crate) struct Clean {
+    /// Runs that ended longer ago: 90d, 12h.
+    #[arg(long, value_name = "DURATION", value_parser = crate::settings::duration)]
+    older_than: std::time::Duration,
+    /// But never the newest so many runs of a DAG.
+    #[arg(long, default_value_t = 10)]
+    keep_last: u32,
+    /// Only say what would be forgotten.
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    target: Target,
+}
+
+impl Clean {
+    async fn run(&self, store: &Store) -> Result<(), updraft_store::Error> {
+        let retention = Retention { older_than: self.older_than, keep_last: self.keep_last };
+        if self.dry_run {
+            let old = store.runs_old(retention, i64::MAX).await?;
+            let lines: String = old.iter().map(|run| format!("{}\t{}\t{}\n", run.dag_id, run.run_id, run.end_date.to_rfc3339())).collect();
+            crate::print(&lines);
+            say(&format!("{} runs would be forgotten", old.len()));
+            return Ok(());
+        }
+        let mut forgotten: u64 = 0;
+        loop {
+            let before = forgotten;
+            for run in store.runs_old(retention, 200).await? {
+                forgotten += u64::from(store.run_forget(&run).await?);
+            }
+            if forgotten == before {
+                break;
+            }
+        }
+        let partitions = store.partitions_drop(self.older_than).await?;
+        say(&format!("forgot {forgotten} runs, and dropped {} empty partitions", partitions.len()));
+        Ok(())
+    }
 }
 
 #[derive(Args)]
@@ -36,12 +82,13 @@ impl std::fmt::Debug for Target {
 }
 
 pub(crate) async fn run(command: Db) -> ExitCode {
-    let (Db::Migrate(target) | Db::Check(target)) = &command;
+    let (Db::Migrate(target) | Db::Check(target) | Db::Clean(Clean { target, .. })) = &command;
     let store = match Store::open(&target.tls.options(&target.database_url, "updraft db")) {
         Ok(store) => store,
         Err(error) => return failed(&error),
     };
     let done = match &command {
+        Db::Clean(clean) => return clean.run(&store).await.map_or_else(|error| failed(&error), |()| ExitCode::SUCCESS),
         Db::Migrate(_) => store.migrate().await.map(|()| ("the schema is up to date".to_owned(), true)),
         Db::Check(_) => store.migration_state().await.map(|state| match state {
             MigrationState::Current => ("the database answers and its schema fits".to_owned(), true),

@@ -6,6 +6,7 @@ mod dag_processor;
 mod dag_sources;
 mod database;
 mod env_files;
+mod init;
 mod port;
 mod roles;
 mod schedule;
@@ -45,6 +46,8 @@ enum Command {
     /// Migrates or checks the database.
     #[command(subcommand)]
     Db(database::Db),
+    /// Makes a repository of DAGs: two DAGs, the image of their tasks, values for the chart, a Makefile.
+    Init(init::Options),
     /// When a cron expression fires.
     #[command(subcommand)]
     Schedule(schedule::Schedule),
@@ -103,6 +106,7 @@ fn run(cli: Cli) -> ExitCode {
         Command::DagProcessor(options) => block_on(dag_processor::run(options)),
         Command::Db(db) => block_on(database::run(db)),
         Command::Schedule(command) => schedule::run(&command),
+        Command::Init(options) => init::run(&options),
         Command::Schema => print(&format!("{:#}\n", updraft_dagfile::yaml::json_schema())),
         Command::Docs { .. } => print(&updraft_model::state::state_machine_page()),
         Command::Completion { shell } => {

@@ -1,7 +1,7 @@
 //! What several roles are told in the same words.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -11,8 +11,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use updraft_api::health::Health;
 use updraft_broker::{Broker, QueueType};
-use updraft_model::Semantics;
+use updraft_model::{PodPolicy, Semantics};
 use updraft_planner::Defaults;
+use updraft_store::read::retention::Retention;
 use updraft_store::{MigrationState, Options, Store};
 use updraft_telemetry::{LogFormat, Pulse};
 
@@ -44,6 +45,51 @@ impl Meaning {
             infra_retries: self.infra_retries,
         }
     }
+}
+
+/// What an operator decides about all pods.
+#[derive(Debug, Args)]
+pub(crate) struct Policy {
+    /// A YAML file with defaults and rules for all pods (docs/pod-policy.md): the same for schedulers and workers. Without one, tasks get no
+    /// hostPath, no host namespaces or ports, no privileged containers and no service account but the namespace's and the workers' default.
+    #[arg(long, env = "UPDRAFT_POD_POLICY", value_name = "FILE")]
+    pod_policy: Option<PathBuf>,
+}
+
+impl Policy {
+    /// The policy, or what is wrong with its file.
+    pub(crate) fn read(&self) -> Result<PodPolicy, String> {
+        self.pod_policy.as_deref().map_or_else(|| Ok(PodPolicy::default()), read_pod_policy)
+    }
+}
+
+/// Reads a policy, or says what is wrong with it and where.
+pub(crate) fn read_pod_policy(path: &Path) -> Result<PodPolicy, String> {
+    let name = path.display();
+    let text = std::fs::read_to_string(path).map_err(|error| format!("--pod-policy {name}: {error}"))?;
+    serde_saphyr::from_str(&text).map_err(|error| format!("--pod-policy {name}: {error}"))
+}
+
+/// How long finished runs are kept.
+#[derive(Debug, Args)]
+pub(crate) struct Keep {
+    /// Forget runs that ended longer ago, with their logs: 90d. Looked at every hour. Default: nothing is forgotten.
+    #[arg(long, env = "UPDRAFT_RETENTION", value_name = "DURATION", value_parser = duration)]
+    retention: Option<Duration>,
+    /// But never the newest so many runs of a DAG.
+    #[arg(long, env = "UPDRAFT_RETENTION_KEEP_LAST", default_value_t = 10)]
+    retention_keep_last: u32,
+}
+
+impl Keep {
+    pub(crate) fn retention(&self) -> Option<Retention> {
+        self.retention.map(|older_than| Retention { older_than, keep_last: self.retention_keep_last })
+    }
+}
+
+/// A duration as people write it.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    updraft_dagfile::duration::parse_ms(text).map(Duration::from_millis)
 }
 
 /// How a role talks about itself.

@@ -28,7 +28,7 @@ use updraft_worker::process::{ProcessConfig, ProcessRunner};
 use updraft_worker::runner::Runner as _;
 
 use crate::dag_sources::{DagSources, Reader};
-use crate::settings::Meaning;
+use crate::settings::{Keep, Meaning};
 use crate::standalone::data_dir::DataDir;
 use crate::standalone::postgres::Postgres;
 use crate::{USAGE, port, say};
@@ -65,6 +65,8 @@ pub(crate) struct Options {
     queues: Vec<String>,
     #[command(flatten)]
     meaning: Meaning,
+    #[command(flatten)]
+    retention: Keep,
     /// New DAGs start out paused, as in Airflow. Here they do not, unless you say so.
     #[arg(long, env = "UPDRAFT_DAGS_ARE_PAUSED_AT_CREATION", default_value_t = false, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true")]
     dags_are_paused_at_creation: bool,
@@ -208,6 +210,9 @@ fn scheduler_config(options: &Options, data: &DataDir, defaults: Defaults) -> an
         sources: options.dags.sources(data.path(), Reader::Here)?,
         sync_now: updraft_scheduler::SyncNow::default(),
         pulse: updraft_telemetry::Pulse::default(),
+        // There are no pods here.
+        policy: None,
+        retention: options.retention.retention(),
         host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
     })
 }

@@ -6,6 +6,7 @@ fn options() -> Options {
         semantics: Semantics::Airflow3,
         ignore: IgnoreSyntax::Glob,
         snapshot: Snapshot::default(),
+        policy: None,
     }
 }
 

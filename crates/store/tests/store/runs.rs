@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use sqlx::PgPool;
 use updraft_model::RunKey;
+use updraft_store::read::retention::Retention;
 use updraft_store::{NewRun, SlotRow, Store};
 
 use crate::fixture::{Fixture, moment, wide};
@@ -202,4 +203,38 @@ async fn a_dag_at_its_limit_is_capped_until_a_run_ends(db: PgPool) {
     assert_eq!(f.store.dags_to_start().await.unwrap(), ["d"]);
     f.store.runs_start("d").await.unwrap();
     assert_eq!(f.store.dags_due(9).await.unwrap()[0].room, 1);
+}
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn old_runs_are_forgotten_and_the_newest_and_the_living_are_not(db: PgPool) {
+    let f = Fixture::new(&db);
+    let runs = f.runs(6, 1).await;
+    for (age, run) in runs.iter().enumerate() {
+        let sql = format!(
+            "update run set state = 'success', run_after = now() - interval '{0} days', start_date = now() - interval '{0} days', \
+                 end_date = now() - interval '{0} days' where id = {1}",
+            100 - age,
+            run.0
+        );
+        f.run_sql(&sql).await;
+        f.run_sql(&format!("insert into log_chunk (run_id, idx, map_index, attempt, start, data) values ({}, 0, -1, 1, 0, 'x')", run.0))
+            .await;
+    }
+    f.run_sql(&format!("update run set state = 'running', end_date = null where id = {}", runs[0].0)).await;
+    f.run_sql("select partitions_ensure(current_date - 200)").await;
+    let day = std::time::Duration::from_secs(86_400);
+    let retention = Retention { older_than: day * 90, keep_last: 2 };
+    let old = f.store.runs_old(retention, 100).await.unwrap();
+    assert_eq!(old.len(), 3, "six, of which one runs and two are the newest: {old:?}");
+    assert!(f.store.runs_old(Retention { older_than: day * 200, keep_last: 0 }, 100).await.unwrap().is_empty());
+    assert_eq!(f.store.runs_old(Retention { older_than: day * 90, keep_last: 0 }, 100).await.unwrap().len(), 5);
+    for run in &old {
+        assert!(f.store.run_forget(run).await.unwrap());
+        assert!(!f.store.run_forget(run).await.unwrap(), "somebody was faster");
+    }
+    assert_eq!(f.count("run").await, 3);
+    assert_eq!(f.count("log_chunk").await, 3);
+    let dropped = f.store.partitions_drop(day * 90).await.unwrap();
+    assert_eq!(dropped.len(), 2, "of events and of logs: {dropped:?}");
+    f.assert_consistent().await;
 }

@@ -7,10 +7,11 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Args;
 use tracing::warn;
+use updraft_model::PodPolicy;
 use updraft_telemetry::Pulse;
 
 use crate::dag_sources::{DagSources, Reader};
-use crate::settings::{Database, Logging, Meaning, Probes, Wire, say_mistakes};
+use crate::settings::{Database, Keep, Logging, Meaning, Policy, Probes, Wire, say_mistakes};
 use crate::{USAGE, roles, say};
 
 /// How a scheduler is run.
@@ -30,6 +31,10 @@ pub(crate) struct Options {
     wire: Wire,
     #[command(flatten)]
     meaning: Meaning,
+    #[command(flatten)]
+    policy: Policy,
+    #[command(flatten)]
+    retention: Keep,
     /// New DAGs start out paused, as in Airflow. Here they do not, unless you say so.
     #[arg(long, env = "UPDRAFT_DAGS_ARE_PAUSED_AT_CREATION", default_value_t = false, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true")]
     dags_are_paused_at_creation: bool,
@@ -43,11 +48,13 @@ pub(crate) async fn run(options: Options) -> ExitCode {
     let mut mistakes = options.wire.mistakes();
     mistakes.extend(options.database.mistakes());
     mistakes.extend(options.dags.mistakes());
+    let policy = options.policy.read();
+    mistakes.extend(policy.as_ref().err().cloned());
     mistakes.extend(options.logging.begin().err());
     if say_mistakes(&mistakes) {
         return ExitCode::from(USAGE);
     }
-    match serve(options).await {
+    match serve(options, policy.unwrap_or_default()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             say(&format!("error: {error:#}"));
@@ -56,7 +63,7 @@ pub(crate) async fn run(options: Options) -> ExitCode {
     }
 }
 
-async fn serve(options: Options) -> anyhow::Result<()> {
+async fn serve(options: Options, policy: PodPolicy) -> anyhow::Result<()> {
     let shutdown = roles::until_told()?;
     for warning in options.dags.warnings() {
         warn!("{warning}");
@@ -79,6 +86,8 @@ async fn serve(options: Options) -> anyhow::Result<()> {
         sources: options.dags.sources(&cache, Reader::Child)?,
         sync_now: updraft_scheduler::SyncNow::default(),
         pulse,
+        policy: Some(policy),
+        retention: options.retention.retention(),
         host: roles::host_name(),
     };
     updraft_scheduler::run(store.clone(), broker.clone(), config, shutdown).await;

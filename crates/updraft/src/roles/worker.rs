@@ -9,12 +9,13 @@ use clap::{Args, ValueEnum};
 use tokio_util::sync::CancellationToken;
 use updraft_broker::Broker;
 use updraft_kubernetes::{GateMode, KubernetesRunner};
+use updraft_model::PodPolicy;
 use updraft_store::Store;
 use updraft_telemetry::Pulse;
 use updraft_worker::process::{ProcessConfig, ProcessRunner};
 use updraft_worker::runner::Runner;
 
-use crate::settings::{Database, Logging, Probes, Wire, say_mistakes};
+use crate::settings::{Database, Logging, Policy, Probes, Wire, say_mistakes};
 use crate::{USAGE, roles, say};
 
 /// What runs the tasks.
@@ -66,8 +67,9 @@ pub(crate) struct Pods {
 }
 
 impl Pods {
-    fn config(&self, installation: uuid::Uuid) -> updraft_kubernetes::Config {
+    fn config(&self, installation: uuid::Uuid, policy: PodPolicy) -> updraft_kubernetes::Config {
         let mut config = updraft_kubernetes::Config::new(installation);
+        config.policy = policy;
         config.namespace.clone_from(&self.namespace);
         config.allowed_namespaces = self.allowed_namespaces.iter().cloned().collect();
         config.cluster.clone_from(&self.cluster);
@@ -110,6 +112,8 @@ pub(crate) struct Options {
     #[command(flatten)]
     pods: Pods,
     #[command(flatten)]
+    policy: Policy,
+    #[command(flatten)]
     database: Database,
     #[command(flatten)]
     wire: Wire,
@@ -142,11 +146,13 @@ impl Options {
 
 pub(crate) async fn run(options: Options) -> ExitCode {
     let mut mistakes = options.mistakes();
+    let policy = options.policy.read();
+    mistakes.extend(policy.as_ref().err().cloned());
     mistakes.extend(options.logging.begin().err());
     if say_mistakes(&mistakes) {
         return ExitCode::from(USAGE);
     }
-    match serve(options).await {
+    match serve(options, policy.unwrap_or_default()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             say(&format!("error: {error:#}"));
@@ -155,7 +161,7 @@ pub(crate) async fn run(options: Options) -> ExitCode {
     }
 }
 
-async fn serve(options: Options) -> anyhow::Result<()> {
+async fn serve(options: Options, policy: PodPolicy) -> anyhow::Result<()> {
     let shutdown = roles::until_told()?;
     let store = options.database.open("updraft worker", 6, true)?;
     let broker = options.wire.connect("worker")?;
@@ -169,7 +175,7 @@ async fn serve(options: Options) -> anyhow::Result<()> {
         RunnerKind::Kubernetes => {
             let runner = tokio::select! {
                 () = shutdown.cancelled() => return Ok(()),
-                runner = pod_runner(&options, &store) => runner?,
+                runner = pod_runner(&options, policy, &store) => runner?,
             };
             work(&options, store, broker, runner, 2000, pulse, shutdown).await
         }
@@ -182,14 +188,14 @@ async fn serve(options: Options) -> anyhow::Result<()> {
 }
 
 /// The runner, once database and API server have answered.
-async fn pod_runner(options: &Options, store: &Store) -> anyhow::Result<KubernetesRunner> {
+async fn pod_runner(options: &Options, policy: PodPolicy, store: &Store) -> anyhow::Result<KubernetesRunner> {
     let installation = loop {
         match store.installation_id().await {
             Ok(id) => break id,
             Err(error) => error.patience("read the installation's id").await,
         }
     };
-    Ok(KubernetesRunner::connect(options.pods.config(installation)).await?)
+    Ok(KubernetesRunner::connect(options.pods.config(installation, policy)).await?)
 }
 
 async fn work<R: Runner>(

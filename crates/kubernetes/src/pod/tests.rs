@@ -30,6 +30,9 @@ fn built(gate: Gate, spec: &LaunchSpec) -> Built {
     let mut config = Config::new(Uuid::nil());
     config.service_account = Some("tasks".to_owned());
     config.allowed_namespaces = ["other".to_owned()].into();
+    // What they may be is another question.
+    let lifted = json!({"hostPath": false, "hostNamespaces": false, "hostPorts": false, "privileged": false, "serviceAccounts": false});
+    config.policy = serde_json::from_value(json!({"deny": lifted})).expect("a policy");
     let built = build(&config, "home", gate, key(), Uuid::nil(), spec).expect("a pod");
     // Every pod that this crate makes is one by Kubernetes' own types.
     serde_json::from_value::<Pod>(built.pod.clone()).expect("a pod of Kubernetes");
@@ -63,6 +66,7 @@ fn a_plain_task_becomes_a_plain_pod() {
                     "updraft.dev/key": "7.3.2.4",
                 },
                 "annotations": {
+                    "cluster-autoscaler.kubernetes.io/safe-to-evict": "false",
                     "updraft.dev/attempt": "7/3/2/4",
                     "updraft.dev/spec-hash": built.spec_hash,
                     "updraft.dev/plan": serde_json::to_string(&built.plan).expect("JSON"),
@@ -333,4 +337,54 @@ fn the_hash_is_that_of_what_runs() {
         change(&mut other);
         assert_ne!(spec_hash(&one), spec_hash(&other), "{other:?}");
     }
+}
+
+#[test]
+fn the_policy_gives_defaults_and_sees_through_templates() {
+    let mut config = Config::new(Uuid::nil());
+    config.service_account = Some("tasks".to_owned());
+    config.policy = serde_json::from_value(json!({
+        "defaults": {
+            "nodeSelector": {"pool": "tasks", "arch": "amd64"}, "labels": {"team": "none"}, "imagePullSecrets": [{"name": "reg"}],
+            "annotations": {"cluster-autoscaler.kubernetes.io/safe-to-evict": "true"},
+            "resources": {"requests": {"cpu": "1"}}, "env": [{"name": "HTTPS_PROXY", "value": "p"}, {"name": "A", "value": "default"}],
+        },
+        "queues": {"gpu": {"tolerations": [{"key": "gpu"}]}},
+    }))
+    .expect("a policy");
+    let make = |rest: Value, queue: &str| {
+        let mut spec = spec(rest);
+        spec.queue = queue.to_owned();
+        spec.env.insert("A".to_owned(), "own".to_owned());
+        build(&config, "home", Gate::Scheduling, key(), Uuid::nil(), &spec)
+    };
+    let pod = make(json!({"node_selector": {"pool": "mine"}, "labels": {"team": "a"}, "tolerations": [{"key": "own"}]}), "gpu")
+        .expect("a pod")
+        .pod;
+    assert_eq!(pod["spec"]["nodeSelector"], json!({"pool": "mine", "arch": "amd64"}));
+    assert_eq!(pod["metadata"]["labels"]["team"], "a");
+    assert_eq!(pod["metadata"]["annotations"][SAFE_TO_EVICT], "true");
+    assert_eq!(pod["spec"]["tolerations"], json!([{"key": "gpu"}, {"key": "own"}]));
+    assert_eq!(pod["spec"]["imagePullSecrets"], json!([{"name": "reg"}]));
+    let base = &pod["spec"]["containers"][0];
+    assert_eq!(base["env"], json!([{"name": "HTTPS_PROXY", "value": "p"}, {"name": "A", "value": "own"}]));
+    assert_eq!(base["resources"], json!({"requests": {"cpu": "1"}}));
+    let own = make(json!({"container_resources": {"limits": {"memory": "1Gi"}}}), "default").expect("a pod").pod;
+    assert_eq!(own["spec"]["containers"][0]["resources"], json!({"limits": {"memory": "1Gi"}}), "half of each would be neither");
+    assert!(own["spec"].get("tolerations").is_none(), "another queue's");
+
+    let refused = |rest: Value| make(rest, "default").map(|built| built.pod).expect_err("it breaks a rule").to_string();
+    for (rest, rule) in [
+        (json!({"pod_template_text": "spec: {hostNetwork: true}"}), "hostNamespaces"),
+        (json!({"pod_template_text": "spec: {volumes: [{name: v, hostPath: {path: /}}]}"}), "hostPath"),
+        (
+            json!({"full_pod_spec": {"spec": {"containers": [{"name": "side", "image": "x", "securityContext": {"privileged": true}}]}}}),
+            "privileged",
+        ),
+        (json!({"service_account_name": "updraft-worker"}), "serviceAccounts"),
+    ] {
+        let message = refused(rest);
+        assert!(message.contains(&format!("rule {rule} ")) && message.contains("--pod-policy"), "{message}");
+    }
+    assert!(make(json!({"service_account_name": "tasks"}), "default").is_ok(), "the workers' own default");
 }

@@ -33,18 +33,14 @@ OLDEST, OLDEST_IN_CURRENT_DATA, NEWEST = "1.20", "1.25", "1.37"
 CUSTOM = {"ServiceMonitor", "PrometheusRule", "ScaledObject", "TriggerAuthentication", "HTTPRoute"}
 # Values that are free-form: what stands in them is the user's, or Kubernetes checks it.
 FREE = re.compile(
-    r"(^|\.)(labels|annotations|podAnnotations|alertLabels|nodeSelector|affinity|pod|containers|podSecurityContext|volume|podPolicy|behavior|advanced"
+    r"(^|\.)(labels|annotations|podAnnotations|alertLabels|nodeSelector|affinity|pod|containers|podSecurityContext|volume|podPolicy\.(defaults|namespaces|queues)|behavior|advanced"
     r"|requests|limits|extraSecrets|extraConfigMaps)$"
-)
-METRICS = set(
-    "build_info task_instances oldest_queued_seconds workers attempts_watched database_up broker_connected import_errors"
-    " scheduler_last_cycle_seconds queue_depth".split()
 )
 # Variables that the chart sets itself, from values with other names: they have no place in `config`.
 BY_THE_CHART = set(
     """DATABASE_URL DATABASE_CA DATABASE_CERT DATABASE_KEY BROKER_URL BROKER_CA BROKER_CERT BROKER_KEY DAGS GIT_PERIOD GIT_TOKEN_FILE GIT_USERNAME
     GIT_SSH_KEY_FILE GIT_KNOWN_HOSTS_FILE DAG_PROCESSOR DAG_PROCESSOR_LISTEN CACHE_DIR LISTEN PORT API_USER API_PASSWORD HEALTH_ADDRESS RUNNER
-    CONCURRENCY QUEUES NAMESPACE ALLOWED_NAMESPACES POD_SERVICE_ACCOUNT POD_POLICY STATE_DIR""".split()
+    CONCURRENCY QUEUES NAMESPACE ALLOWED_NAMESPACES POD_SERVICE_ACCOUNT POD_POLICY STATE_DIR GIT_WEBHOOK_SECRET""".split()
 )
 
 
@@ -137,14 +133,14 @@ def misspelt_values_are_refused():
             at("dags.mode", "gitSync"), at("dags.bundles", [{"repository": "x"}]), at("dags.bundles", [{"repo": "https://a,https://b"}]),
             at("dags.git.period", "5 minutes"), at("images.updraft.digest", "latest"), at("config.database_url", "postgres://"),
             at("config.max_active_runs_per_dag", "many"), at("scheduler.replicas", "two"), at("env", [{"nam": "A"}]), at("workers.queues", []),
-            at("ingress.apiServer.hosts", [{"host": "a"}]),
+            at("ingress.apiServer.hosts", [{"host": "a"}]), at("podPolicy.default", {}), at("podPolicy.deny.hostpath", True),
         ]:
             try:
                 chart.validate_schema(merged(minimal, wrong))
             except helm.HelmError:
                 continue
             raise Failed(f"{wrong} is taken")
-    return f"at {len(places)} places, and 14 of wrong shape"
+    return f"at {len(places)} places, and 16 of wrong shape"
 
 
 def values_and_schema_agree():
@@ -162,7 +158,7 @@ def values_and_schema_agree():
             return
         ours = set(value) | ({"global"} if not path else set())
         # Shapes that several values share know keys that not every default has.
-        missing.extend(f"{path}.{key}" for key in (set(known) ^ ours) if not re.search(r"(resources|strategy|rollingUpdate|config|securityContexts|probes\.\w+)$", path))
+        missing.extend(f"{path}.{key}" for key in (set(known) ^ ours) if not re.search(r"(resources|strategy|rollingUpdate|config|securityContexts|podPolicy|probes\.\w+)$", path))
         for key, child in value.items():
             walk(child, known.get(key, {}), f"{path}.{key}" if path else key)
 
@@ -205,6 +201,7 @@ MISTAKES = [  # what is changed in the minimal values, what the answer must say
     (merged(at("data.metadataSecretName", ""), at("postgresql.enabled", True)), "postgresql.auth.password: give a password, or name a Secret"),
     (merged(at("data.brokerUrlSecretName", ""), at("rabbitmq.enabled", True)), "rabbitmq.auth.password: give a password, or name a Secret"),
     (at("apiServer.passwordSecretName", ""), "apiServer.passwordSecretName: the API does not listen without a password"),
+    (merged(at("apiServer.passwordSecretName", ""), at("apiServer.password", "short")), "apiServer.password: at least 12 characters"),
     (at("data.metadataTls", {"certKey": "tls.crt"}), "data.metadataTls: certKey and keyKey belong together"),
     (at("data.brokerTls", {"keyKey": "tls.key"}), "data.brokerTls: certKey and keyKey belong together"),
     (at("dags.mode", "folder"), "dags.folder.volume: with dags.mode=folder"),
@@ -376,7 +373,7 @@ def config_rolls_pods():
         return the(objects(values_of("trial", **over)), "Deployment", "updraft-scheduler")["spec"]["template"]["metadata"]["annotations"]
 
     before = annotations()
-    for over in ({"config": {"log": "debug"}}, {"podPolicy": {"a": 1}}, {"apiServer": {"password": "other"}}):
+    for over in ({"config": {"log": "debug"}}, {"podPolicy": {"deny": {"privileged": False}}}, {"apiServer": {"password": "another-password"}}):
         expect(annotations(**over) != before, f"{over} rolls nothing")
     off = objects(values_of("minimal", config={"migrate": False, "max_active_runs_per_dag": 1000000}))
     data = the(off, "ConfigMap", "updraft-config")["data"]
@@ -431,6 +428,22 @@ def what_users_add():
     return "variables, volumes, containers, accounts, Secrets"
 
 
+def the_rest_of_deploy():
+    """What stands beside the chart fits it: values that it takes, names and variables that exist."""
+    deploy = ROOT / "deploy"
+    templates(yaml.safe_load((deploy / "trial.yaml").read_text()))
+    templates(yaml.safe_load((deploy / "argocd/application.yaml").read_text())["spec"]["source"]["helm"]["valuesObject"])
+    there = {(it["kind"], it["metadata"]["name"]) for it in yaml.safe_load_all(BASE.read_text())}
+    overlay = yaml.safe_load((deploy / "kustomize/overlays/example/kustomization.yaml").read_text())
+    named = {("Deployment", it["name"]) for it in overlay["replicas"]}
+    named |= {(patch["kind"], patch["metadata"]["name"]) for patch in (yaml.safe_load(it["patch"]) for it in overlay["patches"])}
+    expect(named <= there, f"the overlay changes what is not in the base: {named - there}")
+    for service in yaml.safe_load((deploy / "compose/compose.yaml").read_text())["services"].values():
+        unknown = {name.removeprefix("UPDRAFT_") for name in service["environment"] if name.startswith("UPDRAFT_")} - BY_THE_CHART
+        expect(not unknown, f"compose.yaml sets {unknown}")
+    return "trial.yaml, Argo CD, overlay, compose"
+
+
 def names_stay_short():
     for start in ("a-release-with-a-name", "a-release-of-updraft"):
         things = objects(values_of("production", extraSecrets=None), release=start.ljust(53, "x"))
@@ -446,8 +459,14 @@ def alerts_and_dashboard():
     board = yaml.safe_load(the(things, "ConfigMap", "updraft-dashboard")["data"]["updraft.json"])
     expressions = [rule["expr"] for rule in rules] + [target["expr"] for panel in board["panels"] for target in panel["targets"]]
     used = {name for text in expressions for name in re.findall(r"\bupdraft_(\w+)", text)}
-    expect(used <= METRICS, f"no such metric: {used - METRICS}")
-    expect(METRICS <= used, f"nobody looks at {METRICS - used}")
+    # What the program tells: gauges by their names in the source, counters of the broker with OpenMetrics' ending.
+    health = (ROOT / "crates/api/src/health.rs").read_text()
+    gauges = set(re.findall(r'^ +\("(\w+)", "[^"]*", "\w*"\),$', (ROOT / "crates/store/src/read/fleet.rs").read_text(), re.M))
+    gauges |= set(re.findall(r'gauge\(&mut out, "(\w+)"', health))
+    counters = {f"{name}_total" for name in re.findall(r'\("(broker_\w+)", "', health)}
+    expect(len(gauges) > 10 and len(counters) > 5, f"found only {gauges} and {counters} in the source")
+    expect(used <= gauges | counters, f"no such metric: {used - gauges - counters}")
+    expect(gauges <= used, f"nobody looks at {gauges - used}")
     for rule in rules[:-1]:
         expect({"summary", "description", "runbook"} <= set(rule["annotations"]) and rule["labels"]["team"] == "data", rule["alert"])
         expect('namespace="updraft",job="updraft-metrics"' in rule["expr"], f"{rule['alert']} looks at other installations, too")
@@ -502,7 +521,7 @@ def main():
         (lint, ()), (rendered_twice, ()), (golden, (given.update,)), (kustomize_base, (given.update,)), (well_formed, ()),
         (misspelt_values_are_refused, ()), (values_and_schema_agree, ()), (flags_of_the_binary, ()), (mistakes_have_a_name_and_a_remedy, ()),
         (pods_are_restricted, ()), (kinds_that_are_not_there, ()), (rights, ()), (dag_processor_knows_no_secret, ()), (dag_sources, ()),
-        (groups_and_scaling, ()), (versions_follow_the_server, ()), (config_rolls_pods, ()), (trial_servers, ()), (what_users_add, ()), (names_stay_short, ()),
+        (groups_and_scaling, ()), (versions_follow_the_server, ()), (config_rolls_pods, ()), (trial_servers, ()), (what_users_add, ()), (the_rest_of_deploy, ()), (names_stay_short, ()),
         (alerts_and_dashboard, ()), (kubernetes_accepts, (given.old_servers,)), (checkov, ()),
     ]
     failed = 0

@@ -1,24 +1,44 @@
 {{- /* The alerts. `of` limits them to one installation. Several replicas tell the same figure: max, min and count take one of them. */ -}}
 - alert: UpdraftNoScheduler
-  expr: absent(updraft_scheduler_last_cycle_seconds{ {{- .of -}} })
+  expr: max(updraft_schedulers{ {{- .of -}} }) == 0
   for: 2m
   labels: {severity: critical}
   annotations:
-    summary: No scheduler of {{ .release }} is there.
+    summary: No scheduler of {{ .release }} was heard of.
     description: Nothing new is planned. What runs goes on and its results are stored.
     runbook: >-
       kubectl -n {{ .namespace }} get pods -l app.kubernetes.io/component=scheduler, then describe and logs of the first. A wrong flag or an unreadable
       secret is in the last line of the log. `updraft doctor` says which schedulers were seen and when.
-- alert: UpdraftSchedulerSlow
-  expr: min(updraft_scheduler_last_cycle_seconds{ {{- .of -}} }) > 60
-  for: 5m
+- alert: UpdraftSchedulerSilent
+  expr: max(updraft_scheduler_last_cycle_seconds{ {{- .of -}} }) > 20 and max(updraft_schedulers{ {{- .of -}} }) > 0
+  for: 2m
   labels: {severity: warning}
   annotations:
-    summary: The scheduler of {{ .release }} is behind.
-    description: Its last cycle is at {{ "{{ $value | humanizeDuration }}" }}. Tasks that are ready wait.
+    summary: The schedulers of {{ .release }} come round slowly.
+    description: The liveliest was heard of {{ "{{ $value | humanizeDuration }}" }} ago. Tasks that are ready wait.
     runbook: >-
       Look at the database first: long transactions in pg_stat_activity, a full disk, a missing vacuum. Then at the processor and memory of the
       scheduler's pod. Any number of schedulers may run: raise scheduler.replicas.
+- alert: UpdraftLoopHangs
+  expr: max by (pod) (updraft_loop_silence_seconds{ {{- .of -}} }) > 90
+  for: 1m
+  labels: {severity: warning}
+  annotations:
+    summary: Pod {{ "{{ $labels.pod }}" }} of {{ .release }} does not come round.
+    description: After two minutes of silence its liveness probe fails and it is restarted.
+    runbook: >-
+      kubectl -n {{ .namespace }} logs {{ "{{ $labels.pod }}" }} --previous. Keep it: a loop that hangs while the database answers is a mistake of ours, please
+      report it.
+- alert: UpdraftApiSaysNothing
+  expr: absent(updraft_workers{ {{- .of -}} })
+  for: 5m
+  labels: {severity: warning}
+  annotations:
+    summary: The API of {{ .release }} tells no figures of the installation.
+    description: Most of these alerts are blind. No API runs, or it does not reach the database.
+    runbook: >-
+      kubectl -n {{ .namespace }} get pods -l app.kubernetes.io/component=api. If they are ready, look at the ServiceMonitor and the targets of
+      Prometheus, and at networkPolicies.metricsFrom.
 - alert: UpdraftDatabaseDown
   expr: max(updraft_database_up{ {{- .of -}} }) == 0
   for: 2m
@@ -60,25 +80,43 @@
       kubectl -n {{ .namespace }} get deployments -l app.kubernetes.io/component=worker. With KEDA look at kubectl describe scaledobject: its
       query may fail, or the Secret may be another. Without, at the events of the pods.
 - alert: UpdraftQueuedTooLong
-  expr: max(updraft_oldest_queued_seconds{ {{- .of -}} }) > {{ .queuedTooLong }}
+  expr: max(updraft_oldest_queued_seconds{ {{- .of -}} }) > {{ .queuedTooLong }} and max(updraft_maintenance{ {{- .of -}} }) == 0
   for: 5m
   labels: {severity: warning}
   annotations:
     summary: A task of {{ .release }} waits for a worker since {{ "{{ $value | humanizeDuration }}" }}.
-    description: Its queue has no worker, the workers are full, or launches are switched off.
+    description: Its queue has no worker, or the workers are full.
     runbook: >-
-      `updraft maintenance status` first. Then `updraft why DAG RUN TASK` names what stands in the way. A queue that no group of workers takes from is
-      the usual reason: compare the DAG's queue with workers.queues and workers.groups.
-- alert: UpdraftQueueFills
-  expr: max by (queue) (updraft_queue_depth{ {{- .of -}} }) > 50000
-  for: 10m
+      `updraft why DAG RUN TASK` names what stands in the way. A queue that no group of workers takes from is the usual reason: compare the DAG's queue
+      with workers.queues and workers.groups. Full workers show as attempts watched near workers.concurrency: raise replicas.
+- alert: UpdraftQueueGrows
+  expr: max by (queue) (updraft_queue_depth{ {{- .of -}} }) > {{ .queueDepth }}
+  for: 15m
   labels: {severity: warning}
   annotations:
-    summary: Queue {{ "{{ $labels.queue }}" }} of {{ .release }} holds {{ "{{ $value }}" }} hints.
-    description: At 100,000 RabbitMQ refuses more. Then workers look into the database on their own, every ten seconds.
+    summary: "{{ "{{ $value }}" }} attempts wait in queue {{ "{{ $labels.queue }}" }} of {{ .release }}."
+    description: More comes in than workers and cluster take.
     runbook: >-
-      Nobody takes from it, or far too few: compare with workers.queues and workers.groups. A queue that is not used any more can be deleted in
-      RabbitMQ at any time; what it holds are hints, the truth is in the database.
+      Compare with the attempts watched on the dashboard. If workers are full, raise their replicas or concurrency. If pods are pending, the cluster is
+      full. A pool (`updraft pools set`) bounds what one kind of task may take.
+- alert: UpdraftMaintenanceForgotten
+  expr: max(updraft_maintenance{ {{- .of -}} }) == 1
+  for: 12h
+  labels: {severity: warning}
+  annotations:
+    summary: Launches of {{ .release }} are switched off for half a day.
+    description: Nothing new starts. What runs goes on.
+    runbook: >-
+      `updraft maintenance status` says who began it and why. `updraft maintenance off` ends it.
+- alert: UpdraftUnreadableMessages
+  expr: sum(increase(updraft_broker_dead_lettered_total{ {{- .of -}} }[30m])) > 0
+  labels: {severity: warning}
+  annotations:
+    summary: RabbitMQ hands {{ .release }} messages that it cannot read.
+    description: They are put aside, nothing is lost. Somebody else writes into our queues, or a version that does not fit.
+    runbook: >-
+      Look into the queue updraft.dead (with the prefix of config.broker_prefix): its headers say where each message came from and what is wrong with it.
+      Installations that share a virtual host need different prefixes.
 - alert: UpdraftImportErrors
   expr: max(updraft_import_errors{ {{- .of -}} }) > 0
   for: 15m

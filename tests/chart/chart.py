@@ -353,6 +353,10 @@ def groups_and_scaling():
     scaled = the(keda, "ScaledObject", "updraft-worker-nightly")["spec"]
     expect(scaled["minReplicaCount"] == 0 and scaled["scaleTargetRef"]["name"] == "updraft-worker-nightly", "KEDA")
     expect("'night''s', 'reports'" in scaled["triggers"][0]["metadata"]["query"] and "/ 500" in scaled["triggers"][0]["metadata"]["query"], "query")
+    budgets = [it for it in things + objects(values_of("production")) if it["kind"] == "PodDisruptionBudget"]
+    for it in budgets:
+        expect(("minAvailable" in it["spec"]) != ("maxUnavailable" in it["spec"]), f"{it['metadata']['name']}: a server refuses a budget with both")
+    expect(any(it["spec"].get("minAvailable") == 1 for it in budgets), "minAvailable replaces the default")
     selectors = [str(it["spec"]["selector"]) for it in things if it["kind"] == "Deployment"]
     expect(len(set(selectors)) == len(selectors), "two Deployments take each other's pods")
     return "three groups, HPA, KEDA"

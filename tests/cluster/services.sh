@@ -39,7 +39,7 @@ archive() { # service
         base=$("$root/docker/base.sh")
         say "building $name"
         log=$cache/$1.log
-        buildah build --quiet --build-arg "BASE=$base" --timestamp 1735689600 --tag "$name" "$folder" >"$log" 2>&1 || { tail -n 20 "$log" >&2; fail "the build of $name failed: all of it is in $log"; }
+        buildah build --build-arg "BASE=$base" --timestamp 1735689600 --tag "$name" "$folder" >"$log" 2>&1 || { tail -n 20 "$log" >&2; fail "the build of $name failed: all of it is in $log"; }
         rm -f "$file.new"
         buildah push --quiet "$name" "docker-archive:$file.new:$name" >>"$log" 2>&1 || { tail -n 5 "$log" >&2; fail "cannot write $file"; }
         mv "$file.new" "$file"

@@ -34,9 +34,37 @@ fn apply(command: Command, values: &BTreeMap<String, String>) -> Command {
         .mut_args(|arg| {
             let value = arg.get_env().and_then(|env| env.to_str()).and_then(|env| values.get(env)).cloned();
             match value {
-                Some(value) => arg.default_value(clap::builder::OsStr::from(value)).hide_default_value(true),
+                // A default does not count where clap requires an answer.
+                Some(value) => arg.default_value(clap::builder::OsStr::from(value)).hide_default_value(true).required(false),
                 None => arg,
             }
         })
         .mut_subcommands(|sub| apply(sub, values))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{Arg, ArgAction};
+
+    use super::*;
+
+    #[test]
+    fn a_file_answers_what_is_required_and_a_list() {
+        let command = Command::new("x").subcommand(
+            Command::new("role")
+                .arg(Arg::new("url").long("url").env("UPDRAFT_TEST_URL").required(true))
+                .arg(Arg::new("list").long("list").env("UPDRAFT_TEST_LIST").value_delimiter(',').action(ArgAction::Append)),
+        );
+        let values = BTreeMap::from([
+            ("UPDRAFT_TEST_URL".to_owned(), "postgres://u:p@h/d".to_owned()),
+            ("UPDRAFT_TEST_LIST".to_owned(), "a,b".to_owned()),
+        ]);
+        let matches = apply(command.clone(), &values).try_get_matches_from(["x", "role"]).unwrap();
+        let (_, role) = matches.subcommand().unwrap();
+        assert_eq!(role.get_one::<String>("url").unwrap(), "postgres://u:p@h/d");
+        assert_eq!(role.get_many::<String>("list").unwrap().collect::<Vec<_>>(), ["a", "b"]);
+        let matches = apply(command.clone(), &values).try_get_matches_from(["x", "role", "--url", "flag"]).unwrap();
+        assert_eq!(matches.subcommand().unwrap().1.get_one::<String>("url").unwrap(), "flag", "a flag beats a file");
+        assert!(command.try_get_matches_from(["x", "role"]).is_err(), "without either it is missing");
+    }
 }

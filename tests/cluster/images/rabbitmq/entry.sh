@@ -8,7 +8,8 @@
 #   /etc/rabbitmq/conf.d/*.conf                             more configuration, such as TLS
 set -eu
 base=/var/lib/rabbitmq
-sbin=/usr/local/lib/rabbitmq-sbin
+# The real path: the programs look for the server beside themselves.
+sbin=$(readlink -f /usr/local/lib/rabbitmq-sbin)
 
 user=${RABBITMQ_DEFAULT_USER:-guest}
 password=${RABBITMQ_DEFAULT_PASS:-guest}
@@ -20,7 +21,7 @@ unset RABBITMQ_DEFAULT_USER RABBITMQ_DEFAULT_PASS RABBITMQ_DEFAULT_PASS_FILE RAB
 # The host's name is the pod's and changes, the data of a node belong to its name. Nobody outside the pod talks Erlang to us.
 export HOME=$base RABBITMQ_NODENAME=rabbit@localhost ERL_EPMD_ADDRESS=127.0.0.1 RABBITMQ_CONF_ENV_FILE=/dev/null \
     RABBITMQ_CONFIG_FILE=$base/rabbitmq.conf RABBITMQ_ENABLED_PLUGINS_FILE=$base/enabled_plugins RABBITMQ_MNESIA_BASE=$base/mnesia \
-    RABBITMQ_LOG_BASE=/tmp RABBITMQ_LOGS=- RABBITMQ_PID_FILE=$base/pid
+    RABBITMQ_LOG_BASE=/tmp RABBITMQ_LOGS=- RABBITMQ_PID_FILE=$base/pid ERL_CRASH_DUMP_SECONDS=0
 
 case ${0##*/} in
     rabbitmqctl|rabbitmq-diagnostics|rabbitmq-queues) exec "$sbin/${0##*/}" "$@" ;;

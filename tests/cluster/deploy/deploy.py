@@ -1,0 +1,463 @@
+#!/usr/bin/env python3
+"""Updraft on a real cluster, as its users install it: Helm's own engine, the chart, the image, DAGs from git, pods launched by pods.
+
+deploy.py            everything in order; a line per check; exit 1 at the first that fails
+deploy.py --keep     leaves the release, for a look
+
+Called by run.sh, which puts the images on the node. It waits for conditions, never for times; each wait has its limit and says what it saw last.
+"""
+
+import argparse
+import base64
+import contextlib
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+
+import helm_python as helm
+import yaml
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parents[2]
+CHART = ROOT / "deploy/helm/updraft"
+CLI = os.environ["UPDRAFT_CLI"]
+IMAGE = "docker.io/updraft-test/updraft"
+TASK_IMAGE = os.environ.get("UPDRAFT_TEST_IMAGE", "updraft-test/busybox:1")
+RELEASE, NAMESPACE = "updraft", "updraft-deploy"
+PASSWORD = "only for this test"
+ROLES = ("scheduler", "api", "worker")
+
+DAG = '''
+from datetime import datetime
+from airflow import DAG
+from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
+
+def pod(name, script):
+    return KubernetesPodOperator(task_id=name, image="{image}", cmds=["sh", "-c"], arguments=[script], startup_timeout_seconds=300)
+
+with DAG("seed", schedule=None, start_date=datetime(2015, 6, 1)):
+    t1, t2, t3, t4 = (pod(name, "echo " + name + " of {{{{ ds }}}}; sleep 1") for name in ("t1", "t2", "t3", "t4"))
+    t1 >> [t2, t3] >> t4
+
+with DAG("twenty", schedule=None, start_date=datetime(2015, 6, 1), max_active_tasks=50):
+    for n in range(20):
+        # It ends when it is told to, so that the test decides how long it runs.
+        pod("long%02d" % n, "trap 'exit 3' TERM; i=0; while [ $i -lt 1200 ] && ! wget -q -O /dev/null {gate}; do sleep 0.5; i=$((i+1)); done; echo done")
+
+with DAG("nosy", schedule=None, start_date=datetime(2015, 6, 1)):
+    pod("token", "test ! -e /var/run/secrets/kubernetes.io && echo no token; "
+        "wget -q -O - --no-check-certificate https://kubernetes.default.svc/api/v1/namespaces/default/pods 2>&1 | head -c 200; "
+        "wget -S -O - --no-check-certificate https://kubernetes.default.svc/api/v1/pods 2>&1 | grep -o 'HTTP/1.1 40[0-9]' || echo answered")
+'''
+
+
+class Failed(Exception):
+    """A check that did not hold."""
+
+
+def expect(condition, text):
+    if not condition:
+        raise Failed(text)
+
+
+def run(*words, check=True, **more):
+    done = subprocess.run([str(word) for word in words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **more)
+    if check and done.returncode != 0:
+        raise Failed(f"{' '.join(map(str, words))} ended with {done.returncode}: {done.stderr.strip()[-2000:]}")
+    return done
+
+
+def kubectl(*words, namespace=NAMESPACE, **more):
+    return run("kubectl", "--namespace", namespace, *words, **more)
+
+
+def get(kind, *words, namespace=NAMESPACE):
+    return json.loads(kubectl("get", kind, *words, "-o", "json", namespace=namespace).stdout)["items"]
+
+
+def wait(what, look, limit=120):
+    """Looks until `look` gives something true, and returns that."""
+    end = time.monotonic() + limit
+    seen = None
+    while True:
+        try:
+            seen = look()
+            if seen:
+                return seen
+        except (Failed, urllib.error.URLError, ConnectionError, TimeoutError, json.JSONDecodeError) as error:
+            seen = error
+        if time.monotonic() > end:
+            raise Failed(f"{what}: not within {limit} s; last seen: {seen}")
+        time.sleep(0.2)
+
+
+def free_port():
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+class Git:
+    """The repository of DAGs, served on the machine, and a working copy."""
+
+    def __init__(self, folder):
+        served = folder / "served"
+        ready = folder / "git-address"
+        self.process = subprocess.Popen(
+            [sys.executable, str(ROOT / "tests/cluster/git-server.py"), "--folder", str(served), "--create", "dags", "--ready-file", str(ready)],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.address = wait("the git server answers", lambda: ready.exists() and ready.read_text().strip(), 30)
+        self.copy = folder / "copy"
+        run("git", "clone", "-q", f"{self.address}/dags.git", self.copy)
+        for key, value in (("user.name", "test"), ("user.email", "test@example.org")):
+            run("git", "-C", self.copy, "config", key, value)
+
+    def push(self, files):
+        for name, text in files.items():
+            path = self.copy / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        run("git", "-C", self.copy, "add", "-A")
+        run("git", "-C", self.copy, "commit", "-q", "-m", "DAGs")
+        run("git", "-C", self.copy, "push", "-q", "origin", "HEAD:refs/heads/main")
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait(10)
+
+
+class Gate:
+    """What long tasks ask: they end when it opens."""
+
+    def __init__(self, folder):
+        self.folder = folder / "gate"
+        self.folder.mkdir()
+        self.port = free_port()
+        self.process = subprocess.Popen([sys.executable, "-m", "http.server", str(self.port), "--bind", "198.18.0.1", "--directory", str(self.folder)],
+                                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.url = f"http://198.18.0.1:{self.port}/open"
+
+    def open(self):
+        (self.folder / "open").write_text("open\n")
+
+    def shut(self):
+        (self.folder / "open").unlink(missing_ok=True)
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait(10)
+
+
+class Api:
+    """The API through a port-forward that is made again when its pod goes."""
+
+    def __init__(self):
+        self.forward = None
+        self.port = None
+
+    def stop(self):
+        if self.forward:
+            self.forward.kill()
+            self.forward.wait(10)
+            self.forward = None
+
+    def ensure(self):
+        if self.forward and self.forward.poll() is None:
+            return
+        self.port = free_port()
+        self.forward = subprocess.Popen(["kubectl", "-n", NAMESPACE, "port-forward", f"service/{RELEASE}-api", f"{self.port}:8080"],
+                                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def raw(self, method, path, body=None, password=PASSWORD):
+        self.ensure()
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", method=method, data=None if body is None else json.dumps(body).encode())
+        request.add_header("Content-Type", "application/json")
+        if password is not None:
+            request.add_header("Authorization", "Basic " + base64.b64encode(f"admin:{password}".encode()).decode())
+        try:
+            with urllib.request.urlopen(request, timeout=20) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+        except (urllib.error.URLError, ConnectionError):
+            # The pod behind it has gone: another one is found by a new forward.
+            self.stop()
+            raise
+
+    def call(self, method, path, body=None):
+        status, text = self.raw(method, path, body)
+        expect(status < 300, f"{method} {path} gave {status}: {text[:400]}")
+        return json.loads(text)
+
+    def trigger(self, dag):
+        run_id = wait(f"{dag} can be triggered", lambda: self.call("POST", f"/api/v2/dags/{dag}/dagRuns", {"logical_date": None}), 60)["dag_run_id"]
+        return f"/api/v2/dags/{dag}/dagRuns/" + urllib.parse.quote(run_id, safe="")
+
+    def tasks(self, path):
+        return self.call("GET", f"{path}/taskInstances?limit=100")["task_instances"]
+
+    def ended(self, path, limit=180):
+        def look():
+            found = self.call("GET", path)
+            return found if found["state"] in ("success", "failed") else None
+
+        found = wait(f"{path} ends", look, limit)
+        if found["state"] != "success":
+            bad = [(t["task_id"], t["state"], self.call("GET", path.replace("/api/v2/dags/", "/ui/why/").replace("/dagRuns/", "/") + f"/{t['task_id']}")["summary"])
+                   for t in self.tasks(path) if t["state"] != "success"]
+            raise Failed(f"{path} ended as {found['state']}: {bad[:3]}")
+        return self.tasks(path)
+
+
+class Deployment:
+    def __init__(self, folder):
+        self.folder = folder
+        self.git, self.gate, self.api = Git(folder), Gate(folder), Api()
+        self.config = helm.Config(kubeconfig_path=os.environ["KUBECONFIG"], namespace=NAMESPACE)
+        self.chart = helm.Chart.load(str(CHART))
+
+    def close(self):
+        self.api.stop()
+        self.gate.stop()
+        self.git.stop()
+
+    def values(self, **over):
+        values = {
+            "images": {"updraft": {"repository": IMAGE, "tag": "1"}},
+            "dags": {"git": {"repo": f"git+{self.git.address}/dags.git", "ref": "main", "subPath": "dags", "period": "2s"}},
+            "apiServer": {"password": PASSWORD},
+            "scheduler": {"resources": {"requests": {"cpu": "10m"}}},
+            "workers": {"replicas": 2, "resources": {"requests": {"cpu": "10m"}}},
+            "postgresql": {"enabled": True, "image": "docker.io/updraft-test/postgres:15", "auth": {"password": "trial"}, "resources": {"requests": {"cpu": "10m"}}},
+            "rabbitmq": {"enabled": True, "image": "docker.io/updraft-test/rabbitmq:3.10", "auth": {"password": "trial"}, "resources": {"requests": {"cpu": "10m"}}},
+        }
+        for key, value in over.items():
+            values[key] = {**values.get(key, {}), **value}
+        return values
+
+    def pods(self, role=None):
+        selector = f"app.kubernetes.io/instance={RELEASE}" + (f",app.kubernetes.io/component={role}" if role else "")
+        return get("pods", "-l", selector)
+
+    def rolled_out(self):
+        for one in get("deployments", "-l", f"app.kubernetes.io/instance={RELEASE}"):
+            kubectl("rollout", "status", f"deployment/{one['metadata']['name']}", "--timeout=180s")
+
+    def task_pods(self):
+        return get("pods", "-l", "updraft.dev/installation")
+
+    def running_long(self):
+        """The pods of `twenty` that run, by name: uid and restarts."""
+        found = {}
+        for pod in self.task_pods():
+            status = pod["status"].get("containerStatuses", [{}])[0]
+            if pod["metadata"]["labels"]["dag_id"] == "twenty" and "running" in status.get("state", {}):
+                found[pod["metadata"]["name"]] = (pod["metadata"]["uid"], status["restartCount"])
+        return found
+
+
+# --- checks, in their order -----------------------------------------------------------------------------------------------------------------------
+
+
+def install(d):
+    """From nothing to a green `helm test`."""
+    kubectl("create", "namespace", NAMESPACE)
+    d.git.push({"dags/all.py": DAG.format(image=TASK_IMAGE, gate=d.gate.url)})
+    d.config.install(d.chart, RELEASE, d.values(), timeout=300)
+    d.rolled_out()
+    d.config.test(RELEASE, timeout=120)
+    phases = {pod["metadata"]["name"]: pod["status"]["phase"] for pod in get("pods") if pod["metadata"]["name"].endswith("-test")}
+    expect(phases == {f"{RELEASE}-test": "Succeeded"}, f"helm test: {phases}")
+
+
+def page_and_guard(d):
+    """The page answers through a port-forward, with the password alone."""
+    status, page = wait("the page answers", lambda: d.api.raw("GET", "/"), 60)
+    expect(status == 200 and "<html" in page.lower(), f"{status}: {page[:200]}")
+    for wrong in (None, "guess"):
+        status, _ = d.api.raw("GET", "/api/v2/dags", password=wrong)
+        expect(status == 401, f"password {wrong!r} gave {status}")
+
+
+def seed_runs(d):
+    """A DAG of a git repository runs as pods that worker pods inside the cluster launch."""
+    path = d.api.trigger("seed")
+    tasks = {t["task_id"]: t for t in d.api.ended(path)}
+    order = [tasks[name] for name in ("t1", "t2", "t3", "t4")]
+    expect(all(order[0]["end_date"] <= t["start_date"] for t in order[1:3]), "t2 or t3 began before t1 ended")
+    expect(all(t["end_date"] <= order[3]["start_date"] for t in order[1:3]), "t4 began before t2 and t3 ended")
+    log = d.api.call("GET", f"{path}/taskInstances/t4/logs/1")
+    expect("t4 of" in json.dumps(log), f"the log of t4: {str(log)[:300]}")
+    wait("the pods of the seed's tasks are gone", lambda: not d.task_pods(), 60)
+
+
+def rights(d):
+    """Workers have the chart's Role and nothing else; scheduler, API and tasks have no right at all."""
+    def may(account):
+        text = kubectl("auth", "can-i", "--list", f"--as=system:serviceaccount:{NAMESPACE}:{account}",
+                       f"--as-group=system:serviceaccounts:{NAMESPACE}", "--as-group=system:serviceaccounts", "--as-group=system:authenticated").stdout
+        return sorted(" ".join(line.split()) for line in text.splitlines()[1:])
+
+    everybody = may("nobody-in-particular")
+    accounts = {one["metadata"]["name"] for one in get("serviceaccounts")}
+    worker = f"{RELEASE}-worker"
+    expect(worker in accounts, f"{worker} is not among {accounts}")
+    for account in sorted(accounts - {worker}):
+        expect(may(account) == everybody, f"{account} may more than everybody: {set(may(account)) - set(everybody)}")
+    mine = [line for line in may(worker) if line not in everybody]
+    golden = HERE / "worker-rights.txt"
+    if os.environ.get("UPDATE"):
+        golden.write_text("\n".join(mine) + "\n")
+    expect(mine == golden.read_text().splitlines(), "the workers' rights are not those of worker-rights.txt:\n" + "\n".join(mine))
+    for role in ("scheduler", "api"):
+        for pod in d.pods(role):
+            mounted = [volume for volume in pod["spec"].get("volumes", []) if "projected" in volume or "token" in volume["name"]]
+            expect(not mounted, f"{pod['metadata']['name']} has a token: {mounted}")
+
+
+def task_pod_has_no_token(d):
+    """A task's pod has no token, and the API server turns it away."""
+    path = d.api.trigger("nosy")
+    d.api.ended(path)
+    log = json.dumps(d.api.call("GET", f"{path}/taskInstances/token/logs/1"))
+    expect("no token" in log, log[:500])
+    expect("HTTP/1.1 401" in log, f"the API server did not say 401: {log[:800]}")
+
+
+def dag_processor_has_nothing(d):
+    """The container that reads DAG files has no secret in its environment, its files or its reach."""
+    pod = d.pods("scheduler")[0]["metadata"]["name"]
+    container = next(c for c in d.pods("scheduler")[0]["spec"]["containers"] if c["name"] == "dag-processor")
+    text = json.dumps(container)
+    expect("secretKeyRef" not in text and "secretRef" not in text, f"a secret by reference: {text}")
+    script = "env; cat /proc/1/environ 2>/dev/null | tr '\\0' '\\n'; find / -xdev -path /proc -prune -o -type f -size -64k -newer /etc/hostname -print 2>/dev/null | head -n 2000; ls -la /run/secrets /var/run/secrets 2>&1; cat /proc/mounts"
+    seen = kubectl("exec", pod, "-c", "dag-processor", "--", "sh", "-c", script).stdout
+    secrets = {name: base64.b64decode(value).decode() for one in get("secrets") for name, value in one.get("data", {}).items()
+               if one["type"] == "Opaque"}
+    expect(secrets, "there are no secrets to look for")
+    for name, value in secrets.items():
+        expect(value not in seen, f"the value of {name} is in reach of the dag-processor")
+    expect(not re.search(r"serviceaccount|/run/secrets/updraft/(database|broker|git|api)", seen), "a mount of secrets is in reach:\n" + seen[-1500:])
+
+
+def upgrades_touch_no_pod(d):
+    """Upgrade, rollback, restart and 3 → 0 → 2 workers with 20 pods running: none restarted, none lost, no attempt spent."""
+    d.gate.shut()
+    path = d.api.trigger("twenty")
+    before = wait("20 pods run", lambda: (lambda found: found if len(found) == 20 else None)(d.running_long()), 180)
+
+    def same(after):
+        now = d.running_long()
+        expect(now == before, f"after {after}: {len(set(before) - set(now))} pods are gone or changed: {sorted(set(before.items()) ^ set(now.items()))[:4]}")
+
+    run(str(ROOT / "tests/cluster/cluster"), "tag", f"{IMAGE}:1", f"{IMAGE}:2")
+    d.config.upgrade(d.chart, RELEASE, d.values(images={"updraft": {"repository": IMAGE, "tag": "2"}}), timeout=300)
+    d.rolled_out()
+    tags = {c["image"] for role in ROLES for pod in d.pods(role) if not pod["metadata"].get("deletionTimestamp") for c in pod["spec"]["containers"]}
+    expect(tags == {f"{IMAGE}:2"}, f"after the upgrade there are {tags}")
+    same("the upgrade")
+    d.config.rollback(RELEASE, version=1, timeout=300)
+    d.rolled_out()
+    same("the rollback")
+    kubectl("rollout", "restart", *[f"deployment/{one['metadata']['name']}" for one in get("deployments", "-l", f"app.kubernetes.io/instance={RELEASE}")
+                                    if one["metadata"]["labels"].get("app.kubernetes.io/component") in ROLES])
+    d.rolled_out()
+    same("the restart")
+    for replicas in (3, 0, 2):
+        kubectl("scale", f"deployment/{RELEASE}-worker", f"--replicas={replicas}")
+        wait(f"{replicas} workers", lambda replicas=replicas: len([p for p in d.pods("worker") if not p["metadata"].get("deletionTimestamp")]) == replicas)
+        d.rolled_out()
+        same(f"{replicas} workers")
+    d.gate.open()
+    tasks = d.api.ended(path, 240)
+    expect(len(tasks) == 20 and {t["try_number"] for t in tasks} == {1}, f"tries: {sorted(t['try_number'] for t in tasks)}")
+    tries = [d.api.call("GET", f"{path}/taskInstances/{t['task_id']}/tries")["total_entries"] for t in tasks]
+    expect(set(tries) == {1}, f"attempts spent: {tries}")
+
+
+def backup_and_restore(d):
+    """Backup, wipe, restore, with pods running: it goes on."""
+    d.gate.shut()
+    path = d.api.trigger("twenty")
+    wait("20 pods run", lambda: len(d.running_long()) == 20, 180)
+    server = f"deployment/{RELEASE}-postgresql"
+    dump = kubectl("exec", server, "--", "pg_dump", "-U", "updraft", "-Fc", "-f", "/tmp/backup", "updraft")
+    expect(dump.returncode == 0, dump.stderr)
+    # As docs/backup.md says: nobody writes while the database is made anew.
+    for role in ROLES:
+        kubectl("scale", f"deployment/{RELEASE}-{role}", "--replicas=0")
+    wait("the roles are gone", lambda: not any(d.pods(role) for role in ROLES))
+    d.api.stop()
+    kubectl("exec", server, "--", "psql", "-U", "updraft", "-d", "postgres", "-c", "drop database updraft with (force)", "-c", "create database updraft")
+    kubectl("exec", server, "--", "pg_restore", "-U", "updraft", "-d", "updraft", "/tmp/backup")
+    for role in ROLES:
+        kubectl("scale", f"deployment/{RELEASE}-{role}", "--replicas=1")
+    d.rolled_out()
+    d.gate.open()
+    tasks = d.api.ended(path, 240)
+    expect({t["try_number"] for t in tasks} == {1}, f"tries: {sorted(t['try_number'] for t in tasks)}")
+
+
+def uninstall(d):
+    """Uninstall leaves nothing."""
+    d.api.stop()
+    d.config.uninstall(RELEASE, timeout=120)
+    kinds = [k for k in kubectl("api-resources", "--namespaced", "--verbs=list", "-o", "name").stdout.split() if not k.startswith("events")]
+    ours = ("default", "kube-root-ca.crt")
+
+    def left():
+        found = [f"{one['kind']}/{one['metadata']['name']}" for one in get(",".join(kinds))]
+        return [name for name in found if name.split("/")[1] not in ours and not name.startswith("Secret/default-token") and "helm-test" not in name]
+
+    wait("nothing is left", lambda: not left() or None, 90)
+    expect(not left(), f"left: {left()}")
+    spanning = kubectl("get", "clusterroles,clusterrolebindings", "-l", f"app.kubernetes.io/instance={RELEASE}", "-o", "name").stdout
+    expect(not spanning, f"left: {spanning}")
+
+
+CHECKS = [install, page_and_guard, seed_runs, rights, task_pod_has_no_token, dag_processor_has_nothing, upgrades_touch_no_pod, backup_and_restore, uninstall]
+
+
+def tell(d):
+    """What a person would look at first."""
+    for words in (["get", "pods", "-o", "wide"], ["get", "events", "--sort-by=.lastTimestamp"]):
+        print(kubectl(*words, check=False).stdout[-4000:], file=sys.stderr)
+    for role in ROLES:
+        for pod in d.pods(role):
+            print(kubectl("logs", pod["metadata"]["name"], "--all-containers", "--tail=30", check=False).stdout, file=sys.stderr)
+
+
+def main():
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("--keep", action="store_true")
+    options = arguments.parse_args()
+    kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", "--timeout=120s")
+    with tempfile.TemporaryDirectory() as folder, contextlib.closing(Deployment(pathlib.Path(folder))) as d:
+        try:
+            for check in CHECKS[:-1] if options.keep else CHECKS:
+                begin = time.monotonic()
+                check(d)
+                print(f"ok   {time.monotonic() - begin:6.1f} s  {check.__doc__}", flush=True)
+        except (Failed, helm.HelmError) as error:
+            print(f"FAIL {check.__name__}: {check.__doc__}\n{error}", flush=True)
+            tell(d)
+            return 1
+        finally:
+            if not options.keep:
+                kubectl("delete", "namespace", NAMESPACE, "--wait=false", check=False)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

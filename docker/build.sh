@@ -90,6 +90,8 @@ arguments=(--file "$root/docker/Dockerfile" --target "$target"
     --build-arg "VERSION=$version" --build-arg "REVISION=$revision" --build-arg "CREATED=$created")
 if [ -n "${BASE:-}" ]; then arguments+=(--build-arg "BASE=$BASE"); fi
 if [ -n "${RUST:-}" ]; then arguments+=(--build-arg "RUST=$RUST"); fi
+# Older buildah sets it too late and warns.
+if [ -n "$binary" ]; then arguments+=(--build-arg "TARGETARCH=$architecture"); fi
 if [ -n "$platform" ]; then arguments+=(--platform "$platform"); fi
 
 say "building $image with $engine${platform:+ for $platform}"
@@ -107,7 +109,11 @@ case $engine in
         ;;
     podman|buildah)
         # What RUN does is to install Debian's packages. This kind of isolation needs the least of the machine.
-        if [ "$engine" = buildah ]; then export BUILDAH_ISOLATION=${BUILDAH_ISOLATION:-chroot}; fi
+        if [ "$engine" = buildah ]; then
+            export BUILDAH_ISOLATION=${BUILDAH_ISOLATION:-chroot}
+            # Its own version is no reason for another image.
+            arguments+=(--identity-label=false)
+        fi
         "$engine" build "${arguments[@]}" --timestamp "$epoch" --tag "$image" "$context"
         if [ -n "$archive" ]; then
             rm -f "$archive"

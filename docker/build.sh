@@ -97,6 +97,7 @@ if [ -n "$platform" ]; then arguments+=(--platform "$platform"); fi
 say "building $image with $engine${platform:+ for $platform}"
 case $engine in
     docker)
+        docker buildx version >/dev/null 2>&1 || fail "docker has no buildx: install its plugin (docker-buildx-plugin), or use podman or buildah (ENGINE=)"
         arguments+=(--build-arg "SOURCE_DATE_EPOCH=$epoch" --tag "$image" --provenance=false)
         if [ -n "$push" ]; then
             docker buildx build "${arguments[@]}" --output type=image,push=true,rewrite-timestamp=true --metadata-file "${work:=$(mktemp -d)}/metadata" "$context"

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Writes what a release consists of into dist/: dist.sh BINARY, called by make dist. Linux alone: it is the binary of this machine.
 #
-#   updraft-V-linux-A.tar.gz      the program
-#   updraft-V-linux-A.image.tar   the image, for docker load
-#   updraft-V-linux-A.cdx.json    what is in both (CycloneDX)
-#   updraft-V.tgz                 the chart, if there is one, and helm
+#   updraft-V-linux-A.tar.gz        the program
+#   updraft-V-linux-A.image.tar.gz  the image, for docker load
+#   updraft-V-linux-A.cdx.json      what is in both (CycloneDX)
+#   updraft-V.tgz                   the chart, if there is one, and helm
 #   SHA256SUMS
 #
 # The same commit on the same base gives the same files. BASE names the image's base; OFFLINE=1 makes one of Debian's packages.
@@ -49,6 +49,8 @@ if command -v cargo >/dev/null; then
 else
     fail "cargo is missing: without it there is no SBOM"
 fi
+
+gzip -n -6 "dist/$name.image.tar"
 
 if [ -f deploy/helm/updraft/Chart.yaml ]; then
     if command -v helm >/dev/null; then

@@ -43,6 +43,8 @@ archive() { # service
         rm -f "$file.new"
         buildah push --quiet "$name" "docker-archive:$file.new:$name" >>"$log" 2>&1 || { tail -n 5 "$log" >&2; fail "cannot write $file"; }
         mv "$file.new" "$file"
+        # Of other stamps, as other checkouts may use them still: only what is old.
+        find "$cache" -maxdepth 1 -name "$1-*.tar" -mtime +7 -delete
         # The file is what is kept; the builder's copy is twice the room.
         buildah rmi --force "$name" >/dev/null 2>&1 || true
     fi

@@ -46,6 +46,8 @@ one_writer() { # I9, I4: task_instance.state is written in one place; a note for
 state_machine_page() { diff <(cargo run -q --locked -p updraft -- docs state-machine) docs/state_machine.md; }
 python_style() { python3 -m compileall -q crates/dagfile/python tools && find . -name __pycache__ -prune -exec rm -rf {} +; }
 
+image_tools() { python3 -B docker/test_sbom.py && (cd docker/task && python3 -B -m unittest); }
+
 check 'format' cargo fmt --check
 check 'clippy' cargo clippy --locked --workspace --all-targets -- -D warnings
 check 'docs' env RUSTDOCFLAGS='-D warnings -A rustdoc::private-intra-doc-links' cargo doc --locked --workspace --no-deps --document-private-items
@@ -58,3 +60,4 @@ check 'one TLS provider' one_tls_provider
 check 'one state writer' one_writer
 check 'state machine page' state_machine_page
 check 'python compiles' python_style
+check 'image tools' image_tools

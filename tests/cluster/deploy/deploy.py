@@ -14,8 +14,6 @@ import json
 import os
 import pathlib
 import re
-import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -178,6 +176,12 @@ class Api:
         self.port = free_port()
         self.forward = subprocess.Popen(["kubectl", "-n", NAMESPACE, "port-forward", f"service/{RELEASE}-api", f"{self.port}:8080"],
                                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+        def listens():
+            with socket.socket() as one:
+                return self.forward.poll() is not None or one.connect_ex(("127.0.0.1", self.port)) == 0
+
+        wait("the port-forward listens", listens, 20)
 
     def raw(self, method, path, body=None, password=PASSWORD):
         self.ensure()

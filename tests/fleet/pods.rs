@@ -22,8 +22,19 @@ struct Namespace {
     node: PathBuf,
 }
 
+/// The tests look and kill with an administrator's rights; what is tested has the chart's.
+fn administrator() -> Option<std::ffi::OsString> {
+    std::env::var_os("UPDRAFT_TEST_ADMIN_KUBECONFIG").or_else(|| std::env::var_os("KUBECONFIG"))
+}
+
+fn as_administrator(program: &str) -> Command {
+    let mut command = Command::new(program);
+    command.envs(administrator().map(|config| ("KUBECONFIG", config)));
+    command
+}
+
 fn kubectl(words: &[&str]) -> String {
-    let output = Command::new("kubectl").args(words).output().expect("kubectl is installed: run tools/setup.sh cluster");
+    let output = as_administrator("kubectl").args(words).output().expect("kubectl is installed: run tools/setup.sh cluster");
     assert!(output.status.success(), "kubectl {words:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
@@ -39,6 +50,10 @@ impl Namespace {
         while !namespace.ctl(&["get", "serviceaccounts"]).contains("default") {
             assert!(begin.elapsed() < Duration::from_secs(30), "no service account");
             std::thread::sleep(Duration::from_millis(50));
+        }
+        if std::env::var_os("UPDRAFT_TEST_ADMIN_KUBECONFIG").is_some() {
+            let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/cluster/worker-role.sh");
+            assert!(as_administrator(script).arg(&namespace.name).status().unwrap().success(), "the worker has no Role");
         }
         namespace
     }
@@ -78,7 +93,7 @@ impl Drop for Namespace {
             eprintln!("{}", self.ctl(&["get", "pods", "-o", "wide"]));
         }
         // A finalizer of ours that was left would hold the namespace for ever: that it goes is part of each test.
-        let _ = Command::new("kubectl").args(["delete", "namespace", &self.name, "--wait=false"]).output();
+        let _ = as_administrator("kubectl").args(["delete", "namespace", &self.name, "--wait=false"]).output();
         let _ = fs::remove_dir_all(&self.node);
     }
 }

@@ -169,19 +169,24 @@ impl Fleet {
 
     pub(crate) fn add_scheduler(&mut self, n: usize) {
         let cache = self.folder.join("cache").join(n.to_string());
-        let more = [&["--dags", self.dags.as_str(), "--cache-dir", cache.to_str().unwrap()], self.scheduler_words].concat();
+        let policy = self.pod_policy();
+        let mut more = [&["--dags", self.dags.as_str(), "--cache-dir", cache.to_str().unwrap()], self.scheduler_words].concat();
+        if self.pods.is_some() {
+            more.extend(["--pod-policy", policy.to_str().unwrap()]);
+        }
         let mut role = role(&self.folder, &format!("scheduler-{n}"), &self.wire, &more);
         role.launch();
         self.schedulers.push(role);
     }
 
     pub(crate) fn add_worker(&mut self, n: usize, concurrency: usize, environment: &[(&str, &str)]) {
-        let (state, concurrency) = (self.folder.join("runner"), concurrency.to_string());
+        let (state, policy, concurrency) = (self.folder.join("runner"), self.pod_policy(), concurrency.to_string());
         let mut more = vec!["--concurrency", &concurrency, "--heartbeat", "0.3", "--lease-ttl", "1"];
         match &self.pods {
             // Short waits for what a test is about: a pod that never starts.
             Some(namespace) => {
-                more.extend(["--runner", "kubernetes", "--namespace", namespace, "--pod-startup-timeout", "20", "--pod-pull-grace", "5"])
+                more.extend(["--runner", "kubernetes", "--namespace", namespace, "--pod-startup-timeout", "20", "--pod-pull-grace", "5"]);
+                more.extend(["--pod-policy", policy.to_str().unwrap()]);
             }
             None => more.extend(["--state-dir", state.to_str().unwrap()]),
         }
@@ -189,6 +194,13 @@ impl Fleet {
         role.environment = environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         role.launch();
         self.workers.push(role);
+    }
+
+    /// Pods keep the ledger in a folder of the node, which the default policy forbids.
+    fn pod_policy(&self) -> PathBuf {
+        let path = self.folder.join("pod-policy.yaml");
+        std::fs::write(&path, "deny: {hostPath: false}\n").unwrap();
+        path
     }
 
     pub(crate) fn ledger(&self) -> PathBuf {

@@ -355,6 +355,22 @@ def dag_processor_has_nothing(d):
     expect(not re.search(r"serviceaccount|/run/secrets/updraft/(database|broker|git|api)", seen), "a mount of secrets is in reach:\n" + seen[-1500:])
 
 
+def policy_holds(d):
+    """A DAG that breaks the pod policy is refused with the rule's name, and the others go on."""
+    bad = "dag_id: bad\nschedule: null\ntasks:\n  t:\n    image: x\n    volumes: [{name: v, hostPath: {path: /etc}}]\n"
+    d.git.push({"dags/bad.yaml": bad})
+
+    def refused():
+        return [e["stack_trace"] for e in d.api.call("GET", "/api/v2/importErrors")["import_errors"] if e["filename"].endswith("bad.yaml")]
+
+    found = wait("bad.yaml is refused", refused, 30)
+    expect("rule hostPath" in found[0] and "--pod-policy" in found[0], found[0])
+    expect(d.api.raw("GET", "/api/v2/dags/bad")[0] == 404, "the DAG is there all the same")
+    (d.git.copy / "dags/bad.yaml").unlink()
+    d.git.push({})
+    wait("the error is gone", lambda: not refused(), 30)
+
+
 def upgrades_touch_no_pod(d):
     """Upgrade, rollback, restart and 3 → 0 → 2 workers with 20 pods running: none restarted, none lost, no attempt spent."""
     d.gate.shut()
@@ -374,8 +390,7 @@ def upgrades_touch_no_pod(d):
     d.config.rollback(RELEASE, version=1, timeout=300)
     d.rolled_out()
     same("the rollback")
-    kubectl("rollout", "restart", *[f"deployment/{one['metadata']['name']}" for one in get("deployments", "-l", f"app.kubernetes.io/instance={RELEASE}")
-                                    if one["metadata"]["labels"].get("app.kubernetes.io/component") in ROLES])
+    run("make", "-C", ROOT, "restart", f"NAMESPACE={NAMESPACE}", f"RELEASE={RELEASE}")
     d.rolled_out()
     same("the restart")
     for replicas in (3, 0, 2):
@@ -430,7 +445,7 @@ def uninstall(d):
     expect(not spanning, f"left: {spanning}")
 
 
-CHECKS = [install, page_and_guard, seed_runs, rights, task_pod_has_no_token, dag_processor_has_nothing, upgrades_touch_no_pod, backup_and_restore, uninstall]
+CHECKS = [install, page_and_guard, seed_runs, rights, task_pod_has_no_token, dag_processor_has_nothing, policy_holds, upgrades_touch_no_pod, backup_and_restore, uninstall]
 
 
 def tell(d):

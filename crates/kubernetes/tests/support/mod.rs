@@ -36,7 +36,15 @@ pub(crate) struct Fleet {
 impl Fleet {
     pub(crate) async fn new() -> anyhow::Result<Self> {
         std::env::var("KUBECONFIG").context("KUBECONFIG names no cluster: make test-cluster")?;
-        Ok(Self { client: Client::try_default().await?, installation: Uuid::new_v4() })
+        // The tests look and kill with an administrator's rights; what is tested has the chart's.
+        let client = match std::env::var_os("UPDRAFT_TEST_ADMIN_KUBECONFIG") {
+            None => Client::try_default().await?,
+            Some(path) => {
+                let kubeconfig = kube::config::Kubeconfig::read_from(path)?;
+                Client::try_from(kube::Config::from_custom_kubeconfig(kubeconfig, &kube::config::KubeConfigOptions::default()).await?)?
+            }
+        };
+        Ok(Self { client, installation: Uuid::new_v4() })
     }
 
     /// A worker's runner. Each is one that knows nothing of the others.
@@ -108,6 +116,11 @@ impl Fleet {
         let name = format!("quota-{}", Uuid::new_v4().simple());
         let namespace: Namespace = serde_json::from_value(json!({"metadata": {"name": name}}))?;
         Api::<Namespace>::all(self.client.clone()).create(&PostParams::default(), &namespace).await?;
+        if let Some(administrator) = std::env::var_os("UPDRAFT_TEST_ADMIN_KUBECONFIG") {
+            let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/cluster/worker-role.sh");
+            let done = std::process::Command::new(script).arg(&name).env("KUBECONFIG", administrator).status()?;
+            anyhow::ensure!(done.success(), "the worker has no Role in {name}");
+        }
         let quota: ResourceQuota =
             serde_json::from_value(json!({"metadata": {"name": "room"}, "spec": {"hard": {"pods": pods.to_string()}}}))?;
         let quotas: Api<ResourceQuota> = Api::namespaced(self.client.clone(), &name);

@@ -139,7 +139,7 @@ start kube-apiserver "$BIN/kube-apiserver" --etcd-servers=http://127.0.0.1:2379 
     --service-account-key-file="$KEYS/accounts.pub" --service-account-signing-key-file="$KEYS/accounts.key" \
     --service-account-issuer=https://kubernetes.default.svc --service-cluster-ip-range="$SERVICES" \
     --kubelet-client-certificate="$KEYS/admin.crt" --kubelet-client-key="$KEYS/admin.key" --kubelet-preferred-address-types=InternalIP \
-    --anonymous-auth=false --authorization-mode=Node,RBAC --enable-admission-plugins=NodeRestriction --allow-privileged=true --event-ttl=15m --profiling=false
+    --anonymous-auth=false --authorization-mode=Node,RBAC --enable-admission-plugins=NodeRestriction,PodSecurityPolicy --allow-privileged=true --event-ttl=15m --profiling=false
 
 # The others give up when they find no API server within ten seconds. A component that ends meanwhile is named below.
 python3 "$here/ready.py" api "$NODE_ADDRESS" "$KEYS" "$NODE" "$STATE/failed" 120 >"$LOG/ready.log" 2>&1 &

@@ -14,9 +14,11 @@ import json
 import os
 import pathlib
 import re
+import signal
 import socket
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 import urllib.error
@@ -355,6 +357,37 @@ def dag_processor_has_nothing(d):
     expect(not re.search(r"serviceaccount|/run/secrets/updraft/(database|broker|git|api)", seen), "a mount of secrets is in reach:\n" + seen[-1500:])
 
 
+def restricted(d):
+    """Every pod of the release is admitted where only `restricted` pods are, and others are not."""
+    def admitted(metadata, spec):
+        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {**metadata, "name": "tried"}, "spec": spec}
+        return kubectl("create", "--as=restricted-tester", "--dry-run=server", "-f", "-", input=json.dumps(pod), check=False)
+
+    tried = 0
+    for one in get("deployments", "-l", f"app.kubernetes.io/instance={RELEASE}"):
+        template = one["spec"]["template"]
+        answer = admitted(template["metadata"], template["spec"])
+        expect(answer.returncode == 0, f"{one['metadata']['name']}: {answer.stderr}")
+        tried += 1
+        # What is taken away must matter, or nothing was tried.
+        loose = json.loads(json.dumps(template["spec"]))
+        loose["containers"][0]["securityContext"] = {"privileged": True}
+        expect("forbidden" in admitted(template["metadata"], loose).stderr, f"{one['metadata']['name']} is admitted as a privileged pod")
+    expect(tried == 5, f"{tried} Deployments were tried")
+
+
+def image(_d):
+    """The image: its user, its layers, its size."""
+    with tarfile.open(os.environ["UPDRAFT_IMAGE_ARCHIVE"]) as archive:
+        manifest = json.load(archive.extractfile("manifest.json"))[0]
+        config = json.load(archive.extractfile(manifest["Config"]))
+        sizes = [archive.getmember(layer).size for layer in manifest["Layers"]]
+    expect(config["config"]["User"] == "65532:65532", f"it runs as {config['config'].get('User')}")
+    expect(config["config"]["Entrypoint"] == ["/usr/local/bin/updraft"], f"it starts {config['config'].get('Entrypoint')}")
+    expect(len(sizes) == 3 and sum(sizes) < 400 << 20, f"layers: {sizes}")
+    print("     layers " + " + ".join(f"{size / 1e6:.1f}" for size in sizes) + " MB (the last is a debug build)")
+
+
 def policy_holds(d):
     """A DAG that breaks the pod policy is refused with the rule's name, and the others go on."""
     bad = "dag_id: bad\nschedule: null\ntasks:\n  t:\n    image: x\n    volumes: [{name: v, hostPath: {path: /etc}}]\n"
@@ -445,7 +478,75 @@ def uninstall(d):
     expect(not spanning, f"left: {spanning}")
 
 
-CHECKS = [install, page_and_guard, seed_runs, rights, task_pod_has_no_token, dag_processor_has_nothing, policy_holds, upgrades_touch_no_pod, backup_and_restore, uninstall]
+def init(d):
+    """`updraft init`, then the commands of its README: a green run of the image that it made."""
+    namespace, name = "updraft-init", "sales"
+    home = d.folder / "init"
+    (home / "bin").mkdir(parents=True)
+    (home / "bin/updraft").symlink_to(CLI)
+    wrapper = home / "bin/helm"
+    wrapper.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{HERE}/helm" "$@"\n')
+    wrapper.chmod(0o755)
+    environment = {**os.environ, "PATH": f"{home}/bin:{os.environ['PATH']}", "BUILDAH_ISOLATION": "chroot"}
+
+    def there(*words, **more):
+        return run(*words, cwd=home / name, env={**environment, **more.pop("env", {})}, **more)
+
+    run(CLI, "init", name, "--registry", "docker.io/updraft-test", "--namespace", namespace, cwd=home, stdin=subprocess.DEVNULL)
+    there("make", "test", "check")
+    # Twice: every target may be.
+    archive = pathlib.Path(os.environ["UPDRAFT_IMAGE_ARCHIVE"])
+    if run("buildah", "inspect", f"{IMAGE}:1", check=False).returncode != 0:
+        run("buildah", "pull", "-q", f"docker-archive:{archive}")
+    for _ in range(2):
+        there("make", "build", "ENGINE=buildah", f"BASE={IMAGE}:1")
+    version = (home / name / "image/VERSION").read_text().strip()
+    # What `kind load` does.
+    task_image = home / "task.tar"
+    tagged = f"docker.io/updraft-test/{name}:{version}"
+    run("buildah", "push", "-q", tagged, f"docker-archive:{task_image}:{tagged}")
+    run(ROOT / "tests/cluster/cluster", "load", task_image)
+
+    refused = there("make", "deploy", f"CHART={CHART}", check=False)
+    expect("dags.git.repo" in refused.stderr, f"make deploy without a repository: {refused.stderr}")
+    values = home / name / "values/dev.yaml"
+    text = values.read_text().replace(f"https://git.example/team/{name}.git", f"git+{d.git.address}/{name}.git")
+    # No registry is reachable: what was loaded on the node is named.
+    mine = yaml.safe_load(text)
+    mine["images"] = {"updraft": {"repository": IMAGE, "tag": "1"}}
+    mine["postgresql"].update(image="docker.io/updraft-test/postgres:15")
+    mine["rabbitmq"].update(image="docker.io/updraft-test/rabbitmq:3.10")
+    values.write_text(yaml.safe_dump(mine))
+    there("git", "init", "-q", "-b", "main")
+    there("git", "add", "-A")
+    there("git", "-c", "user.name=test", "-c", "user.email=test@example.org", "commit", "-q", "-m", "DAGs")
+    run("git", "init", "-q", "--bare", d.folder / f"served/{name}.git")
+    there("git", "push", "-q", d.folder / f"served/{name}.git", "main")
+    try:
+        for _ in range(2):
+            there("make", "deploy", f"CHART={CHART}")
+        there("make", "restart")
+        port = free_port()
+        ui = subprocess.Popen(["make", "ui", f"PORT={port}"], cwd=home / name, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                              start_new_session=True)
+        try:
+            client = {"UPDRAFT_API_URL": f"http://127.0.0.1:{port}", "UPDRAFT_API_USER": "admin", "UPDRAFT_API_PASSWORD": "only-for-trials"}
+            wait("the DAGs are there", lambda: f"{name}_diamond" in there("updraft", "dags", "list", env=client).stdout, 90)
+            for dag in (f"{name}_diamond", f"{name}_diamond_yaml"):
+                done = there("updraft", "dags", "trigger", dag, "--wait", env=client, check=False)
+                expect(done.returncode == 0, f"{dag}: {done.stdout}{done.stderr}"
+                       + there("updraft", "tasks", "states", dag, "latest", env=client, check=False).stdout)
+        finally:
+            os.killpg(ui.pid, signal.SIGTERM)
+            ui.wait(10)
+        for _ in range(2):
+            there("make", "destroy")
+    finally:
+        kubectl("delete", "namespace", namespace, "--wait=false", "--ignore-not-found", check=False)
+
+
+CHECKS = [install, page_and_guard, seed_runs, rights, task_pod_has_no_token, dag_processor_has_nothing, restricted, image, policy_holds,
+          upgrades_touch_no_pod, backup_and_restore, uninstall, init]
 
 
 def tell(d):
@@ -460,11 +561,14 @@ def tell(d):
 def main():
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--keep", action="store_true")
+    arguments.add_argument("--only", help="installs, and then only this check")
     options = arguments.parse_args()
-    kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", "--timeout=120s")
+    for namespace in (NAMESPACE, "updraft-init"):
+        kubectl("delete", "namespace", namespace, "--ignore-not-found", "--timeout=120s")
     with tempfile.TemporaryDirectory() as folder, contextlib.closing(Deployment(pathlib.Path(folder))) as d:
         try:
-            for check in CHECKS[:-1] if options.keep else CHECKS:
+            checks = [c for c in CHECKS if options.only is None or c.__name__ in ("install", options.only)]
+            for check in checks[:-2] if options.keep and options.only is None else checks:
                 begin = time.monotonic()
                 check(d)
                 print(f"ok   {time.monotonic() - begin:6.1f} s  {check.__doc__}", flush=True)

@@ -61,3 +61,4 @@ check 'one state writer' one_writer
 check 'state machine page' state_machine_page
 check 'python compiles' python_style
 check 'image tools' image_tools
+check 'chart' tests/chart/run.sh

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! /livez    the process answers, and the loop that it is there for came round within two minutes
-//! /readyz   the database answers, too
+//! /readyz   the database answers, too, and its schema is not behind
 //! /metrics  what this process knows; the API adds what it reads from the database about the whole installation
 //! ```
 //!
@@ -25,8 +25,8 @@ use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use updraft_broker::Broker;
-use updraft_store::Store;
 use updraft_store::read::fleet::Gauge;
+use updraft_store::{MigrationState, Store};
 use updraft_telemetry::Pulse;
 
 /// A loop that was silent for longer hangs. It comes round every ten seconds, or waits for the database with the same patience.
@@ -71,7 +71,10 @@ async fn livez(State(health): State<Arc<Health>>) -> Response {
 async fn readyz(State(health): State<Arc<Health>>) -> Response {
     let why = match health.hangs() {
         Some(why) => Some(why),
-        None => health.database_away().await,
+        None => match health.database_away().await {
+            Some(why) => Some(why),
+            None => health.schema_behind().await,
+        },
     };
     match why {
         Some(why) => (StatusCode::SERVICE_UNAVAILABLE, why).into_response(),
@@ -81,7 +84,7 @@ async fn readyz(State(health): State<Arc<Health>>) -> Response {
 
 impl Health {
     fn hangs(&self) -> Option<String> {
-        let silence = self.pulse.as_ref()?.silence();
+        let silence = self.pulse.as_ref()?.silence()?;
         (silence > HANGS).then(|| format!("the {}'s loop has not come round for {} s\n", self.role, silence.as_secs()))
     }
 
@@ -91,6 +94,14 @@ impl Health {
             Ok(Ok(_)) => None,
             Ok(Err(error)) => Some(format!("the database does not answer: {error}\n")),
             Err(_) => Some(format!("the database did not answer within {} s\n", PATIENCE.as_secs())),
+        }
+    }
+
+    async fn schema_behind(&self) -> Option<String> {
+        match self.store.as_ref()?.migration_state().await {
+            Ok(MigrationState::Behind(missing)) => Some(format!("the schema lacks the migrations {missing:?}\n")),
+            Ok(MigrationState::Current | MigrationState::Ahead(_)) => None,
+            Err(error) => Some(format!("the database does not answer: {error}\n")),
         }
     }
 
@@ -146,8 +157,8 @@ impl Collector for Scrape {
                 counter.encode(out.encode_descriptor(name, help, None, counter.metric_type())?)?;
             }
         }
-        if let Some(pulse) = &self.health.pulse {
-            gauge(&mut out, "loop_silence_seconds", "How long ago this process's loop came round", &one(pulse.silence().as_secs_f64()))?;
+        if let Some(silence) = self.health.pulse.as_ref().and_then(Pulse::silence) {
+            gauge(&mut out, "loop_silence_seconds", "How long ago this process's loop came round", &one(silence.as_secs_f64()))?;
         }
         // Rows of one name come together, as the format wants them.
         let mut rest = self.gauges.as_slice();

@@ -179,6 +179,10 @@ pub(crate) fn build(
 
     let spec_hash = spec_hash(spec);
     let metadata = object(&mut pod, "metadata")?;
+    // By these the runner finds its pods, and services those of the installation: no task may pose as either.
+    if let Some(labels) = metadata.get_mut("labels").and_then(Value::as_object_mut) {
+        labels.retain(|name, _| !name.starts_with("updraft.dev/"));
+    }
     // A node that is removed to save money takes the work of hours with it. A task that can bear it says so.
     if let Value::Object(annotations) = metadata.entry("annotations").or_insert_with(|| json!({})) {
         annotations.entry(SAFE_TO_EVICT).or_insert_with(|| json!("false"));

@@ -87,6 +87,8 @@ pub struct PodPolicy {
     pub allowed_service_accounts: BTreeSet<String>,
     /// Namespaces that tasks may name. Empty: the workers decide.
     pub allowed_namespaces: BTreeSet<String>,
+    /// Secrets that no task may read: those of the installation itself, where tasks run in its namespace.
+    pub denied_secrets: BTreeSet<String>,
 }
 
 /// A rule that is broken.
@@ -121,6 +123,7 @@ impl PodPolicy {
         let mut found = BTreeSet::new();
         let rest = Value::Object(pod.rest.iter().map(|(name, value)| (name.clone(), value.clone())).collect());
         self.walk(&rest, &mut found);
+        self.walk(&serde_json::to_value(&pod.env_vars).unwrap_or_default(), &mut found);
         let is_template = |text: &str| text.contains("{{") || text.contains("{%");
         if let Some(namespace) = pod.namespace.as_deref().filter(|text| !text.is_empty() && !is_template(text)) {
             found.extend(self.namespace(namespace));
@@ -198,8 +201,15 @@ impl PodPolicy {
                 let account = value.as_str().filter(|account| !account.is_empty() && *account != "default")?;
                 if self.allowed_service_accounts.contains(account) { None } else { violation("serviceAccounts", account_text(account)) }
             }
+            "secretName" | "secret_name" => self.secret(value),
+            "secretKeyRef" | "secret_key_ref" | "secretRef" | "secret_ref" | "secret" => self.secret(&value["name"]),
             _ => None,
         }
+    }
+
+    fn secret(&self, name: &Value) -> Option<Violation> {
+        let name = name.as_str().filter(|name| self.denied_secrets.contains(*name))?;
+        Some(Violation { rule: "deniedSecrets", what: format!("secret {name:?}") })
     }
 
     /// The pod that a task's own is laid over.
@@ -302,6 +312,27 @@ mod tests {
         let elsewhere = PodTask { namespace: Some("team-b".to_owned()), ..PodTask::default() };
         assert_eq!(policy.check_task(&elsewhere)[0].rule, "namespaces");
         assert!(serde_json::from_value::<PodPolicy>(json!({"deny": {"hostpath": true}})).is_err(), "a misspelt rule is no rule");
+    }
+
+    #[test]
+    fn the_installation_s_own_secrets_are_out_of_reach_in_every_form() {
+        let policy: PodPolicy = serde_json::from_value(json!({"deniedSecrets": ["updraft-database"]})).unwrap();
+        for rest in [
+            json!({"volumes": [{"name": "v", "secret": {"secretName": "updraft-database"}}]}),
+            json!({"volumes": [{"name": "v", "projected": {"sources": [{"secret": {"name": "updraft-database"}}]}}]}),
+            json!({"env_from": [{"secretRef": {"name": "updraft-database"}}]}),
+            json!({"volumes": [{"name": "v", "csi": {"nodePublishSecretRef": {"name": "x"}, "secretRef": {"name": "updraft-database"}}}]}),
+            json!({"full_pod_spec": {"spec": {"containers": [{"env": [{"name": "A", "valueFrom": {"secretKeyRef": {"name": "updraft-database", "key": "connection"}}}]}]}}}),
+        ] {
+            assert_eq!(rules(&policy, rest.clone()), ["deniedSecrets"], "{rest}");
+        }
+        let variable =
+            json!({"env_vars": [{"name": "A", "value_from": {"secretKeyRef": {"name": "updraft-database", "key": "connection"}}}]});
+        match serde_json::from_value::<PodTask>(variable) {
+            Ok(task) => assert_eq!(policy.check_task(&task)[0].rule, "deniedSecrets"),
+            Err(error) => panic!("{error}"),
+        }
+        assert!(rules(&policy, json!({"env_from": [{"secretRef": {"name": "team-secret"}}]})).is_empty());
     }
 
     #[test]

@@ -61,12 +61,14 @@ static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 impl Pulse {
     /// The loop has come round.
     pub fn beat(&self) {
-        self.0.store(START.elapsed().as_millis().try_into().unwrap_or(u64::MAX), Ordering::Relaxed);
+        let at: u64 = START.elapsed().as_millis().try_into().unwrap_or(u64::MAX);
+        self.0.store(at.saturating_add(1), Ordering::Relaxed);
     }
 
-    /// How long ago the last beat was; before the first one, how long the first was asked for.
-    pub fn silence(&self) -> Duration {
-        START.elapsed().saturating_sub(Duration::from_millis(self.0.load(Ordering::Relaxed)))
+    /// How long ago the last beat was. None before the first one: the loop has not begun, a server is waited for.
+    pub fn silence(&self) -> Option<Duration> {
+        let at = self.0.load(Ordering::Relaxed).checked_sub(1)?;
+        Some(START.elapsed().saturating_sub(Duration::from_millis(at)))
     }
 }
 
@@ -77,11 +79,12 @@ mod tests {
     #[test]
     fn a_pulse_is_silent_since_its_last_beat() {
         let pulse = Pulse::default();
+        assert_eq!(pulse.silence(), None, "it has not begun");
         let clone = pulse.clone();
         clone.beat();
-        assert!(pulse.silence() < Duration::from_secs(5));
+        assert!(pulse.silence().is_some_and(|silence| silence < Duration::from_secs(5)));
         // Had it beaten at the start only, it would be as silent as the process is old.
         std::thread::sleep(Duration::from_millis(20));
-        assert!(pulse.silence() >= Duration::from_millis(15));
+        assert!(pulse.silence().is_some_and(|silence| silence >= Duration::from_millis(15)));
     }
 }

@@ -89,7 +89,7 @@ fn every_argument_of_the_operator_arrives() {
     let mut spec = spec(json!({
         "name": "Nice Name",
         "namespace": "other",
-        "labels": {"team": "data", "number": 5, "updraft.dev/key": "mine"},
+        "labels": {"team": "data", "number": 5, "updraft.dev/key": "mine", "updraft.dev/role": "api"},
         "annotations": {"note": "x"},
         "env_vars": [{"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}],
         "env_from": [{"configMapRef": {"name": "c"}}],
@@ -135,6 +135,7 @@ fn every_argument_of_the_operator_arrives() {
     assert_eq!(at("/metadata/labels/number"), "5");
     // What the runner finds its pods by is its own.
     assert_eq!(at("/metadata/labels/updraft.dev~1key"), "7.3.2.4");
+    assert_eq!(at("/metadata/labels/updraft.dev~1role"), Value::Null, "a service would send it what is meant for the API");
     assert_eq!(at("/metadata/annotations/note"), "x");
     assert_eq!(
         at("/spec/containers"),

@@ -128,6 +128,18 @@ gateway.networking.k8s.io/v1beta1
 {{- default (printf "%s-api" (include "updraft.fullname" .)) .Values.apiServer.passwordSecretName -}}
 {{- end -}}
 
+{{/* The policy of values, and what follows from the others: the account of tasks may be named, the installation's own Secrets may not. */}}
+{{- define "updraft.podPolicy" -}}
+{{- $policy := deepCopy .Values.podPolicy -}}
+{{- $git := .Values.dags.git -}}
+{{- $own := list (include "updraft.secret.database" .) (include "updraft.secret.broker" .) (include "updraft.secret.api" .) $git.credentialsSecret $git.sshKeySecret (default "" $git.webhookSecret) .Values.data.metadataTls.secretName .Values.data.brokerTls.secretName -}}
+{{- $_ := set $policy "deniedSecrets" (concat $own (default list $policy.deniedSecrets) | uniq | compact | sortAlpha) -}}
+{{- with include "updraft.serviceAccount.task" . -}}
+{{- $_ := set $policy "allowedServiceAccounts" (append (default list $policy.allowedServiceAccounts) . | uniq | sortAlpha) -}}
+{{- end -}}
+{{- toYaml $policy -}}
+{{- end -}}
+
 {{/* A password inside a URL. urlquery writes a space as +, which is a + there. */}}
 {{- define "updraft.inUrl" -}}
 {{- . | urlquery | replace "+" "%20" -}}
@@ -195,6 +207,8 @@ gateway.networking.k8s.io/v1beta1
 app.kubernetes.io/part-of: updraft
 {{ include "updraft.selector" .root }}
 app.kubernetes.io/component: {{ .component }}
+# Services look for it: the workers give no task's pod a label of this prefix.
+updraft.dev/role: {{ .component }}
 {{- with .root.Values.labels }}
 {{ toYaml . }}
 {{- end }}
@@ -202,7 +216,7 @@ app.kubernetes.io/component: {{ .component }}
 
 {{/* Checksums: a changed value rolls the pods that read it. What the chart does not make, it cannot see. */}}
 {{- define "updraft.checksums" -}}
-checksum/config: {{ list .Values.config .Values.podPolicy .Values.dags.git.knownHosts | toJson | sha256sum }}
+checksum/config: {{ list .Values.config (include "updraft.podPolicy" .) .Values.dags.git.knownHosts | toJson | sha256sum }}
 {{- $passwords := list .Values.apiServer.password .Values.postgresql.auth.password .Values.rabbitmq.auth.password }}
 {{- if join "" $passwords }}
 checksum/secrets: {{ $passwords | toJson | sha256sum }}

@@ -102,7 +102,7 @@ readinessProbe:
 {{- end }}
 {{- end }}
 {{- end }}
-{{- if and $values.podPolicy (ne .component "api") }}
+{{- if ne .component "api" }}
 - name: UPDRAFT_POD_POLICY
   value: /etc/updraft/pod-policy.yaml
 {{- end }}
@@ -149,7 +149,7 @@ envFrom:
   mountPath: /run/secrets/updraft/broker-tls
   readOnly: true
 {{- end }}
-{{- if and .root.Values.podPolicy (ne .component "api") }}
+{{- if ne .component "api" }}
 - name: pod-policy
   mountPath: /etc/updraft
   readOnly: true
@@ -185,7 +185,7 @@ envFrom:
     secretName: {{ . }}
     defaultMode: 0440
 {{- end }}
-{{- if and .root.Values.podPolicy (ne .component "api") }}
+{{- if ne .component "api" }}
 - name: pod-policy
   configMap:
     name: {{ include "updraft.fullname" .root }}-pod-policy

@@ -48,7 +48,7 @@ test: ## All tests. Starts the servers that it needs and stops them.
 	@tools/test.sh
 
 test-cluster: ## The tests that need a Kubernetes: on $KUBECONFIG, or on one that is started on this machine (root, Debian 12).
-	@if [ -z "$$KUBECONFIG" ]; then tools/setup.sh cluster; else tools/setup.sh test; fi
+	@if [ -z "$$KUBECONFIG" ]; then tools/setup.sh cluster && tools/setup.sh image; else tools/setup.sh test; fi
 	@tests/cluster/run.sh
 
 cluster: ## Starts a Kubernetes for tests on this machine (root, Debian 12). See tests/cluster/README.md.

@@ -87,7 +87,7 @@ pub struct PodPolicy {
     pub allowed_service_accounts: BTreeSet<String>,
     /// Namespaces that tasks may name. Empty: the workers decide.
     pub allowed_namespaces: BTreeSet<String>,
-    /// Secrets that no task may read: those of the installation itself, where tasks run in its namespace.
+    /// Secrets that no task may read, by name or by `PREFIX*`: those of the installation itself, where tasks run in its namespace.
     pub denied_secrets: BTreeSet<String>,
 }
 
@@ -208,7 +208,11 @@ impl PodPolicy {
     }
 
     fn secret(&self, name: &Value) -> Option<Violation> {
-        let name = name.as_str().filter(|name| self.denied_secrets.contains(*name))?;
+        let name = name.as_str()?;
+        self.denied_secrets.iter().find(|denied| match denied.strip_suffix('*') {
+            Some(prefix) => name.starts_with(prefix),
+            None => name == denied.as_str(),
+        })?;
         Some(Violation { rule: "deniedSecrets", what: format!("secret {name:?}") })
     }
 
@@ -316,11 +320,12 @@ mod tests {
 
     #[test]
     fn the_installation_s_own_secrets_are_out_of_reach_in_every_form() {
-        let policy: PodPolicy = serde_json::from_value(json!({"deniedSecrets": ["updraft-database"]})).unwrap();
+        let policy: PodPolicy = serde_json::from_value(json!({"deniedSecrets": ["updraft-database", "updraft-worker-token-*"]})).unwrap();
         for rest in [
             json!({"volumes": [{"name": "v", "secret": {"secretName": "updraft-database"}}]}),
             json!({"volumes": [{"name": "v", "projected": {"sources": [{"secret": {"name": "updraft-database"}}]}}]}),
             json!({"env_from": [{"secretRef": {"name": "updraft-database"}}]}),
+            json!({"volumes": [{"name": "v", "secret": {"secretName": "updraft-worker-token-x7k2p"}}]}),
             json!({"volumes": [{"name": "v", "csi": {"nodePublishSecretRef": {"name": "x"}, "secretRef": {"name": "updraft-database"}}}]}),
             json!({"full_pod_spec": {"spec": {"containers": [{"env": [{"name": "A", "valueFrom": {"secretKeyRef": {"name": "updraft-database", "key": "connection"}}}]}]}}}),
         ] {

@@ -402,15 +402,17 @@ def image(_d):
 
 def policy_holds(d):
     """A DAG that breaks the pod policy is refused with the rule's name, and the others go on."""
-    bad = "dag_id: bad\nschedule: null\ntasks:\n  t:\n    image: x\n    volumes: [{name: v, hostPath: {path: /etc}}]\n"
-    d.git.push({"dags/bad.yaml": bad})
+    bad = "dag_id: bad\nschedule: null\ntasks:\n  t:\n    image: x\n    volumes: [{name: v, %s}]\n"
+    # The second: the database of this very release, whose namespace the tasks share.
+    cases = {"hostPath": "hostPath: {path: /etc}", "deniedSecrets": f"secret: {{secretName: {RELEASE}-postgresql}}"}
 
     def refused():
         return [e["stack_trace"] for e in d.api.call("GET", "/api/v2/importErrors")["import_errors"] if e["filename"].endswith("bad.yaml")]
 
-    found = wait("bad.yaml is refused", refused, 30)
-    expect("rule hostPath" in found[0] and "--pod-policy" in found[0], found[0])
-    expect(d.api.raw("GET", "/api/v2/dags/bad")[0] == 404, "the DAG is there all the same")
+    for rule, volume in cases.items():
+        d.git.push({"dags/bad.yaml": bad % volume})
+        wait(f"bad.yaml is refused by {rule}", lambda rule=rule: any(f"rule {rule}" in text and "--pod-policy" in text for text in refused()), 30)
+        expect(d.api.raw("GET", "/api/v2/dags/bad")[0] == 404, "the DAG is there all the same")
     (d.git.copy / "dags/bad.yaml").unlink()
     d.git.push({})
     wait("the error is gone", lambda: not refused(), 30)

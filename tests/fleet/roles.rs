@@ -199,7 +199,10 @@ impl Fleet {
     /// Pods keep the ledger in a folder of the node, which the default policy forbids.
     fn pod_policy(&self) -> PathBuf {
         let path = self.folder.join("pod-policy.yaml");
-        std::fs::write(&path, "deny: {hostPath: false}\n").unwrap();
+        // Once: a role that starts must not read it half written.
+        if !path.exists() {
+            std::fs::write(&path, "deny: {hostPath: false}\n").unwrap();
+        }
         path
     }
 

@@ -300,7 +300,14 @@ const ENDS: [End; 9] = [
     End { dag: "deleted", script: POLITE, more: "", then: delete, reason: "disrupted", budget: "infra" },
     End { dag: "evicted", script: POLITE, more: "", then: evict, reason: "disrupted", budget: "infra" },
     End { dag: "deadline", script: POLITE, more: "    execution_timeout: 4s\n", then: nothing, reason: "timeout", budget: "user" },
-    End { dag: "killed", script: "touch /ledger/{{ dag.dag_id }}; sleep 60", more: "", then: delete, reason: "disrupted", budget: "infra" },
+    End {
+        dag: "killed",
+        script: "touch /ledger/{{ dag.dag_id }}; sleep 600",
+        more: "",
+        then: delete,
+        reason: "disrupted",
+        budget: "infra",
+    },
     End {
         dag: "nowhere",
         script: "true",

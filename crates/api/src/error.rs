@@ -11,6 +11,9 @@ pub enum Error {
     /// 400.
     #[error("{0}")]
     BadRequest(String),
+    /// 401, without asking a browser to log in.
+    #[error("{0}")]
+    Unauthorized(String),
     /// 403.
     #[error("{0}")]
     Forbidden(String),
@@ -65,6 +68,7 @@ impl IntoResponse for Error {
     fn into_response(self) -> Response {
         let (status, detail) = match self {
             Self::BadRequest(text) => (StatusCode::BAD_REQUEST, Value::String(text)),
+            Self::Unauthorized(text) => (StatusCode::UNAUTHORIZED, Value::String(text)),
             Self::Forbidden(text) => (StatusCode::FORBIDDEN, Value::String(text)),
             Self::NotFound(text) => (StatusCode::NOT_FOUND, Value::String(text)),
             Self::NotAcceptable(text) => (StatusCode::NOT_ACCEPTABLE, Value::String(text)),

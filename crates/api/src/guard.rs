@@ -8,13 +8,12 @@
 //! what it was once told with every request, whoever's page makes it: a foreign `Origin` is refused all the same.
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use serde_json::json;
 use sha2::Sha256;
 
 use crate::error::Error;
@@ -89,8 +88,7 @@ impl Account {
 
 /// HMAC-SHA-256.
 pub(crate) fn sign(key: &[u8], text: &[u8]) -> [u8; 32] {
-    // A key of any length will do.
-    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) else { return [0; 32] };
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("a key of any length will do");
     mac.update(text);
     mac.finalize().into_bytes().into()
 }
@@ -108,7 +106,8 @@ pub(crate) async fn check(State(account): State<Option<Account>>, mut request: R
         && !OPEN.contains(&request.uri().path())
     {
         if !account.admits(request.headers()) {
-            return unauthorized();
+            let ask = [(header::WWW_AUTHENTICATE, "Basic realm=\"Updraft\", charset=\"UTF-8\"")];
+            return (ask, Error::Unauthorized("Not authenticated".to_owned())).into_response();
         }
         // Nobody else can have sent it.
         if let Ok(user) = HeaderValue::from_str(account.user()) {
@@ -116,22 +115,6 @@ pub(crate) async fn check(State(account): State<Option<Account>>, mut request: R
         }
     }
     next.run(request).await
-}
-
-pub(crate) fn unauthorized() -> Response {
-    let ask = [(header::WWW_AUTHENTICATE, "Basic realm=\"Updraft\", charset=\"UTF-8\"")];
-    (StatusCode::UNAUTHORIZED, ask, axum::Json(json!({"detail": "Not authenticated"}))).into_response()
-}
-
-/// A login that failed. No browser is asked to log in.
-pub(crate) fn unauthorized_login() -> Response {
-    (StatusCode::UNAUTHORIZED, axum::Json(json!({"detail": "Invalid credentials"}))).into_response()
-}
-
-/// A webhook that is not signed. No browser is asked to log in.
-pub(crate) fn unauthorized_webhook() -> Response {
-    let detail = "the signature is missing or wrong: is the secret there the same as --git-webhook-secret here?";
-    (StatusCode::UNAUTHORIZED, axum::Json(json!({"detail": detail}))).into_response()
 }
 
 fn same_site(headers: &HeaderMap, local_only: bool) -> Result<(), String> {

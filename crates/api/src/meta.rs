@@ -10,7 +10,6 @@ use updraft_store::read::audit::{AUDIT_COLUMNS, AuditRow};
 
 use crate::ApiState;
 use crate::error::Error;
-use crate::guard;
 use crate::request::Params;
 use crate::shapes::{iso, maybe, time};
 
@@ -122,19 +121,19 @@ pub(crate) async fn no_connections() -> Json<Value> {
 }
 
 /// Clients log in before anything else. On loopback there is nothing to prove, and the token is nothing's key.
-pub(crate) async fn token(State(state): State<ApiState>, body: Bytes) -> Response {
+pub(crate) async fn token(State(state): State<ApiState>, body: Bytes) -> Result<Response, Error> {
     let token = match &state.inner.account {
         None => "updraft-loopback-needs-no-token".to_owned(),
         Some(account) => {
             let body: Value = serde_json::from_slice(&body).unwrap_or_default();
             let text = |key: &str| body.get(key).and_then(Value::as_str).unwrap_or_default();
             if !account.is(text("username"), text("password")) {
-                return guard::unauthorized_login();
+                return Err(Error::Unauthorized("Invalid credentials".to_owned()));
             }
             account.token()
         }
     };
-    (StatusCode::CREATED, Json(json!({"access_token": token}))).into_response()
+    Ok((StatusCode::CREATED, Json(json!({"access_token": token}))).into_response())
 }
 
 pub(crate) async fn not_found() -> Error {

@@ -20,7 +20,8 @@ pub(crate) async fn git(State(state): State<ApiState>, headers: HeaderMap, body:
         return Err(Error::Forbidden("no webhook is set up here: give the API a --git-webhook-secret".to_owned()));
     };
     if !is_signed(secret, &headers, &body) {
-        return Ok(guard::unauthorized_webhook());
+        let why = "the signature is missing or wrong: is the secret there the same as --git-webhook-secret here?";
+        return Err(Error::Unauthorized(why.to_owned()));
     }
     let mut told = 0;
     for scheduler in state.store().scheduler_list().await?.iter().filter(|s| s.silent_seconds <= SILENT_SECONDS) {

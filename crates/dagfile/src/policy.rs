@@ -6,23 +6,22 @@ use crate::diagnostic::{Diagnostic, Kind};
 
 /// What a policy has against a DAG of `file`, one mistake for each task and rule.
 pub fn violations(policy: &PodPolicy, dag: &DagSpec, file: &str) -> Vec<Diagnostic> {
-    let mut found = policy.check(dag);
+    let mut mistakes = Vec::new();
     for task in &dag.tasks {
         let TaskKind::Pod(pod) = &task.run else { continue };
+        let mut found = policy.check_task(pod);
         // The text of `pod_template_file`. What it means is known at launch, when it is rendered; what stands in it, now.
         let text = pod.rest.get("pod_template_text").and_then(serde_json::Value::as_str);
         if let Some(template) = text.and_then(|text| serde_saphyr::from_str::<serde_json::Value>(text).ok()) {
-            found.extend(policy.check_pod(&template, None).into_iter().map(|violation| (task.task_id.to_string(), violation)));
+            found.extend(policy.check_pod(&template));
         }
-    }
-    found
-        .into_iter()
-        .map(|(task, violation)| {
-            Diagnostic::new(file, Kind::Policy, format!("task {task}: {violation}"))
+        mistakes.extend(found.into_iter().map(|violation| {
+            Diagnostic::new(file, Kind::Policy, format!("task {}: {violation}", task.task_id))
                 .dag(dag.dag_id.as_str())
                 .hint("take it out of the task, or ask the operator to allow it in --pod-policy")
-        })
-        .collect()
+        }));
+    }
+    mistakes
 }
 
 #[cfg(test)]

@@ -52,6 +52,11 @@ pub enum GateMode {
 }
 
 impl Config {
+    /// The service account that pods get anyway may be named, too.
+    pub(crate) fn allow_own_account(&mut self) {
+        self.policy.allowed_service_accounts.extend(self.service_account.clone());
+    }
+
     /// The defaults for an installation.
     pub fn new(installation: Uuid) -> Self {
         Self {

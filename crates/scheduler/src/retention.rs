@@ -9,15 +9,13 @@ use updraft_store::read::retention::Retention;
 
 /// How often it looks.
 const EVERY: Duration = Duration::from_secs(3600);
-/// Runs that are listed at once.
-const BATCH: i64 = 200;
 
 /// Looks every hour until shutdown.
 pub(crate) async fn forget_old(store: Store, retention: Retention, shutdown: CancellationToken) {
     loop {
         tokio::select! {
             () = shutdown.cancelled() => return,
-            done = once(&store, retention, &shutdown) => match done {
+            done = once(&store, retention) => match done {
                 Ok((0, partitions)) if partitions.is_empty() => {}
                 Ok((runs, partitions)) => info!(runs, partitions = partitions.len(), "forgot {runs} runs beyond the retention"),
                 Err(error) => warn!(error = %error, "could not forget old runs; tried again in an hour"),
@@ -30,21 +28,6 @@ pub(crate) async fn forget_old(store: Store, retention: Retention, shutdown: Can
     }
 }
 
-async fn once(store: &Store, retention: Retention, shutdown: &CancellationToken) -> Result<(u64, Vec<String>), updraft_store::Error> {
-    let mut runs = 0;
-    loop {
-        let old = store.runs_old(retention, BATCH).await?;
-        let mut forgotten = 0;
-        for run in &old {
-            if shutdown.is_cancelled() {
-                return Ok((runs, Vec::new()));
-            }
-            forgotten += u64::from(store.run_forget(run).await?);
-        }
-        runs += forgotten;
-        // None: they are all left, or somebody else works on them.
-        if forgotten == 0 {
-            return Ok((runs, store.partitions_drop(retention.older_than).await?));
-        }
-    }
+async fn once(store: &Store, retention: Retention) -> Result<(u64, Vec<String>), updraft_store::Error> {
+    Ok((store.runs_forget(retention).await?, store.partitions_drop(retention.older_than).await?))
 }

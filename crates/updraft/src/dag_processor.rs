@@ -20,7 +20,7 @@ use updraft_dagfile::python::{self, Processor};
 use updraft_dagfile::sandbox;
 use updraft_telemetry::LogFormat;
 
-use crate::settings::Probes;
+use crate::settings::{Probes, health};
 use crate::{USAGE, dag_sources, say};
 
 /// Most schedulers at once, each with its own memory of the files.
@@ -113,7 +113,7 @@ async fn work(options: Options) -> anyhow::Result<()> {
         return serve(std::io::stdin(), std::io::stdout(), python).await.context("the scheduler talks nonsense");
     };
     let shutdown = CancellationToken::new();
-    options.probes.serve(options.probes.health("dag-processor", None, None, None), &shutdown).await?;
+    options.probes.serve(health("dag-processor", None, None, None), &shutdown).await?;
     let listener = bind(&path)?;
     let served = listen(listener, python);
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;

@@ -49,16 +49,7 @@ impl Clean {
             say(&format!("{} runs would be forgotten", old.len()));
             return Ok(());
         }
-        let mut forgotten: u64 = 0;
-        loop {
-            let before = forgotten;
-            for run in store.runs_old(retention, 200).await? {
-                forgotten += u64::from(store.run_forget(&run).await?);
-            }
-            if forgotten == before {
-                break;
-            }
-        }
+        let forgotten = store.runs_forget(retention).await?;
         let partitions = store.partitions_drop(self.older_than).await?;
         say(&format!("forgot {forgotten} runs, and dropped {} empty partitions", partitions.len()));
         Ok(())

@@ -236,14 +236,13 @@ pub(crate) struct Probes {
     health_address: Option<SocketAddr>,
 }
 
-impl Probes {
-    /// What a role's probes look at.
-    #[expect(clippy::unused_self, reason = "read beside serve()")]
-    pub(crate) fn health(&self, role: &'static str, store: Option<&Store>, broker: Option<&Broker>, pulse: Option<&Pulse>) -> Health {
-        let version = env!("CARGO_PKG_VERSION");
-        Health { role, version, store: store.cloned(), broker: broker.cloned(), pulse: pulse.cloned(), whole: false }
-    }
+/// What a role's probes look at.
+pub(crate) fn health(role: &'static str, store: Option<&Store>, broker: Option<&Broker>, pulse: Option<&Pulse>) -> Health {
+    let version = env!("CARGO_PKG_VERSION");
+    Health { role, version, store: store.cloned(), broker: broker.cloned(), pulse: pulse.cloned(), whole: false }
+}
 
+impl Probes {
     /// Answers probes in the background until `shutdown`.
     pub(crate) async fn serve(&self, health: Health, shutdown: &CancellationToken) -> anyhow::Result<()> {
         let Some(address) = self.health_address else { return Ok(()) };

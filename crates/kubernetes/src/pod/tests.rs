@@ -353,6 +353,7 @@ fn the_policy_gives_defaults_and_sees_through_templates() {
         "queues": {"gpu": {"tolerations": [{"key": "gpu"}]}},
     }))
     .expect("a policy");
+    config.allow_own_account();
     let make = |rest: Value, queue: &str| {
         let mut spec = spec(rest);
         spec.queue = queue.to_owned();

@@ -9,6 +9,9 @@ use updraft_model::RunKey;
 use crate::read::runs::RunDeleted;
 use crate::{Error, Store};
 
+/// Runs that are listed at once.
+const BATCH: i64 = 200;
+
 /// What may be forgotten.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retention {
@@ -52,6 +55,22 @@ impl Store {
     /// Forgets one of them. False: somebody was faster, or it runs again.
     pub async fn run_forget(&self, run: &OldRun) -> Result<bool, Error> {
         Ok(matches!(self.run_delete(RunKey(run.id)).await?, RunDeleted::Done))
+    }
+
+    /// Forgets all that may be forgotten, a batch at a time, and returns how many runs that were.
+    pub async fn runs_forget(&self, retention: Retention) -> Result<u64, Error> {
+        let mut all = 0;
+        loop {
+            let mut forgotten = 0;
+            for run in self.runs_old(retention, BATCH).await? {
+                forgotten += u64::from(self.run_forget(&run).await?);
+            }
+            all += forgotten;
+            // None: nothing is left, or somebody else works on it.
+            if forgotten == 0 {
+                return Ok(all);
+            }
+        }
     }
 
     /// Drops the partitions of days before the retention that hold nothing any more, and returns their names. What cannot be locked at once is

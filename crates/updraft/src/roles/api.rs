@@ -12,7 +12,7 @@ use updraft_api::health::Health;
 use updraft_api::{Access, Account};
 
 use crate::cli::Global;
-use crate::settings::{Database, Logging, Meaning, Probes, Wire, say_mistakes};
+use crate::settings::{Database, Logging, Meaning, Probes, Wire, health, say_mistakes};
 use crate::{USAGE, port, roles, say};
 
 /// How an API is run.
@@ -93,7 +93,7 @@ async fn serve(options: Options, access: Access) -> anyhow::Result<()> {
     let listener = TcpListener::bind(address).await.map_err(|error| anyhow::anyhow!("{}", port::taken(options.port, &error)))?;
     let store = options.database.open("updraft api", 8, false)?;
     let broker = options.wire.connect("api")?;
-    let health = Health { whole: true, ..options.probes.health("api", Some(&store), Some(&broker), None) };
+    let health = Health { whole: true, ..health("api", Some(&store), Some(&broker), None) };
     options.probes.serve(health, &shutdown).await?;
     tokio::select! {
         () = shutdown.cancelled() => return Ok(()),

@@ -11,7 +11,7 @@ use updraft_model::PodPolicy;
 use updraft_telemetry::Pulse;
 
 use crate::dag_sources::{DagSources, Reader};
-use crate::settings::{Database, Keep, Logging, Meaning, Policy, Probes, Wire, say_mistakes};
+use crate::settings::{Database, Keep, Logging, Meaning, Policy, Probes, Wire, health, say_mistakes};
 use crate::{USAGE, roles, say};
 
 /// How a scheduler is run.
@@ -73,7 +73,7 @@ async fn serve(options: Options, policy: PodPolicy) -> anyhow::Result<()> {
     let store = options.database.open("updraft scheduler", 6, true)?;
     let broker = options.wire.connect("scheduler")?;
     let pulse = Pulse::default();
-    options.probes.serve(options.probes.health("scheduler", Some(&store), Some(&broker), Some(&pulse)), &shutdown).await?;
+    options.probes.serve(health("scheduler", Some(&store), Some(&broker), Some(&pulse)), &shutdown).await?;
     tokio::select! {
         () = shutdown.cancelled() => return Ok(()),
         () = options.database.ready(&store) => {}

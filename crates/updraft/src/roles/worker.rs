@@ -15,7 +15,7 @@ use updraft_telemetry::Pulse;
 use updraft_worker::process::{ProcessConfig, ProcessRunner};
 use updraft_worker::runner::Runner;
 
-use crate::settings::{Database, Logging, Policy, Probes, Wire, say_mistakes};
+use crate::settings::{Database, Logging, Policy, Probes, Wire, health, say_mistakes};
 use crate::{USAGE, roles, say};
 
 /// What runs the tasks.
@@ -166,7 +166,7 @@ async fn serve(options: Options, policy: PodPolicy) -> anyhow::Result<()> {
     let store = options.database.open("updraft worker", 6, true)?;
     let broker = options.wire.connect("worker")?;
     let pulse = Pulse::default();
-    options.probes.serve(options.probes.health("worker", Some(&store), Some(&broker), Some(&pulse)), &shutdown).await?;
+    options.probes.serve(health("worker", Some(&store), Some(&broker), Some(&pulse)), &shutdown).await?;
     tokio::select! {
         () = shutdown.cancelled() => return Ok(()),
         () = options.database.ready(&store) => {}

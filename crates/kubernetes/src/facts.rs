@@ -224,6 +224,9 @@ pub(crate) fn trouble(seen: &Seen) -> Option<(Why, String)> {
         "ErrImagePull" | "ImagePullBackOff" | "InvalidImageName" | "ErrImageNeverPull" | "ImageInspectError" | "RegistryUnavailable" => {
             Why::ImagePull
         }
+        // The kubelet waits one second for its first look at a Secret or ConfigMap and then says this, whether there is one or not: a slow
+        // API server, and no reason to give up. Its next try, some ten seconds on, finds the thing or says "not found".
+        "CreateContainerConfigError" if message.starts_with("failed to sync ") && message.contains("cache") => return None,
         "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" => Why::NeverStarted,
         _ => return None,
     };

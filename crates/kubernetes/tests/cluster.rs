@@ -326,7 +326,8 @@ async fn what_never_comes_up_is_given_up_with_the_cluster_s_words() -> anyhow::R
     let runner = fleet
         .runner(|config| {
             config.pull_grace = Duration::from_secs(2);
-            config.startup_timeout = Duration::from_secs(20);
+            // The kubelet of a busy node may need some tries to look for the Secret.
+            config.startup_timeout = Duration::from_secs(120);
         })
         .await?;
     let mut news = runner.progress().expect("the first to ask");

@@ -279,6 +279,10 @@ fn what_hinders_a_start_is_told_but_not_our_own_gate() {
     ] {
         assert_eq!(trouble(&pod(waiting(reason))).map(|(why, _)| why), why, "{reason}");
     }
+    let slow = json!({"status": {"phase": "Pending", "containerStatuses": [{"name": "base", "state": {"waiting": {
+        "reason": "CreateContainerConfigError", "message": "failed to sync secret cache: timed out waiting for the condition",
+    }}}]}});
+    assert_eq!(trouble(&pod(slow)), None);
     let gated = both(waiting("InvalidImageName"), &json!({"spec": {"containers": [{"name": "base", "image": "INVALID//gate"}]}}));
     assert_eq!(trouble(&pod(gated)), None);
     assert_eq!(trouble(&pod(waiting("ErrImagePull"))).map(|(_, words)| words).as_deref(), Some("ErrImagePull: words"));

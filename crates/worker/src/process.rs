@@ -5,7 +5,7 @@
 //! layout), and any worker on the same host that uses the same state folder can take over.
 //!
 //! ```text
-//! launch   make the folder complete under another name, rename it into place (one winner), spawn the supervisor (all losers may, too)
+//! launch   make the folder complete under another name, rename it into place (one winner), have a supervisor forked (all losers may, too)
 //! start    the supervisor takes the lock, opens the control FIFO, makes `started` (one winner, for ever), spawns the command
 //! end      command reaped → descendants killed and reaped → `exit` renamed into place → supervisor exits
 //! wait     own supervisor: its exit wakes us; another worker's: a pidfd, and a look every second; then the evidence on disk decides
@@ -16,6 +16,7 @@
 
 mod evidence;
 pub(crate) mod folder;
+mod fork_server;
 mod leftovers;
 pub(crate) mod log;
 
@@ -25,7 +26,6 @@ use std::fs;
 use std::future::Future;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -37,10 +37,8 @@ use updraft_model::{AttemptKey, EndFacts, LaunchSpec};
 
 use self::evidence::State;
 use self::folder::{SpecFile, StopFile};
+use self::fork_server::ForkServer;
 use crate::runner::{Assignment, Handle, LaunchError, Launched, LogPosition, LogRead, Outcome, Retry, Runner, StopError};
-
-/// What of the worker's own environment a command gets, unless its task asks for an empty one. Credentials are not among it.
-const INHERITED: [&str; 8] = ["PATH", "HOME", "LANG", "TZ", "USER", "LOGNAME", "SHELL", "TMPDIR"];
 
 /// How long a tombstone stays: far longer than any worker can sleep through and still believe in its claim.
 const TOMBSTONE_AGE: Duration = Duration::from_secs(6 * 3600);
@@ -53,7 +51,7 @@ const SCRATCH_AGE: Duration = Duration::from_secs(3600);
 pub struct ProcessConfig {
     /// The folder of all attempts, on a local file system (`flock`). Workers that share it adopt each other's attempts.
     pub state_dir: PathBuf,
-    /// The program that supervises, and its first arguments; the folder of the attempt is added.
+    /// The program that forks supervisors, and its first arguments; the folder of all attempts is added.
     pub supervisor: (PathBuf, Vec<OsString>),
     /// How long a command has between SIGTERM and SIGKILL.
     pub grace: Duration,
@@ -80,7 +78,8 @@ struct Inner {
     config: ProcessConfig,
     host: String,
     boot_id: String,
-    /// The supervisors that this process started and that have not exited yet. The channel closes when one does.
+    forks: ForkServer,
+    /// The supervisors that this process had forked and that have not ended yet. The channel closes when one does.
     own: Mutex<HashMap<AttemptKey, watch::Receiver<()>>>,
 }
 
@@ -102,9 +101,9 @@ impl ProcessRunner {
         let id = fs::read_to_string(state.join("id"))?;
         let boot_id = folder::boot_id();
         let host = format!("{}/{boot_id}/{}", rustix::system::uname().nodename().to_string_lossy(), id.trim());
-        let runner = Self {
-            inner: Arc::new(Inner { attempts: state.join(folder::ATTEMPTS), config, host, boot_id, own: Mutex::new(HashMap::new()) }),
-        };
+        let attempts = state.join(folder::ATTEMPTS);
+        let forks = ForkServer::new(config.supervisor.clone(), attempts.clone());
+        let runner = Self { inner: Arc::new(Inner { attempts, config, host, boot_id, forks, own: Mutex::new(HashMap::new()) }) };
         prune_tombstones(&state.join(folder::RELEASED))?;
         Ok(runner)
     }
@@ -118,38 +117,34 @@ impl ProcessRunner {
         self.inner.own.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned()
     }
 
-    /// Blocking: file operations and a `posix_spawn`, about half a millisecond.
-    fn launch_blocking(&self, key: AttemptKey, launch: LaunchSpec) -> Result<Handle, LaunchError> {
+    /// Blocking: file operations. `true`: the attempt needs a supervisor.
+    fn lay_out(&self, key: AttemptKey, launch: LaunchSpec) -> Result<(Handle, bool), LaunchError> {
         let dir = self.folder(key);
-        let failed = |operation: &str| {
-            let operation = format!("{operation} {}", dir.display());
-            move |error| launch_error(operation, error)
-        };
-        let handle = |found| Handle { id: dir.display().to_string(), found };
+        let failed = |operation| failed(operation, &dir);
+        let known = || Ok((handle(&dir, true), false));
         let tombstone = folder::tombstone(&dir);
         if tombstone.exists() {
-            return Ok(handle(true));
+            return known();
         }
         let found = !self.prepare(&dir, launch).map_err(failed("preparing"))?;
         if found {
             match evidence::inspect(&dir).map_err(failed("inspecting"))? {
-                // Whoever made the folder died, or is about to spawn the supervisor. One too many does no harm, one too few would.
+                // Whoever made the folder died, or is about to have a supervisor forked. One too many does no harm, one too few would.
                 State::Prepared => {
                     let spec: Option<SpecFile> = folder::read_json(&dir.join(folder::SPEC)).map_err(failed("reading the spec in"))?;
                     if spec.is_some_and(|spec| spec.boot_id != self.inner.boot_id) {
                         // `started` may have been lost with the host's memory: who cannot prove that nothing ran must not start it.
-                        return Ok(handle(true));
+                        return known();
                     }
                 }
-                State::Absent | State::Running(_) | State::Orphaned(_) | State::Ended(_) => return Ok(handle(true)),
+                State::Absent | State::Running(_) | State::Orphaned(_) | State::Ended(_) => return known(),
             }
         } else if tombstone.exists() {
             // It ended and was released between our two looks; the folder that we just made anew must go.
             fs::remove_dir_all(&dir).map_err(failed("removing"))?;
-            return Ok(handle(true));
+            return known();
         }
-        self.spawn_supervisor(key, &dir).map_err(failed("starting the supervisor of"))?;
-        Ok(handle(found))
+        Ok((handle(&dir, found), true))
     }
 
     /// Makes the folder, complete or not at all. `false`: it was there.
@@ -169,25 +164,15 @@ impl ProcessRunner {
         }
     }
 
-    fn spawn_supervisor(&self, key: AttemptKey, dir: &Path) -> io::Result<()> {
-        let (program, arguments) = &self.inner.config.supervisor;
-        let mut command = std::process::Command::new(program);
-        std::os::unix::process::CommandExt::arg0(&mut command, "updraft");
-        // Its environment is what the command may inherit: the worker's credentials are not even in the supervisor's memory.
-        command.args(arguments).arg(dir).env_clear();
-        command.envs(INHERITED.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let mut child = tokio::process::Command::from(command).kill_on_drop(false).spawn()?;
-        let (running, ended) = watch::channel(());
-        self.inner.own.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_insert(ended);
+    async fn fork_supervisor(&self, key: AttemptKey) -> io::Result<()> {
+        let ended = self.inner.forks.fork(folder::name(key)).await?;
+        self.inner.own.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_insert_with(|| ended.clone());
         let runner = self.clone();
         tokio::spawn(async move {
-            if let Err(error) = child.wait().await {
-                tracing::error!(%error, "waiting for a supervisor failed");
-            }
+            let _closed = ended.clone().changed().await;
             let mut own = runner.inner.own.lock().unwrap_or_else(PoisonError::into_inner);
             // Another launch of the same attempt may have its own supervisor under the key.
-            if own.get(&key).is_some_and(|ended| ended.same_channel(&running.subscribe())) {
+            if own.get(&key).is_some_and(|newest| newest.same_channel(&ended)) {
                 own.remove(&key);
             }
         });
@@ -276,13 +261,17 @@ impl Runner for ProcessRunner {
     async fn launch(&self, assignment: Assignment<'_>) -> Result<Launched, LaunchError> {
         let key = assignment.key;
         if self.own(key).is_some() {
-            return Ok(Launched::Made(Handle { id: self.folder(key).display().to_string(), found: true }));
+            return Ok(Launched::Made(handle(&self.folder(key), true)));
         }
         let spec = assignment.spec.clone();
-        self.blocking(move |runner| runner.launch_blocking(key, spec))
+        let (handle, needs_supervisor) = self
+            .blocking(move |runner| runner.lay_out(key, spec))
             .await
-            .unwrap_or_else(|error| Err(launch_error("running a blocking task".to_owned(), error)))
-            .map(Launched::Made)
+            .unwrap_or_else(|error| Err(launch_error("running a blocking task".to_owned(), error)))?;
+        if needs_supervisor {
+            self.fork_supervisor(key).await.map_err(failed("starting the supervisor of", &self.folder(key)))?;
+        }
+        Ok(Launched::Made(handle))
     }
 
     async fn wait(&self, key: AttemptKey) -> EndFacts {
@@ -395,6 +384,15 @@ fn prune_tombstones(released: &Path) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+fn handle(dir: &Path, found: bool) -> Handle {
+    Handle { id: dir.display().to_string(), found }
+}
+
+fn failed(operation: &str, dir: &Path) -> impl FnOnce(io::Error) -> LaunchError {
+    let operation = format!("{operation} {}", dir.display());
+    move |error| launch_error(operation, error)
 }
 
 fn launch_error(operation: String, source: io::Error) -> LaunchError {

@@ -1,8 +1,8 @@
-//! The supervisor of one attempt of the process runner: `updraft supervise <folder>`, a process of its own. It starts the command once,
-//! outlives the worker, and leaves the evidence of the end in the folder (`crate::process::folder` has the layout). It plays the kubelet.
+//! The supervisor of one attempt of the process runner, a process of its own. It starts the command once, outlives the worker, and leaves
+//! the evidence of the end in the folder (`crate::process::folder` has the layout). It plays the kubelet.
 //!
-//! `main` is called before anything heavy: no async runtime, no argument parser, no logging. The process has one thread. What it has to say
-//! goes into the attempt's log.
+//! `updraft supervise` is the process that supervisors are forked from (`fork_server`). `main` is called before anything heavy: no async
+//! runtime, no argument parser, no logging. Both have one thread. What a supervisor has to say goes into the attempt's log.
 //!
 //! It is the leader of its own session, so no terminal and no signal to the worker's process group reaches it, and the subreaper of all that
 //! the command starts, so that nothing escapes: whatever lives when the command has ended is killed and reaped *before* `exit` is written.
@@ -11,12 +11,14 @@
 
 mod command;
 mod descendants;
+pub(crate) mod fork_server;
 mod memory;
 mod xcom;
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
+use std::os::fd::RawFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -47,25 +49,25 @@ const DISRUPTION_WINDOW: Duration = Duration::from_secs(10);
 /// How often the size of the log is looked at.
 const LOG_CHECK: Duration = Duration::from_secs(2);
 
-/// Supervises the attempt whose folder is the next argument (those before it, `updraft supervise`, are consumed already).
+/// Forks supervisors for the attempts below the folder that is the next argument (those before it, `updraft supervise`, are consumed already).
 pub fn main(mut arguments: impl Iterator<Item = OsString>) -> ExitCode {
-    let Some(dir) = arguments.next().map(PathBuf::from) else { return ExitCode::from(2) };
-    match supervise(&dir) {
-        Ok(code) => ExitCode::from(code),
-        Err(error) => {
-            // The log is the only place that anybody reads; the worker finds out by the evidence, or its absence.
-            if let Ok(mut log) = open_log(&dir.join(folder::LOG)) {
-                let _nothing_left_to_try = writeln!(log, "[updraft] the supervisor failed: {error}");
-            }
-            ExitCode::from(BROKEN)
+    let Some(attempts) = arguments.next().map(PathBuf::from) else { return ExitCode::from(2) };
+    fork_server::serve(&attempts).map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS)
+}
+
+/// Supervises one attempt, in a process forked for it. Its exit code is for people.
+fn main_of(dir: &Path) -> u8 {
+    supervise(dir).unwrap_or_else(|error| {
+        // The log is the only place that anybody reads; the worker finds out by the evidence, or its absence.
+        if let Ok(mut log) = open_log(&dir.join(folder::LOG)) {
+            let _nothing_left_to_try = writeln!(log, "[updraft] the supervisor failed: {error}");
         }
-    }
+        BROKEN
+    })
 }
 
 fn supervise(dir: &Path) -> io::Result<u8> {
-    close_inherited()?;
-    // Fails when this is a group leader already, as when a person runs it from a shell: then the session is theirs to end.
-    let _own_session = rustix::process::setsid();
+    rustix::process::setsid()?;
     #[cfg(target_os = "linux")]
     let _for_ps = rustix::thread::set_name(c"updraft-task");
     std::env::set_current_dir(dir)?;
@@ -103,11 +105,11 @@ fn record(facts: &EndFacts) -> io::Result<()> {
 }
 
 /// Descriptors that the worker itself inherited (a build tool's job server, a test harness's pipe) are not the command's: whoever waits for
-/// their end would wait for the task. Rust's own are close-on-exec and never get here.
-fn close_inherited() -> io::Result<()> {
+/// their end would wait for the task. Nor are the fork server's a supervisor's, but for `kept`.
+fn close_inherited(kept: Option<RawFd>) -> io::Result<()> {
     let listing = if cfg!(target_os = "linux") { "/proc/self/fd" } else { "/dev/fd" };
-    let open: Vec<i32> = fs::read_dir(listing)?.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
-    for descriptor in open.into_iter().filter(|descriptor| *descriptor > 2) {
+    let open: Vec<RawFd> = fs::read_dir(listing)?.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
+    for descriptor in open.into_iter().filter(|descriptor| *descriptor > 2 && Some(*descriptor) != kept) {
         // The listing's own is closed by now.
         let _may_be_closed = nix::unistd::close(descriptor);
     }

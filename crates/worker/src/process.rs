@@ -329,10 +329,7 @@ impl Runner for ProcessRunner {
                 State::Orphaned(started) => drop(evidence::close_orphan(&dir, &started)?.ok_or_else(busy)?),
                 State::Running(_) => return Err(busy()),
             }
-            match folder::write_new(&folder::tombstone(&dir), b"") {
-                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-                _ => {}
-            }
+            folder::bury(&dir)?;
             match fs::remove_dir_all(&dir) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
                 _ => Ok(()),

@@ -172,6 +172,25 @@ pub(crate) fn tombstone(folder: &Path) -> PathBuf {
     state.join(RELEASED).join(folder.file_name().unwrap_or_default())
 }
 
+/// Makes the tombstone of the attempt in `folder`. It is another link to `started`, which holds no secret, with the time of this moment: a
+/// file system is slow to make new files where many were removed a moment ago (ext4 looks at each of those first).
+pub(crate) fn bury(folder: &Path) -> io::Result<()> {
+    use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_NOW, utimensat};
+    let started = folder.join(STARTED);
+    let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
+    let linked = utimensat(CWD, &started, &Timestamps { last_access: now, last_modification: now }, AtFlags::empty())
+        .map_err(io::Error::from)
+        .and_then(|()| fs::hard_link(&started, tombstone(folder)));
+    match linked {
+        // Another worker is at it, or was and died; or there are no links here.
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => match write_new(&tombstone(folder), b"") {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+            _ => Ok(()),
+        },
+        _ => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,8 +1,8 @@
 //! Links the binary at a fixed address on Linux.
 //!
-//! `updraft supervise` starts once for every attempt of the process runner. A position-independent binary of this size has 70,000 addresses
-//! to relocate before `main`, which touches 400 pages and costs 2 ms of each start; at a fixed address there is nothing to relocate.
-//! Stack, heap and libraries are still placed at random. See docs/adr.
+//! A position-independent binary of this size has 70,000 addresses to relocate before `main`, which touches 400 pages of every role and costs
+//! 2 ms of each command and each sandbox; at a fixed address there is nothing to relocate. Stack, heap and libraries are still placed at
+//! random. See docs/adr.
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");

@@ -72,7 +72,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    // These two run thousands of times and must start in a millisecond: decided before anything else.
+    // Neither wants threads or a runtime, and one runs thousands of times: decided before anything else.
     let mut words = std::env::args_os().skip(1);
     match words.next().as_deref().and_then(OsStr::to_str) {
         Some("supervise") => return updraft_worker::supervise::main(words),

@@ -93,6 +93,11 @@ fn alive(pid: i32) -> bool {
     stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
 }
 
+fn parent(pid: i32) -> i32 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    stat.rsplit_once(") ").unwrap().1.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
 fn can_make_memory_cgroups() -> bool {
     let probe = format!("/sys/fs/cgroup/memory/updraft-probe-{}", std::process::id());
     fs::create_dir(&probe).and_then(|()| fs::remove_dir(&probe)).is_ok()
@@ -360,6 +365,26 @@ async fn a_killed_supervisor_is_lost_once_its_descendants_are_gone() {
 }
 
 #[tokio::test]
+async fn a_killed_fork_server_is_replaced_and_takes_nothing_with_it() {
+    let fixture = Fixture::new();
+    let (ready, go) = (fixture.path("ready"), fixture.path("go"));
+    let script = format!("echo $$ > {}; until [ -e {} ]; do sleep 0.01; done; exit 3", ready.display(), go.display());
+    fixture.runner.launch(Assignment::unbound(KEY, &sh(script))).await.unwrap();
+    let command = number(&ready).await;
+    let server = parent(fixture.supervisor().as_raw_nonzero().get());
+    assert_eq!(fs::read_to_string(format!("/proc/{server}/comm")).unwrap(), "updraft-forks\n");
+    kill_process(Pid::from_raw(server).unwrap(), Signal::KILL).unwrap();
+    // Still our child: it is gone when we have reaped it, and then the next launch cannot meet it.
+    until("the server is reaped", || !Path::new(&format!("/proc/{server}")).exists()).await;
+    let second = AttemptKey { attempt: 2, ..KEY };
+    fixture.runner.launch(Assignment::unbound(second, &sh("exit 4"))).await.unwrap();
+    assert_eq!(fixture.runner.wait(second).await.exit_code, Some(4));
+    assert!(alive(command));
+    fs::write(&go, "").unwrap();
+    assert_eq!(fixture.wait().await.exit_code, Some(3));
+}
+
+#[tokio::test]
 async fn a_supervisor_that_is_told_to_terminate_blames_the_host() {
     let fixture = Fixture::new();
     let ready = fixture.path("ready");
@@ -405,8 +430,12 @@ async fn a_killed_worker_does_not_take_its_command_with_it() {
     std::os::unix::process::CommandExt::process_group(&mut command, 0);
     let mut worker = command.arg("launch-and-hang").arg(&state).arg(script).spawn().unwrap();
     let pid = number(&ready).await;
+    let server = parent(parent(pid));
+    assert!(alive(server));
     kill_process_group(Pid::from_child(&worker), Signal::KILL).unwrap();
     worker.wait().unwrap();
+    // Its supervisors hold nothing that would keep the fork server.
+    until("the fork server ends with its worker", || !alive(server)).await;
     assert!(alive(pid));
     let second = runner(&state, Duration::from_secs(10));
     fs::write(&go, "").unwrap();

@@ -39,6 +39,15 @@ struct Request {
     running: watch::Sender<()>,
 }
 
+/// A supervisor as its server tells of it.
+#[derive(Debug)]
+struct Child {
+    /// Until it was said whether it was forked.
+    told: Option<oneshot::Sender<io::Result<()>>>,
+    /// Dropped at its end.
+    _running: watch::Sender<()>,
+}
+
 impl ForkServer {
     pub(super) fn new(program: (PathBuf, Vec<OsString>), attempts: PathBuf) -> Self {
         Self { program, attempts, requests: Mutex::new(None) }
@@ -95,27 +104,26 @@ impl ForkServer {
 async fn talk(socket: UnixStream, mut requests: mpsc::UnboundedReceiver<Request>) -> io::Result<()> {
     let (answers, mut wire) = socket.into_split();
     let mut answers = BufReader::new(answers).lines();
-    let mut children: HashMap<u64, (Option<oneshot::Sender<io::Result<()>>>, watch::Sender<()>)> = HashMap::new();
+    let mut children: HashMap<u64, Child> = HashMap::new();
     let mut tokens = 0..;
     loop {
         tokio::select! {
             request = requests.recv() => {
                 let Some(Request { name, told, running }) = request else { return Ok(()) };
                 let token = tokens.next().unwrap_or_default();
-                children.insert(token, (Some(told), running));
+                children.insert(token, Child { told: Some(told), _running: running });
                 wire.write_all(format!("{token} {name}\n").as_bytes()).await?;
             }
             line = answers.next_line() => {
                 let line = line?.ok_or(io::ErrorKind::UnexpectedEof)?;
-                let told = |children: &mut HashMap<u64, (Option<oneshot::Sender<_>>, _)>, token| children.get_mut(&token)?.0.take();
                 let (told, answer) = match Answer::read(&line).ok_or(io::ErrorKind::InvalidData)? {
-                    Answer::Forked(token) => (told(&mut children, token), Ok(())),
+                    Answer::Forked(token) => (children.get_mut(&token).and_then(|child| child.told.take()), Ok(())),
+                    Answer::Failed(token, errno) => {
+                        (children.remove(&token).and_then(|child| child.told), Err(io::Error::from_raw_os_error(errno)))
+                    }
                     Answer::Ended(token) => {
                         children.remove(&token);
                         continue;
-                    }
-                    Answer::Failed(token, errno) => {
-                        (children.remove(&token).and_then(|(told, _)| told), Err(io::Error::from_raw_os_error(errno)))
                     }
                 };
                 if let Some(told) = told {

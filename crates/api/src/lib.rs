@@ -4,7 +4,9 @@
 //! Nothing is decided here. A request becomes a read, or an intent in the store and a wake of the scheduler. [`guard`] says who may ask: on
 //! loopback everybody on this host, elsewhere whoever has the password.
 
+mod bulk;
 mod clear;
+mod connections;
 mod dags;
 mod doctor;
 mod error;
@@ -16,10 +18,12 @@ mod maintenance;
 mod meta;
 mod page;
 mod pools;
+mod redact;
 mod request;
 mod runs;
 mod shapes;
 mod trigger;
+mod variables;
 mod versions;
 mod webhook;
 mod why;
@@ -38,6 +42,8 @@ use tower_http::limit::RequestBodyLimitLayer;
 use updraft_broker::Broker;
 use updraft_model::Semantics;
 use updraft_planner::Defaults;
+use updraft_store::Keyring;
+use updraft_store::read::secrets::Sealed;
 use updraft_store::Store;
 use uuid::Uuid;
 
@@ -67,6 +73,8 @@ pub struct Access {
     pub account: Option<Account>,
     /// What a git server signs its webhooks with. None: they are refused.
     pub webhook_secret: Option<String>,
+    /// What seals variables and connections. None: there can be none.
+    pub keyring: Option<Arc<Keyring>>,
 }
 
 // By hand: these are secrets.
@@ -87,6 +95,7 @@ struct Inner {
     installation: OnceCell<Uuid>,
     account: Option<Account>,
     webhook_secret: Option<String>,
+    keyring: Option<Arc<Keyring>>,
 }
 
 impl ApiState {
@@ -111,12 +120,32 @@ impl ApiState {
             installation: OnceCell::new(),
             account: access.account,
             webhook_secret: access.webhook_secret,
+            keyring: access.keyring,
         };
         Self { inner: Arc::new(inner) }
     }
 
     fn store(&self) -> &Store {
         &self.inner.store
+    }
+
+    fn keyring(&self) -> Result<&Keyring, Error> {
+        self.inner.keyring.as_deref().ok_or_else(|| {
+            let remedy = "make one by `updraft secrets new-key`, and give it to this API and to the schedulers as UPDRAFT_SECRET_KEYS_FILE";
+            Error::Conflict(format!("this installation has no key to seal variables and connections with: {remedy}"))
+        })
+    }
+
+    /// Seals a secret that belongs to the variable or connection of this name.
+    fn seal(&self, of: Sealed, name: &str, secret: &str) -> Result<Vec<u8>, Error> {
+        self.keyring()?.seal(&of.place(name), secret.as_bytes()).map_err(|error| Error::Broken(format!("{name} cannot be sealed: {error}")))
+    }
+
+    /// Opens what [`Self::seal`] made.
+    fn open(&self, of: Sealed, name: &str, sealed: &[u8]) -> Result<String, Error> {
+        let opened = self.keyring()?.open(&of.place(name), sealed);
+        let text = opened.map_err(|error| Error::Conflict(format!("{name} cannot be read: {error}")))?;
+        String::from_utf8(text).map_err(|_| Error::Broken(format!("{name} is not text")))
     }
 
     async fn version(&self, id: i64) -> Result<Arc<versions::Version>, Error> {
@@ -152,8 +181,12 @@ pub fn router(state: ApiState) -> Router {
         .route("/eventLogs", get(meta::event_logs))
         .route("/eventLogs/{id}", get(meta::event_log))
         .route("/config", get(meta::config))
-        .route("/variables", get(meta::no_variables))
-        .route("/connections", get(meta::no_connections))
+        .route("/variables", get(variables::list).post(variables::create).patch(variables::bulk))
+        .route("/variables/{*key}", get(variables::show).patch(variables::patch).delete(variables::delete))
+        .route("/connections", get(connections::list).post(connections::create).patch(connections::bulk))
+        .route("/connections/test", post(connections::test))
+        .route("/connections/defaults", post(connections::defaults))
+        .route("/connections/{id}", get(connections::show).patch(connections::patch).delete(connections::delete))
         .route("/importErrors", get(dags::import_errors))
         .route("/importErrors/{id}", get(dags::import_error))
         .route("/dagStats", get(dags::stats))
@@ -173,7 +206,7 @@ pub fn router(state: ApiState) -> Router {
         .route("/dags/{dag_id}/dagRuns/{run_id}/clear", post(clear::run))
         .route("/dags/{dag_id}/dagRuns/{run_id}/wait", get(runs::wait))
         .nest("/dags/{dag_id}/dagRuns/{run_id}/taskInstances", instance_routes())
-        .route("/pools", get(pools::list).post(pools::create))
+        .route("/pools", get(pools::list).post(pools::create).patch(pools::bulk))
         .route("/pools/{name}", get(pools::show).patch(pools::patch).delete(pools::delete))
         .fallback(meta::not_found);
     let ui = Router::new()

@@ -112,14 +112,6 @@ pub(crate) async fn config() -> Error {
     Error::Forbidden("Your Airflow administrator chose not to expose the configuration, most likely for security reasons.".to_owned())
 }
 
-pub(crate) async fn no_variables() -> Json<Value> {
-    Json(json!({"variables": [], "total_entries": 0}))
-}
-
-pub(crate) async fn no_connections() -> Json<Value> {
-    Json(json!({"connections": [], "total_entries": 0}))
-}
-
 /// Clients log in before anything else. On loopback there is nothing to prove, and the token is nothing's key.
 pub(crate) async fn token(State(state): State<ApiState>, body: Bytes) -> Result<Response, Error> {
     let token = match &state.inner.account {

@@ -6,10 +6,15 @@ use axum::http::StatusCode;
 use serde_json::{Value, json};
 use updraft_store::read::audit::Audit;
 use updraft_store::read::pools::{POOL_COLUMNS, PoolRow, PoolWrite};
+use updraft_store::read::secrets::Existing;
 
 use crate::ApiState;
+use crate::bulk::{self, Collection};
 use crate::error::Error;
 use crate::request::{Body, Caller, Fields, Params};
+
+/// The pool of every task that names none.
+const DEFAULT_POOL: &str = "default_pool";
 
 fn shape(row: &PoolRow) -> Value {
     let slots = i64::from(row.slots);
@@ -41,35 +46,102 @@ pub(crate) async fn show(State(state): State<ApiState>, Path(name): Path<String>
     Ok(Json(shape(&find(&state, &name).await?)))
 }
 
-fn slots_of(fields: &mut Fields) -> Option<i32> {
-    let given = fields.int("slots")?;
-    match i32::try_from(given) {
-        Ok(slots) if slots >= -1 => Some(slots),
-        _ => {
-            fields.refuse("slots", "slots must be -1 (without limit) or more");
-            None
+/// A pool as a request has it.
+pub(crate) struct Pool {
+    name: String,
+    slots: Option<i32>,
+    description: Option<String>,
+    include_deferred: Option<bool>,
+    /// Which fields were named.
+    named: Vec<&'static str>,
+}
+
+impl Pool {
+    /// `whole`: a pool to be made needs its slots.
+    fn read(body: Value, whole: bool) -> Result<Self, Error> {
+        // A PATCH by Airflow's own client calls the name `pool`.
+        let mut fields = Fields::of(body, &["name", "pool", "slots", "description", "include_deferred", "team_name"])?;
+        if whole {
+            fields.require("name");
+            fields.require("slots");
         }
+        let name = fields.text("name").or_else(|| fields.text("pool")).unwrap_or_default();
+        if name.chars().count() > 256 {
+            fields.refuse("name", "String should have at most 256 characters");
+        }
+        let slots = fields.int("slots").and_then(|given| {
+            let slots = i32::try_from(given).ok().filter(|slots| *slots >= -1);
+            if slots.is_none() {
+                fields.refuse("slots", "slots must be -1 (without limit) or more");
+            }
+            slots
+        });
+        let description = fields.text("description");
+        let named: Vec<_> = ["slots", "description", "include_deferred"].into_iter().filter(|name| fields.has(name)).collect();
+        let include_deferred = named.contains(&"include_deferred").then(|| fields.flag("include_deferred", false));
+        fields.done()?;
+        Ok(Self { name, slots, description, include_deferred, named })
+    }
+}
+
+struct Pools<'a>(&'a ApiState);
+
+impl Collection for Pools<'_> {
+    const KEY: &'static str = "name";
+    const WORDS: &'static str = "pools with these pool names:";
+    type Entity = Pool;
+
+    fn read(&self, body: Value) -> Result<Pool, Error> {
+        Pool::read(body, true)
+    }
+
+    fn name(entity: &Pool) -> &str {
+        &entity.name
+    }
+
+    async fn exists(&self, name: &str) -> Result<bool, Error> {
+        Ok(self.0.store().pool_get(name).await?.is_some())
+    }
+
+    async fn create(&self, new: &Pool, existing: Existing) -> Result<bool, Error> {
+        let pool = PoolWrite {
+            name: &new.name,
+            slots: new.slots.unwrap_or(0),
+            description: new.description.as_deref(),
+            include_deferred: new.include_deferred.unwrap_or(false),
+        };
+        let made = self.0.store().pool_create(&pool).await?;
+        Ok(made || (existing == Existing::Overwrite && self.0.store().pool_update(&pool).await?))
+    }
+
+    async fn update(&self, body: Value, mask: &[String]) -> Result<bool, Error> {
+        let new = Pool::read(body, false)?;
+        let Some(old) = self.0.store().pool_get(&new.name).await? else { return Ok(false) };
+        let wanted = |name: &str| new.named.contains(&name) && (mask.is_empty() || mask.iter().any(|field| field == name));
+        let pool = PoolWrite {
+            name: &new.name,
+            slots: new.slots.filter(|_| wanted("slots")).unwrap_or(old.slots),
+            description: if wanted("description") { new.description.as_deref() } else { old.description.as_deref() },
+            include_deferred: new.include_deferred.filter(|_| wanted("include_deferred")).unwrap_or(old.include_deferred),
+        };
+        Ok(self.0.store().pool_update(&pool).await?)
+    }
+
+    async fn delete(&self, name: &str) -> Result<bool, Error> {
+        if name == DEFAULT_POOL {
+            return Err(Error::BadRequest("Default Pool can't be deleted".to_owned()));
+        }
+        Ok(self.0.store().pool_delete(name).await?)
     }
 }
 
 pub(crate) async fn create(State(state): State<ApiState>, caller: Caller, Body(body): Body) -> Result<(StatusCode, Json<Value>), Error> {
-    let mut fields = Fields::of(body.clone(), &["name", "slots", "description", "include_deferred", "team_name"])?;
-    fields.require("name");
-    fields.require("slots");
-    let name = fields.text("name").unwrap_or_default();
-    if name.chars().count() > 256 {
-        fields.refuse("name", "String should have at most 256 characters");
-    }
-    let slots = slots_of(&mut fields);
-    let description = fields.text("description");
-    let include_deferred = fields.flag("include_deferred", false);
-    fields.done()?;
-    let pool = PoolWrite { name: &name, slots: slots.unwrap_or(0), description: description.as_deref(), include_deferred };
-    if !state.store().pool_create(&pool).await? {
-        return Err(Error::Exists(format!("the pool {name} exists already")));
+    let pool = Pool::read(body.clone(), true)?;
+    if !Pools(&state).create(&pool, Existing::Keep).await? {
+        return Err(Error::Exists(format!("the pool {} exists already", pool.name)));
     }
     log(&state, &caller, "post_pool", body).await?;
-    Ok((StatusCode::CREATED, Json(shape(&find(&state, &name).await?))))
+    Ok((StatusCode::CREATED, Json(shape(&find(&state, &pool.name).await?))))
 }
 
 pub(crate) async fn patch(
@@ -79,33 +151,35 @@ pub(crate) async fn patch(
     caller: Caller,
     Body(body): Body,
 ) -> Result<Json<Value>, Error> {
-    let mut fields = Fields::of(body.clone(), &["name", "pool", "slots", "description", "include_deferred", "team_name"])?;
-    let mask: Vec<String> = params.all("update_mask").iter().flat_map(|m| m.split(',').map(str::to_owned).collect::<Vec<_>>()).collect();
-    let old = find(&state, &name).await?;
-    if name == "default_pool" && (fields.has("description") || fields.has("name")) && mask.is_empty() {
+    let mask = params.mask();
+    find(&state, &name).await?;
+    if name == DEFAULT_POOL && mask.is_empty() && ["description", "name"].iter().any(|field| body.get(field).is_some()) {
         return Err(Error::BadRequest("Only slots and included_deferred can be modified on Default Pool".to_owned()));
     }
-    let renamed = fields.text("name").or_else(|| fields.text("pool"));
-    if renamed.as_ref().is_some_and(|new| *new != name) {
-        fields.refuse("name", "a pool keeps its name: tasks know it by that; make a new one instead");
+    let mut named = body.clone();
+    if let Some(fields) = named.as_object_mut() {
+        let given = fields.remove("pool").or_else(|| fields.remove("name")).filter(|given| !given.is_null());
+        if given.is_some_and(|given| given != json!(name)) {
+            let words = "Value error, a pool keeps its name: tasks know it by that; make a new one instead";
+            return Err(Error::invalid("value_error", json!(["body", "name"]), words, body));
+        }
+        fields.insert("name".to_owned(), json!(name));
     }
-    let wanted = |field: &str| mask.is_empty() || mask.iter().any(|m| m == field);
-    let slots = slots_of(&mut fields).filter(|_| wanted("slots")).unwrap_or(old.slots);
-    let description = if fields.has("description") && wanted("description") { fields.text("description") } else { old.description.clone() };
-    let include_deferred =
-        if wanted("include_deferred") { fields.flag("include_deferred", old.include_deferred) } else { old.include_deferred };
-    fields.done()?;
-    state.store().pool_update(&PoolWrite { name: &name, slots, description: description.as_deref(), include_deferred }).await?;
+    Pools(&state).update(named, &mask).await?;
     log(&state, &caller, "patch_pool", body).await?;
     Ok(Json(shape(&find(&state, &name).await?)))
 }
 
 pub(crate) async fn delete(State(state): State<ApiState>, Path(name): Path<String>, caller: Caller) -> Result<StatusCode, Error> {
-    if name == "default_pool" {
-        return Err(Error::BadRequest("Default Pool can't be deleted".to_owned()));
+    if !Pools(&state).delete(&name).await? {
+        find(&state, &name).await?;
     }
-    find(&state, &name).await?;
-    state.store().pool_delete(&name).await?;
     log(&state, &caller, "delete_pool", json!({"name": name})).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+pub(crate) async fn bulk(State(state): State<ApiState>, caller: Caller, Body(body): Body) -> Result<Json<Value>, Error> {
+    let done = bulk::run(&Pools(&state), body).await?;
+    log(&state, &caller, "bulk_pools", done.clone()).await?;
+    Ok(Json(done))
 }

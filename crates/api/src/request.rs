@@ -144,6 +144,11 @@ impl Params {
         )
     }
 
+    /// The fields that a PATCH is to change: several times, or separated by commas. Empty: all that the body has.
+    pub(crate) fn mask(&self) -> Vec<String> {
+        self.all("update_mask").iter().flat_map(|mask| mask.split(',')).filter(|name| !name.is_empty()).map(str::to_owned).collect()
+    }
+
     /// Turns the body of a `…/list` request into parameters of the same meaning.
     pub(crate) fn from_body(body: &Value) -> Result<Self, Error> {
         let Value::Object(fields) = body else { return Err(not_an_object(body)) };
@@ -339,6 +344,32 @@ impl Fields {
                 None
             }
         }
+    }
+
+    /// Any JSON.
+    pub(crate) fn json(&mut self, name: &str) -> Option<Value> {
+        self.take(name)
+    }
+
+    pub(crate) fn list(&mut self, name: &str) -> Option<Vec<Value>> {
+        match self.take(name)? {
+            Value::Array(items) => Some(items),
+            other => {
+                self.wrong("list_type", name, "Input should be a valid list", other);
+                None
+            }
+        }
+    }
+
+    /// A text of a few.
+    pub(crate) fn one_of(&mut self, name: &str, allowed: &[&str]) -> Option<String> {
+        let text = self.text(name)?;
+        if allowed.contains(&text.as_str()) {
+            return Some(text);
+        }
+        let expected = allowed.iter().map(|word| format!("'{word}'")).collect::<Vec<_>>().join(" or ");
+        self.wrong("literal_error", name, &format!("Input should be {expected}"), Value::String(text));
+        None
     }
 
     pub(crate) fn flag(&mut self, name: &str, default: bool) -> bool {

@@ -9,6 +9,7 @@ mod attempt;
 mod connect;
 mod dag;
 mod error;
+mod keyring;
 mod lease;
 mod log;
 mod plan;
@@ -20,6 +21,7 @@ pub use attempt::{Bound, Claimed, FinishOutcome, FinishResult, Finished, Running
 pub use connect::{MigrationState, Options, Store, Tls};
 pub use dag::{DagCursor, DagUpsert, DueDag, SlotRow, Upserted};
 pub use error::{Error, Retry};
+pub use keyring::{Keyring, SealError};
 pub use lease::{Beat, GroupRow, SchedulerBeat, WorkerRow};
 pub use log::{LogChunk, LogEnd};
 pub use plan::{Commit, Committed, EventRow, InstanceRow, MOST_EVENTS, MoveRow, RunEnd, RunFacts, RunHead, RunLoad};

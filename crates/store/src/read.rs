@@ -12,6 +12,7 @@ pub mod logs;
 pub mod pools;
 pub mod retention;
 pub mod runs;
+pub mod secrets;
 pub mod why;
 pub mod xcoms;
 

@@ -3,6 +3,7 @@
 //! stdout is data and nothing else; what went wrong, why, and what to do next goes to stderr. Exit codes: 0 done, 1 failed, 2 usage,
 //! 3 not found, 4 forbidden, 5 conflict, 6 the API cannot be reached; `runs watch` and `--wait` end with 10 when the run failed.
 
+mod connections;
 mod dags;
 mod explain;
 mod http;
@@ -11,10 +12,12 @@ pub(crate) mod output;
 mod pools;
 mod runs;
 mod tasks;
+mod variables;
 
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
+use serde_json::{Value, json};
 
 use http::Failure;
 
@@ -60,6 +63,12 @@ pub(crate) enum ClientCommand {
     /// Pools: list, get, set.
     #[command(subcommand)]
     Pools(pools::Pools),
+    /// Variables: list, get, set, delete, import, export.
+    #[command(subcommand)]
+    Variables(variables::Variables),
+    /// Connections: list, get, add, delete, import.
+    #[command(subcommand)]
+    Connections(connections::Connections),
     /// Maintenance: on, off, status. Nothing is launched while it is on; what runs goes on.
     #[command(subcommand)]
     Maintenance(maintenance::Maintenance),
@@ -133,6 +142,42 @@ async fn carry_out(command: ClientCommand, client: &http::Client) -> Result<Exit
         ClientCommand::Pools(pools::Pools::List(options)) => pools::list(client, &options).await,
         ClientCommand::Pools(pools::Pools::Get(options)) => pools::get(client, &options).await,
         ClientCommand::Pools(pools::Pools::Set(options)) => pools::set(client, &options).await,
+        ClientCommand::Variables(command) => variables::run(client, &command).await,
+        ClientCommand::Connections(command) => connections::run(client, &command).await,
         ClientCommand::Maintenance(command) => maintenance::run(client, &command).await,
     }
+}
+
+/// The text of a file, or of standard input by the name `-`.
+fn read(file: &str) -> Result<String, Failure> {
+    let text = if file == "-" { std::io::read_to_string(std::io::stdin()) } else { std::fs::read_to_string(file) };
+    text.map_err(|error| Failure::usage(format!("cannot read {file}: {error}")))
+}
+
+/// The JSON object in a file.
+fn read_object(file: &str) -> Result<serde_json::Map<String, Value>, Failure> {
+    serde_json::from_str(&read(file)?).map_err(|error| Failure::usage(format!("{file} is not a JSON object: {error}")))
+}
+
+/// Writes a file that only its owner reads, or standard output by the name `-`.
+fn write(file: &str, text: &str) -> Result<(), Failure> {
+    use std::io::Write as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    if file == "-" {
+        crate::print(text);
+        return Ok(());
+    }
+    let opened = std::fs::File::options().write(true).create(true).truncate(true).mode(0o600).open(file);
+    opened.and_then(|mut opened| opened.write_all(text.as_bytes())).map_err(|error| Failure::new(1, format!("cannot write {file}: {error}")))
+}
+
+/// Creates many, and says what was not.
+async fn bulk_create(client: &http::Client, path: &str, entities: Vec<Value>, existing: &str) -> Result<(), Failure> {
+    let action = json!({"action": "create", "entities": entities, "action_on_existence": existing});
+    let done = client.patch(path, &json!({"actions": [action]})).await?;
+    if let Some(error) = done["create"]["errors"].get(0) {
+        return Err(Failure::new(5, error["error"].as_str().unwrap_or("refused")));
+    }
+    crate::say(&format!("imported {} of {}", done["create"]["success"].as_array().map_or(0, Vec::len), entities.len()));
+    Ok(())
 }

@@ -72,9 +72,15 @@ impl std::fmt::Debug for Target {
     }
 }
 
+impl Target {
+    pub(crate) fn options(&self, name: &str) -> updraft_store::Options {
+        self.tls.options(&self.database_url, name)
+    }
+}
+
 pub(crate) async fn run(command: Db) -> ExitCode {
     let (Db::Migrate(target) | Db::Check(target) | Db::Clean(Clean { target, .. })) = &command;
-    let store = match Store::open(&target.tls.options(&target.database_url, "updraft db")) {
+    let store = match Store::open(&target.options("updraft db")) {
         Ok(store) => store,
         Err(error) => return failed(&error),
     };
@@ -104,7 +110,7 @@ fn numbers(versions: &[i64]) -> String {
     versions.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
-fn failed(error: &updraft_store::Error) -> ExitCode {
+pub(crate) fn failed(error: &updraft_store::Error) -> ExitCode {
     let mut text = format!("error: {error}");
     let mut cause = std::error::Error::source(error);
     while let Some(inner) = cause {

@@ -10,6 +10,7 @@ mod init;
 mod port;
 mod roles;
 mod schedule;
+mod secrets;
 mod settings;
 mod standalone;
 
@@ -46,6 +47,9 @@ enum Command {
     /// Migrates or checks the database.
     #[command(subcommand)]
     Db(database::Db),
+    /// Makes and changes the keys that seal variables and connections.
+    #[command(subcommand)]
+    Secrets(secrets::Secrets),
     /// Makes a repository of DAGs: two DAGs, the image of their tasks, values for the chart, a Makefile.
     Init(init::Options),
     /// When a cron expression fires.
@@ -105,6 +109,7 @@ fn run(cli: Cli) -> ExitCode {
         Command::Api(options) => block_on(roles::api::run(options, &cli.global)),
         Command::DagProcessor(options) => block_on(dag_processor::run(options)),
         Command::Db(db) => block_on(database::run(db)),
+        Command::Secrets(secrets) => block_on(secrets::run(secrets)),
         Command::Schedule(command) => schedule::run(&command),
         Command::Init(options) => init::run(&options),
         Command::Schema => print(&format!("{:#}\n", updraft_dagfile::yaml::json_schema())),

@@ -14,7 +14,7 @@ use updraft_broker::{Broker, QueueType};
 use updraft_model::{PodPolicy, Semantics};
 use updraft_planner::Defaults;
 use updraft_store::read::retention::Retention;
-use updraft_store::{MigrationState, Options, Store};
+use updraft_store::{Keyring, MigrationState, Options, Store};
 use updraft_telemetry::{LogFormat, Pulse};
 
 use crate::say;
@@ -68,6 +68,29 @@ pub(crate) fn read_pod_policy(path: &Path) -> Result<PodPolicy, String> {
     let name = path.display();
     let text = std::fs::read_to_string(path).map_err(|error| format!("--pod-policy {name}: {error}"))?;
     serde_saphyr::from_str(&text).map_err(|error| format!("--pod-policy {name}: {error}"))
+}
+
+/// What seals variables and connections.
+#[derive(Args)]
+pub(crate) struct SecretKeys {
+    /// Keys for variables and connections, ID:BASE64 each, by commas or lines: the first one seals, all open. The same for schedulers and APIs.
+    /// Better given as UPDRAFT_SECRET_KEYS_FILE; `updraft secrets new-key` makes one. Without any, there are no variables and connections.
+    #[arg(long, env = "UPDRAFT_SECRET_KEYS", hide_env_values = true, value_name = "KEYS")]
+    secret_keys: Option<String>,
+}
+
+// By hand: these are secrets.
+impl std::fmt::Debug for SecretKeys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SecretKeys").finish_non_exhaustive()
+    }
+}
+
+impl SecretKeys {
+    /// The keys, or what is wrong with them.
+    pub(crate) fn read(&self) -> Result<Option<Keyring>, String> {
+        self.secret_keys.as_deref().map(Keyring::parse).transpose().map_err(|why| format!("--secret-keys: {why}"))
+    }
 }
 
 /// How long finished runs are kept.

@@ -13,6 +13,7 @@ mod postgres;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
@@ -146,6 +147,7 @@ async fn serve(options: Options) -> anyhow::Result<()> {
     let for_people = Store::open(&updraft_store::Options::new(&url, "updraft standalone api"))?;
     store.migrate().await.context("cannot bring the database up to date")?;
 
+    let keyring = Arc::new(data.keyring()?);
     let broker = Broker::in_process();
     let defaults = options.meaning.defaults();
     let runner = ProcessRunner::new(ProcessConfig::new(data.path().join("runner"))).context("cannot set up the process runner")?;
@@ -175,7 +177,7 @@ async fn serve(options: Options) -> anyhow::Result<()> {
         defaults,
         env!("CARGO_PKG_VERSION"),
         Utc::now(),
-        updraft_api::Access::default(),
+        updraft_api::Access { keyring: Some(Arc::clone(&keyring)), ..updraft_api::Access::default() },
     );
     let api = tokio::spawn(updraft_api::serve(listener, state, shutdown.clone()));
 

@@ -22,7 +22,7 @@ const PASSWORD: &str = "correct horse battery";
 
 async fn guarded(pool: PgPool, broker: Broker) -> Api {
     let account = Some(Account::new("admin", PASSWORD).unwrap());
-    Api::with(pool, broker, Access { account, webhook_secret: Some("a secret of the server".to_owned()) }).await
+    Api::with(pool, broker, Access { account, webhook_secret: Some("a secret of the server".to_owned()), keyring: None }).await
 }
 
 async fn send(api: &Api, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> (u16, String) {

@@ -1,5 +1,7 @@
 //! The API on a database of the test's own, with two DAGs.
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
@@ -10,11 +12,12 @@ use updraft_api::{Access, ApiState, router};
 use updraft_broker::Broker;
 use updraft_model::{DagSpec, Semantics};
 use updraft_planner::Defaults;
-use updraft_store::{DagUpsert, Store};
+use updraft_store::{DagUpsert, Keyring, Store};
 
 pub(crate) struct Api {
     pub(crate) app: Router,
     pub(crate) pool: PgPool,
+    pub(crate) keyring: Option<Arc<Keyring>>,
 }
 
 pub(crate) struct Answer {
@@ -58,8 +61,9 @@ impl Api {
                 .await
                 .unwrap();
         }
+        let keyring = access.keyring.clone();
         let state = ApiState::new(store, broker, Semantics::Airflow3, Defaults::default(), "0.1.0", chrono::Utc::now(), access);
-        Self { app: router(state), pool }
+        Self { app: router(state), pool, keyring }
     }
 
     pub(crate) async fn call(&self, method: &str, path: &str, body: Option<Value>, accept: &str) -> Answer {
@@ -86,6 +90,10 @@ impl Api {
     pub(crate) async fn refused(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
         let answer = self.call(method, path, body, "application/json").await;
         (answer.status.as_u16(), answer.json()["detail"].take())
+    }
+
+    pub(crate) async fn status(&self, method: &str, path: &str) -> u16 {
+        self.call(method, path, None, "application/json").await.status.as_u16()
     }
 
     pub(crate) async fn send(&self, method: &str, path: &str, body: Value) -> Value {

@@ -7,6 +7,7 @@
 
 mod access;
 mod harness;
+mod secrets;
 mod shapes;
 
 use axum::body::Body;

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use chrono::Utc;
@@ -12,7 +13,7 @@ use updraft_api::health::Health;
 use updraft_api::{Access, Account};
 
 use crate::cli::Global;
-use crate::settings::{Database, Logging, Meaning, Probes, Wire, health, say_mistakes};
+use crate::settings::{Database, Logging, Meaning, Probes, SecretKeys, Wire, health, say_mistakes};
 use crate::{USAGE, port, roles, say};
 
 /// How an API is run.
@@ -28,6 +29,8 @@ pub(crate) struct Options {
     /// What a git server signs its webhooks with: POST /git/webhook makes all schedulers fetch at once. Without it they are refused.
     #[arg(long, env = "UPDRAFT_GIT_WEBHOOK_SECRET", hide_env_values = true)]
     git_webhook_secret: Option<String>,
+    #[command(flatten)]
+    secret_keys: SecretKeys,
     #[command(flatten)]
     database: Database,
     #[command(flatten)]
@@ -65,7 +68,8 @@ impl Options {
         if self.git_webhook_secret.as_ref().is_some_and(|secret| secret.len() < Account::SHORTEST) {
             return Err(format!("--git-webhook-secret: at least {} characters", Account::SHORTEST));
         }
-        Ok(Access { account, webhook_secret: self.git_webhook_secret.clone() })
+        let keyring = self.secret_keys.read()?.map(Arc::new);
+        Ok(Access { account, webhook_secret: self.git_webhook_secret.clone(), keyring })
     }
 }
 

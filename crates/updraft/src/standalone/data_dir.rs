@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{Read as _, Seek as _, Write as _};
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -10,6 +10,7 @@ use anyhow::{Context as _, bail};
 use rustix::fs::FlockOperation;
 use rustix::process::{Pid, test_kill_process};
 use sha2::{Digest as _, Sha256};
+use updraft_store::Keyring;
 
 /// The locked data folder.
 #[derive(Debug)]
@@ -61,6 +62,26 @@ impl DataDir {
 
     pub(super) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The key that seals variables and connections: made with the folder, readable to its owner alone.
+    pub(super) fn keyring(&self) -> anyhow::Result<Keyring> {
+        let path = self.path.join("secret-keys");
+        let context = || format!("the key of variables and connections, {}", path.display());
+        let text = match fs::read_to_string(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                let key = Keyring::generate("standalone").with_context(context)?;
+                // Renamed into place: half a key would lock the next start out.
+                let draft = self.path.join(".secret-keys");
+                let mut file =
+                    fs::File::options().write(true).create(true).truncate(true).mode(0o600).open(&draft).with_context(context)?;
+                writeln!(file, "{key}").and_then(|()| file.sync_all()).with_context(context)?;
+                fs::rename(&draft, &path).with_context(context)?;
+                key
+            }
+            other => other.with_context(context)?,
+        };
+        Keyring::parse(&text).map_err(anyhow::Error::msg).with_context(context)
     }
 }
 

@@ -1,0 +1,169 @@
+//! `PATCH` of a whole collection: create, update and delete many, in Airflow's words.
+//!
+//! Each action is all or nothing as far as what exists goes: with `fail` (the default) one entity too many or too few ends the action before
+//! it begins. The answer has a part for each kind of action that was asked for.
+
+use std::collections::BTreeSet;
+use std::future::Future;
+
+use axum::http::StatusCode;
+use serde_json::{Map, Value, json};
+use updraft_store::read::secrets::Existing;
+
+use crate::error::Error;
+use crate::request::Fields;
+
+/// Most entities of one request.
+const MOST: usize = 10_000;
+
+/// A collection that can be changed in bulk.
+pub(crate) trait Collection: Sync {
+    /// The field that names an entity.
+    const KEY: &'static str;
+    /// As in "The … already exist.".
+    const WORDS: &'static str;
+    /// An entity to write.
+    type Entity: Send + Sync;
+
+    /// Reads a whole entity.
+    fn read(&self, body: Value) -> Result<Self::Entity, Error>;
+    /// Its name.
+    fn name(entity: &Self::Entity) -> &str;
+    /// Whether there is one of that name.
+    fn exists(&self, name: &str) -> impl Future<Output = Result<bool, Error>> + Send;
+    /// Writes it.
+    fn create(&self, entity: &Self::Entity, existing: Existing) -> impl Future<Output = Result<bool, Error>> + Send;
+    /// Changes it: the fields of `mask`, or those that it has. False: there is none.
+    fn update(&self, body: Value, mask: &[String]) -> impl Future<Output = Result<bool, Error>> + Send;
+    /// Deletes it; false: there was none.
+    fn delete(&self, name: &str) -> impl Future<Output = Result<bool, Error>> + Send;
+}
+
+/// Carries out a bulk request.
+pub(crate) async fn run<C: Collection>(collection: &C, body: Value) -> Result<Value, Error> {
+    let mut fields = Fields::of(body, &["actions"])?;
+    fields.require("actions");
+    let actions = fields.list("actions").unwrap_or_default();
+    fields.done()?;
+    let mut answers = json!({"create": null, "update": null, "delete": null});
+    let mut seen = 0;
+    for action in actions {
+        let mut fields =
+            Fields::of(action, &["action", "entities", "action_on_existence", "action_on_non_existence", "update_mask"])?;
+        fields.require("action");
+        fields.require("entities");
+        let kind = fields.one_of("action", &["create", "update", "delete"]);
+        let entities = fields.list("entities").unwrap_or_default();
+        let existing = fields.one_of("action_on_existence", &["fail", "skip", "overwrite"]);
+        let missing = fields.one_of("action_on_non_existence", &["fail", "skip"]);
+        let mask: Vec<String> =
+            fields.list("update_mask").unwrap_or_default().iter().filter_map(|name| Some(name.as_str()?.to_owned())).collect();
+        seen += entities.len();
+        if seen > MOST {
+            fields.refuse("entities", &format!("at most {MOST} entities in one request"));
+        }
+        fields.done()?;
+        let skip = missing.as_deref() == Some("skip");
+        let (kind, done) = match kind.as_deref() {
+            Some("create") => ("create", create(collection, entities, existing.as_deref().unwrap_or("fail")).await?),
+            Some("update") => ("update", update(collection, entities, &mask, skip).await?),
+            _ => ("delete", delete(collection, entities, skip).await?),
+        };
+        join(&mut answers[kind], done);
+    }
+    Ok(answers)
+}
+
+/// Two actions of a kind have one answer.
+fn join(answer: &mut Value, done: Value) {
+    if answer.is_null() {
+        *answer = done;
+        return;
+    }
+    for part in ["success", "errors"] {
+        if let (Some(all), Some(more)) = (answer[part].as_array_mut(), done[part].as_array()) {
+            all.extend(more.iter().cloned());
+        }
+    }
+}
+
+fn done(success: Vec<String>) -> Value {
+    json!({"success": success, "errors": []})
+}
+
+fn failed<C: Collection>(names: &BTreeSet<String>, what: &str, status: StatusCode) -> Value {
+    let names = names.iter().map(|name| format!("'{name}'")).collect::<Vec<_>>().join(", ");
+    let error = format!("The {} {{{names}}} {what}.", C::WORDS);
+    json!({"success": [], "errors": [{"error": error, "status_code": status.as_u16()}]})
+}
+
+async fn create<C: Collection>(collection: &C, entities: Vec<Value>, existing: &str) -> Result<Value, Error> {
+    let entities = entities.into_iter().map(|entity| collection.read(entity)).collect::<Result<Vec<_>, _>>()?;
+    if existing == "fail" {
+        let mut there = BTreeSet::new();
+        for entity in &entities {
+            if collection.exists(C::name(entity)).await? {
+                there.insert(C::name(entity).to_owned());
+            }
+        }
+        if !there.is_empty() {
+            return Ok(failed::<C>(&there, "already exist", StatusCode::CONFLICT));
+        }
+    }
+    let how = if existing == "overwrite" { Existing::Overwrite } else { Existing::Keep };
+    let mut success = Vec::new();
+    for entity in &entities {
+        if collection.create(entity, how).await? {
+            success.push(C::name(entity).to_owned());
+        }
+    }
+    Ok(done(success))
+}
+
+async fn update<C: Collection>(collection: &C, entities: Vec<Value>, mask: &[String], skip: bool) -> Result<Value, Error> {
+    let mut named = Vec::new();
+    for entity in entities {
+        named.push((name_of::<C>(&entity)?, entity));
+    }
+    if !skip && let Some(refusal) = all_there(collection, named.iter().map(|(name, _)| name.as_str())).await? {
+        return Ok(refusal);
+    }
+    let mut success = Vec::new();
+    for (name, entity) in named {
+        if collection.update(entity, mask).await? {
+            success.push(name);
+        }
+    }
+    Ok(done(success))
+}
+
+async fn delete<C: Collection>(collection: &C, entities: Vec<Value>, skip: bool) -> Result<Value, Error> {
+    let names = entities.iter().map(name_of::<C>).collect::<Result<Vec<_>, _>>()?;
+    if !skip && let Some(refusal) = all_there(collection, names.iter().map(String::as_str)).await? {
+        return Ok(refusal);
+    }
+    let mut success = Vec::new();
+    for name in names {
+        if collection.delete(&name).await? {
+            success.push(name);
+        }
+    }
+    Ok(done(success))
+}
+
+/// What to answer when one of these is not there.
+async fn all_there<C: Collection>(collection: &C, names: impl Iterator<Item = &str> + Send) -> Result<Option<Value>, Error> {
+    let mut missing = BTreeSet::new();
+    for name in names.map(str::to_owned).collect::<Vec<_>>() {
+        if !collection.exists(&name).await? {
+            missing.insert(name);
+        }
+    }
+    Ok((!missing.is_empty()).then(|| failed::<C>(&missing, "were not found", StatusCode::NOT_FOUND)))
+}
+
+/// Entities are named by a text, or by an object with the text in it.
+fn name_of<C: Collection>(entity: &Value) -> Result<String, Error> {
+    let name = entity.as_str().or_else(|| entity.as_object().and_then(|fields: &Map<String, Value>| fields.get(C::KEY)?.as_str()));
+    name.map(str::to_owned).ok_or_else(|| Error::invalid("missing", json!(["body", "actions", "entities", C::KEY]), "Field required", entity.clone()))
+}

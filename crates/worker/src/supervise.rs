@@ -84,8 +84,11 @@ fn supervise(dir: &Path) -> io::Result<u8> {
     if folder::tombstone(dir).exists() {
         return Ok(NOT_MINE);
     }
-    let facts = Supervisor::new(dir, spec, control)?.run()?;
+    let mut supervisor = Supervisor::new(dir, spec, control)?;
+    let facts = supervisor.run()?;
     record(&facts)?;
+    // Not before: who finds no reader of the FIFO and no record takes us for dead, and what holds the lock for a leftover to kill.
+    drop(supervisor);
     drop(lock);
     Ok(RECORDED)
 }
@@ -179,7 +182,7 @@ impl<'a> Supervisor<'a> {
         Ok(Self { dir, spec, control, log, log_dropped: 0, signals, terminated, terminated_at: None, stopped: None, kill_at: None })
     }
 
-    fn run(mut self) -> io::Result<EndFacts> {
+    fn run(&mut self) -> io::Result<EndFacts> {
         if let Some(image) = self.spec.launch.image.clone() {
             self.say(format_args!("process runner: image {image} is ignored, the command runs on this host"));
         }

@@ -2,7 +2,7 @@
 //!
 //! Nothing here sleeps to be in time: tests wait for files and conditions, with a limit that only a broken runner reaches.
 #![cfg(target_os = "linux")]
-#![expect(clippy::unwrap_used, reason = "the fixture is test code, too")]
+#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "the fixture is test code, too, and a test says what it skips")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -461,6 +461,41 @@ async fn a_worker_killed_at_any_moment_of_the_launch_leaves_one_start() {
         let count = fs::read_to_string(&starts).unwrap_or_default().lines().count();
         // The supervisor leaves the group before it makes `started`, so the kill can only come before the start or miss.
         assert_eq!((facts.exit_code, count), (Some(0), 1), "after {delay_us} µs: {facts:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_end_that_waits_for_room_on_the_disk_is_not_taken_for_a_lost_one() {
+    let disk = tempfile::tempdir().unwrap();
+    let mounted = std::process::Command::new("mount").args(["-t", "tmpfs", "-o", "size=128k", "tmpfs"]).arg(disk.path()).status();
+    if !mounted.is_ok_and(|status| status.success()) {
+        eprintln!("skipped: a file system of its own can be mounted by root alone");
+        return;
+    }
+    let _mount = Unmount(disk.path());
+    let (first, second) = (runner(disk.path(), Duration::from_secs(10)), runner(disk.path(), Duration::from_secs(10)));
+    let (full, go) = (disk.path().join("full"), disk.path().join("filler"));
+    // Its filler takes all room, and it says so by a folder, which takes none.
+    let script = format!("cat /dev/zero > {} 2>/dev/null; mkdir {}; exit 0", go.display(), full.display());
+    first.launch(Assignment::unbound(KEY, &sh(script))).await.unwrap();
+    until("the disk is full", || full.exists()).await;
+    let started = fs::read_to_string(first.folder(KEY).join("started")).unwrap();
+    let supervisor = i32::try_from(serde_json::from_str::<serde_json::Value>(&started).unwrap()["supervisor"].as_i64().unwrap()).unwrap();
+    let children = format!("/proc/{supervisor}/task/{supervisor}/children");
+    until("the command is reaped", || fs::read_to_string(&children).is_ok_and(|children| children.is_empty())).await;
+    let early = tokio::time::timeout(Duration::from_millis(1500), second.wait(KEY)).await;
+    assert!(early.is_err(), "it was given up while its supervisor lives: {early:?}");
+    assert!(alive(supervisor));
+    fs::remove_file(&go).unwrap();
+    assert_eq!(wait(&second).await.exit_code, Some(0));
+}
+
+/// Takes a file system away at the end of a test.
+struct Unmount<'a>(&'a Path);
+
+impl Drop for Unmount<'_> {
+    fn drop(&mut self) {
+        let _busy = std::process::Command::new("umount").arg("--lazy").arg(self.0).status();
     }
 }
 

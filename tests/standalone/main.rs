@@ -10,5 +10,6 @@ mod ends;
 mod harness;
 #[path = "../http.rs"]
 mod http;
+mod secrets;
 mod seed;
 mod service;

@@ -48,8 +48,7 @@ pub(crate) async fn run<C: Collection>(collection: &C, body: Value) -> Result<Va
     let mut answers = json!({"create": null, "update": null, "delete": null});
     let mut seen = 0;
     for action in actions {
-        let mut fields =
-            Fields::of(action, &["action", "entities", "action_on_existence", "action_on_non_existence", "update_mask"])?;
+        let mut fields = Fields::of(action, &["action", "entities", "action_on_existence", "action_on_non_existence", "update_mask"])?;
         fields.require("action");
         fields.require("entities");
         let kind = fields.one_of("action", &["create", "update", "delete"]);
@@ -165,5 +164,6 @@ async fn all_there<C: Collection>(collection: &C, names: impl Iterator<Item = &s
 /// Entities are named by a text, or by an object with the text in it.
 fn name_of<C: Collection>(entity: &Value) -> Result<String, Error> {
     let name = entity.as_str().or_else(|| entity.as_object().and_then(|fields: &Map<String, Value>| fields.get(C::KEY)?.as_str()));
-    name.map(str::to_owned).ok_or_else(|| Error::invalid("missing", json!(["body", "actions", "entities", C::KEY]), "Field required", entity.clone()))
+    name.map(str::to_owned)
+        .ok_or_else(|| Error::invalid("missing", json!(["body", "actions", "entities", C::KEY]), "Field required", entity.clone()))
 }

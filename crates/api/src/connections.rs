@@ -4,13 +4,13 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use serde_json::{Value, json};
+use updraft_model::redact::{MASK, redact, unmask};
 use updraft_store::read::audit::Audit;
 use updraft_store::read::secrets::{CONNECTION_COLUMNS, ConnectionRow, Existing, Sealed};
 
 use crate::ApiState;
 use crate::bulk::{self, Collection};
 use crate::error::Error;
-use crate::redact::{MASK, redact, unmask};
 use crate::request::{Body, Caller, Fields, Params};
 
 /// Most characters of an id.
@@ -211,7 +211,8 @@ pub(crate) async fn bulk(State(state): State<ApiState>, caller: Caller, Body(bod
 /// Airflow's way to reach into a database from the web server, off there by default as well.
 pub(crate) async fn test() -> Error {
     Error::Forbidden(
-        "Testing connections is disabled: this server opens none, and the hooks that would are in the tasks' images. Run a task that does.".to_owned(),
+        "Testing connections is disabled: this server opens none, and the hooks that would are in the tasks' images. Run a task that does."
+            .to_owned(),
     )
 }
 

@@ -18,7 +18,6 @@ mod maintenance;
 mod meta;
 mod page;
 mod pools;
-mod redact;
 mod request;
 mod runs;
 mod shapes;
@@ -43,8 +42,8 @@ use updraft_broker::Broker;
 use updraft_model::Semantics;
 use updraft_planner::Defaults;
 use updraft_store::Keyring;
-use updraft_store::read::secrets::Sealed;
 use updraft_store::Store;
+use updraft_store::read::secrets::Sealed;
 use uuid::Uuid;
 
 pub use error::Error;

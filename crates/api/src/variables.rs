@@ -4,13 +4,13 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use serde_json::{Value, json};
+use updraft_model::redact::{MASK, redact_text};
 use updraft_store::read::audit::Audit;
 use updraft_store::read::secrets::{Existing, Sealed, VARIABLE_COLUMNS, VariableRow};
 
 use crate::ApiState;
 use crate::bulk::{self, Collection};
 use crate::error::Error;
-use crate::redact::{MASK, redact_text};
 use crate::request::{Body, Caller, Fields, Params};
 
 /// Most characters of a key.

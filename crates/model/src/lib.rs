@@ -11,6 +11,7 @@ pub mod ids;
 pub mod invariants;
 pub mod launch;
 pub mod pod_policy;
+pub mod redact;
 pub mod state;
 
 pub use dag::{DagSpec, Schedule, Semantics, TaskKind, TaskSpec, TriggerRule};

@@ -56,6 +56,12 @@ pub enum Error {
     /// A template fails.
     #[error("task {task}, {field}, line {line}: {message}{}{help}", if .help.is_empty() { "" } else { "; " })]
     Template { task: String, field: String, line: usize, message: String, help: &'static str },
+    /// A template that would write out a secret.
+    #[error(
+        "task {task}, {field}: {name} is secret, and what is rendered can be read by everybody who may see the task or its pod; keep it in a \
+         Kubernetes Secret and name that in env_from, env_vars (valueFrom) or secrets, or read it in the task's own code"
+    )]
+    Secret { task: String, field: String, name: String },
     /// A command that Airflow would take for the name of a file.
     #[error(
         "task {task}, bash_command: {command:?} ends in {extension}, so it names a template file, which is not supported yet; to run it as a command, put a space after it"
@@ -102,10 +108,6 @@ pub struct RunFacts {
     pub prev_start_date_success: Option<DateTime<Utc>>,
     /// Of the last run before it that ended well.
     pub prev_end_date_success: Option<DateTime<Utc>>,
-    /// Variables by key.
-    pub variables: BTreeMap<String, String>,
-    /// Connections by id: objects with `conn_type`, `host`, `login`, `password`, `port`, `schema`, `extra`. Secrets may be placeholders.
-    pub connections: BTreeMap<String, Json>,
 }
 
 impl RunFacts {
@@ -127,8 +129,6 @@ impl RunFacts {
             prev_data_interval_end_success: None,
             prev_start_date_success: None,
             prev_end_date_success: None,
-            variables: BTreeMap::new(),
-            connections: BTreeMap::new(),
         }
     }
 
@@ -151,12 +151,27 @@ pub struct RenderContext {
     pub map_index: i32,
     /// Values that tasks of the run have left, by task id and key. May be empty unless the task [`uses_xcom`].
     pub xcoms: Arc<BTreeMap<(String, String), Json>>,
+    /// Variables and connections. May be empty unless the task [`uses_settings`].
+    pub settings: Arc<Settings>,
+}
+
+/// What the installation keeps for templates.
+///
+/// A template that reads what is secret by its name ([`updraft_model::redact`]) is an error: its text would stand in Postgres, in the pod and
+/// wherever the pod is shown.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Settings {
+    /// Variables by key.
+    pub variables: BTreeMap<String, String>,
+    /// Connections by id: objects with `conn_type`, `host`, `login`, `password`, `port`, `schema`, `extra`. Of a password it is enough to
+    /// say that there is one.
+    pub connections: BTreeMap<String, Json>,
 }
 
 impl RenderContext {
-    /// The first try of a task that is not mapped and reads no XComs.
+    /// The first try of a task that is not mapped and reads no XComs, variables or connections.
     pub fn new(run: Arc<RunFacts>) -> Self {
-        Self { run, try_number: 1, max_tries: 0, map_index: -1, xcoms: Arc::default() }
+        Self { run, try_number: 1, max_tries: 0, map_index: -1, xcoms: Arc::default(), settings: Arc::default() }
     }
 }
 
@@ -196,7 +211,17 @@ pub fn render(ctx: &RenderContext, task: &TaskSpec) -> Result<LaunchSpec, Error>
 
 /// Whether the task may read an XCom while it is rendered.
 pub fn uses_xcom(task: &TaskSpec) -> bool {
-    let text = |text: &str| is_template(text) && text.contains("xcom");
+    mentions(task, &["xcom"])
+}
+
+/// Whether the task may read a variable or a connection while it is rendered.
+pub fn uses_settings(task: &TaskSpec) -> bool {
+    mentions(task, &["var", "conn"])
+}
+
+/// Whether a template of the task has one of the words.
+fn mentions(task: &TaskSpec, words: &[&str]) -> bool {
+    let text = |text: &str| is_template(text) && words.iter().any(|word| text.contains(word));
     fn any(json: &Json, found: &dyn Fn(&str) -> bool) -> bool {
         match json {
             Json::String(text) => found(text),
@@ -256,7 +281,11 @@ impl Renderer<'_> {
         }
         let scope = self.scope.get_or_init(|| context::Scope::value(self.ctx, self.task)).clone();
         let rewritten = rewrite::sums(source);
-        engine().render_str(&rewritten, scope).map_err(|error| self.failed(field, &error))
+        let rendered = engine().render_str(&rewritten, scope.clone()).map_err(|error| self.failed(field, &error))?;
+        match scope.downcast_object_ref::<context::Part>().and_then(context::Part::secret) {
+            None => Ok(rendered),
+            Some(name) => Err(Error::Secret { task: self.task.task_id.to_string(), field: field.to_owned(), name }),
+        }
     }
 
     fn failed(&self, field: &str, error: &minijinja::Error) -> Error {

@@ -14,8 +14,15 @@ use crate::dag_sync::semantics_of;
 /// Most admissions in one commit.
 const MOST: usize = 256;
 
-/// What the values of a run's templates come from; loaded once for a batch.
-type Xcoms = BTreeMap<RunKey, Arc<BTreeMap<(String, String), serde_json::Value>>>;
+/// By task id and key.
+type Xcoms = BTreeMap<(String, String), serde_json::Value>;
+
+/// What the values of templates come from; loaded once for a batch, if any of it asks.
+#[derive(Default)]
+struct Values {
+    xcoms: BTreeMap<RunKey, Arc<Xcoms>>,
+    settings: Option<Arc<render::Settings>>,
+}
 
 impl Scheduler {
     /// Admits one batch from a pool and tells the workers. A pool that may have room for more comes up again at the next turn, after whatever
@@ -41,10 +48,10 @@ impl Scheduler {
         if order.is_empty() {
             return Ok(());
         }
-        let mut xcoms = Xcoms::new();
+        let mut values = Values::default();
         let mut candidates = Vec::with_capacity(order.len());
         for position in order {
-            if let Some(candidate) = self.candidate(&heads.heads[position], &mut xcoms).await? {
+            if let Some(candidate) = self.candidate(&heads.heads[position], &mut values).await? {
                 candidates.push(candidate);
             }
         }
@@ -96,7 +103,7 @@ impl Scheduler {
         order
     }
 
-    async fn candidate(&mut self, head: &Head, xcoms: &mut Xcoms) -> Result<Option<Candidate>, Error> {
+    async fn candidate(&mut self, head: &Head, known: &mut Values) -> Result<Option<Candidate>, Error> {
         let Some(cached) = self.cache.get(head.run) else { return Ok(None) };
         let graph = Arc::clone(cached.view.graph());
         let facts = Arc::clone(&cached.facts);
@@ -104,19 +111,23 @@ impl Scheduler {
         let Some(task) = usize::try_from(head.idx).ok().and_then(|i| graph.spec().tasks.get(i)) else { return Ok(None) };
         let instance = InstanceKey { run: head.run, idx: head.idx, map_index: head.map_index };
         let attempt = head.attempt + 1;
-        if render::uses_xcom(task) && !xcoms.contains_key(&head.run) {
+        if render::uses_xcom(task) && !known.xcoms.contains_key(&head.run) {
             let values = self.store.xcoms_of(head.run).await?;
             let named = values.into_iter().filter_map(|(idx, key, value)| {
                 let of = graph.spec().tasks.get(usize::try_from(idx).ok()?)?;
                 Some(((of.task_id.to_string(), key), value))
             });
-            xcoms.insert(head.run, Arc::new(named.collect()));
+            known.xcoms.insert(head.run, Arc::new(named.collect()));
+        }
+        if render::uses_settings(task) && known.settings.is_none() {
+            known.settings = Some(Arc::new(self.settings().await?));
         }
         let context = render::RenderContext {
             try_number: attempt - facts.attempt_base,
             max_tries: i32::try_from(task.retries).unwrap_or(i32::MAX),
             map_index: head.map_index,
-            xcoms: xcoms.get(&head.run).map(Arc::clone).unwrap_or_default(),
+            xcoms: known.xcoms.get(&head.run).map(Arc::clone).unwrap_or_default(),
+            settings: known.settings.as_ref().map(Arc::clone).unwrap_or_default(),
             ..render::RenderContext::new(for_templates)
         };
         let launch = match render::render(&context, task) {

@@ -17,6 +17,7 @@ pub mod dag_feed;
 mod dag_sync;
 mod retention;
 mod run_creator;
+mod settings;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,7 +31,7 @@ use updraft_broker::Broker;
 use updraft_model::{PodPolicy, RunKey, Semantics};
 use updraft_planner::Defaults;
 use updraft_store::read::retention::Retention;
-use updraft_store::{SchedulerBeat, Store};
+use updraft_store::{Keyring, SchedulerBeat, Store};
 use uuid::Uuid;
 
 pub use dag_feed::{DagOrigin, DagSource};
@@ -61,6 +62,8 @@ pub struct Config {
     pub policy: Option<PodPolicy>,
     /// How long finished runs are kept. None: for ever.
     pub retention: Option<Retention>,
+    /// What opens variables and connections for templates. None: there are none.
+    pub keyring: Option<Arc<Keyring>>,
 }
 
 /// How often the sweeper looks while the broker is away.

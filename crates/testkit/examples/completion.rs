@@ -59,6 +59,7 @@ async fn measure(store: &Store, group: &GroupRow, owner: Uuid, tasks: usize, rou
         pulse: updraft_scheduler::Pulse::default(),
         policy: None,
         retention: None,
+        keyring: None,
     };
     let mut scheduler = Scheduler::new(store.clone(), Broker::in_process(), config, watch::channel(serde_json::json!({})).1);
     scheduler.cycle(vec![run]).await?;

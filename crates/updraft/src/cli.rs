@@ -168,7 +168,9 @@ fn write(file: &str, text: &str) -> Result<(), Failure> {
         return Ok(());
     }
     let opened = std::fs::File::options().write(true).create(true).truncate(true).mode(0o600).open(file);
-    opened.and_then(|mut opened| opened.write_all(text.as_bytes())).map_err(|error| Failure::new(1, format!("cannot write {file}: {error}")))
+    opened
+        .and_then(|mut opened| opened.write_all(text.as_bytes()))
+        .map_err(|error| Failure::new(1, format!("cannot write {file}: {error}")))
 }
 
 /// Creates many, and says what was not.

@@ -23,7 +23,9 @@ pub(crate) enum Secrets {
         To change the key: put a new one on the first line, restart the API and the schedulers, run `updraft secrets rotate`, take the old one out.")]
     NewKey(NewKey),
     /// Seals everything with the first key of UPDRAFT_SECRET_KEYS. Safe to run twice, and while everything runs.
-    #[command(after_help = "Example:\n  UPDRAFT_SECRET_KEYS_FILE=secret-keys updraft secrets rotate --database-url postgres://updraft@localhost/updraft")]
+    #[command(
+        after_help = "Example:\n  UPDRAFT_SECRET_KEYS_FILE=secret-keys updraft secrets rotate --database-url postgres://updraft@localhost/updraft"
+    )]
     Rotate(Rotate),
 }
 

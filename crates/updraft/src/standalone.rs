@@ -23,7 +23,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use updraft_broker::Broker;
 use updraft_planner::Defaults;
-use updraft_store::Store;
+use updraft_store::{Keyring, Store};
 use updraft_telemetry::LogFormat;
 use updraft_worker::process::{ProcessConfig, ProcessRunner};
 use updraft_worker::runner::Runner as _;
@@ -168,8 +168,12 @@ async fn serve(options: Options) -> anyhow::Result<()> {
         no_new_work.clone(),
         shutdown.clone(),
     ));
-    let scheduler =
-        tokio::spawn(updraft_scheduler::run(store.clone(), broker.clone(), scheduler_config(&options, &data, defaults)?, shutdown.clone()));
+    let scheduler = tokio::spawn(updraft_scheduler::run(
+        store.clone(),
+        broker.clone(),
+        scheduler_config(&options, &data, defaults, Arc::clone(&keyring))?,
+        shutdown.clone(),
+    ));
     let state = updraft_api::ApiState::new(
         for_people.clone(),
         broker,
@@ -203,7 +207,12 @@ async fn serve(options: Options) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn scheduler_config(options: &Options, data: &DataDir, defaults: Defaults) -> anyhow::Result<updraft_scheduler::Config> {
+fn scheduler_config(
+    options: &Options,
+    data: &DataDir,
+    defaults: Defaults,
+    keyring: Arc<Keyring>,
+) -> anyhow::Result<updraft_scheduler::Config> {
     Ok(updraft_scheduler::Config {
         defaults,
         semantics: options.meaning.airflow_semantics,
@@ -215,6 +224,7 @@ fn scheduler_config(options: &Options, data: &DataDir, defaults: Defaults) -> an
         // There are no pods here.
         policy: None,
         retention: options.retention.retention(),
+        keyring: Some(keyring),
         host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
     })
 }

@@ -2,7 +2,7 @@
 //!
 //! Nothing here sleeps to be in time: tests wait for files and conditions, with a limit that only a broken runner reaches.
 #![cfg(target_os = "linux")]
-#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "the fixture is test code, too, and a test says what it skips")]
+#![expect(clippy::unwrap_used, reason = "the fixture is test code, too")]
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -28,7 +28,8 @@ async fn variables_come_and_go_as_in_airflow(pool: PgPool) {
     assert_eq!(api.get("/api/v2/variables/region").await["value"], "eu");
 
     let path = "/api/v2/variables/region";
-    let changed = api.send("PATCH", &format!("{path}?update_mask=value"), json!({"key": "region", "value": "us", "description": "no"})).await;
+    let changed =
+        api.send("PATCH", &format!("{path}?update_mask=value"), json!({"key": "region", "value": "us", "description": "no"})).await;
     assert_eq!((&changed["value"], &changed["description"]), (&json!("us"), &json!("where")));
     let changed = api.send("PATCH", path, json!({"key": "region", "value": {"a": 1}, "description": null})).await;
     assert_eq!((&changed["value"], &changed["description"]), (&json!("{\"a\":1}"), &Value::Null));
@@ -85,7 +86,8 @@ async fn connections_keep_their_secrets(pool: PgPool) {
     ];
     assert!(everything.iter().all(|answer| !answer.contains("canary")), "{everything:?}");
     for table in ["variable", "connection", "audit_log"] {
-        let dump: Vec<String> = sqlx::query_scalar(sqlx::AssertSqlSafe(format!("select t::text from {table} t"))).fetch_all(&api.pool).await.unwrap();
+        let dump: Vec<String> =
+            sqlx::query_scalar(sqlx::AssertSqlSafe(format!("select t::text from {table} t"))).fetch_all(&api.pool).await.unwrap();
         // Bytes are dumped as hexadecimal digits.
         let hex: String = "canary".bytes().map(|byte| format!("{byte:02x}")).collect();
         assert!(!dump.is_empty() && dump.iter().all(|row| !row.contains("canary") && !row.contains(&hex)), "{table}: {dump:?}");
@@ -109,7 +111,9 @@ async fn bulk_calls_are_all_or_nothing_as_far_as_what_exists_goes(pool: PgPool) 
     let variable = |key: &str, value: i32| json!({"key": key, "value": value});
     let path = "/api/v2/variables";
     let bulk = |action: Value| json!({"actions": [action]});
-    let create = |existing: &str| bulk(json!({"action": "create", "entities": [variable("a", 1), variable("b", 2)], "action_on_existence": existing}));
+    let create = |existing: &str| {
+        bulk(json!({"action": "create", "entities": [variable("a", 1), variable("b", 2)], "action_on_existence": existing}))
+    };
     let done = api.send("PATCH", path, create("fail")).await;
     assert_eq!(done, json!({"create": {"success": ["a", "b"], "errors": []}, "update": null, "delete": null}));
     let refused = api.send("PATCH", path, bulk(json!({"action": "create", "entities": [variable("b", 3), variable("c", 3)]}))).await;

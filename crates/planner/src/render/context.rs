@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use minijinja::value::{Enumerator, Kwargs, Object, ObjectRepr, Serde, Value, ValueKind, from_args};
 use minijinja::{Error, ErrorKind, State};
 use serde_json::Value as Json;
 use sha2::{Digest, Sha256};
+use updraft_model::redact::{MASK, has_secret, is_sensitive, redact};
 use updraft_model::{Semantics, TaskSpec};
 
 use super::RenderContext;
@@ -24,11 +25,13 @@ pub(super) struct Scope {
     pub(super) task: TaskSpec,
     /// How often chance was asked for.
     draws: AtomicU32,
+    /// The first secret that was read.
+    secret: OnceLock<String>,
 }
 
 impl Scope {
     pub(super) fn value(ctx: &RenderContext, task: &TaskSpec) -> Value {
-        let scope = Self { ctx: ctx.clone(), task: task.clone(), draws: AtomicU32::new(0) };
+        let scope = Self { ctx: ctx.clone(), task: task.clone(), draws: AtomicU32::new(0), secret: OnceLock::new() };
         Value::from_object(Part { scope: Arc::new(scope), what: What::Context })
     }
 
@@ -112,12 +115,23 @@ enum What {
 
 /// One object of the context.
 #[derive(Debug, Clone)]
-struct Part {
+pub(super) struct Part {
     scope: Arc<Scope>,
     what: What,
 }
 
 impl Part {
+    /// The secret that a template has read by now.
+    pub(super) fn secret(&self) -> Option<String> {
+        self.scope.secret.get().cloned()
+    }
+
+    /// Stands for a secret, and keeps in mind that it was read: the text that it gets into is thrown away.
+    fn hidden(&self, name: String) -> Value {
+        self.scope.secret.get_or_init(|| name);
+        MASK.into()
+    }
+
     fn other(&self, what: What) -> Value {
         Value::from_object(Self { scope: Arc::clone(&self.scope), what })
     }
@@ -268,23 +282,39 @@ impl Part {
     }
 
     fn variable(&self, name: &str) -> Option<Value> {
-        let text = self.scope.ctx.run.variables.get(name)?;
-        match self.what {
+        let text = self.scope.ctx.settings.variables.get(name)?;
+        let json = serde_json::from_str::<Json>(text).ok();
+        let secret = is_sensitive(name) || json.as_ref().is_some_and(has_secret);
+        match (&self.what, json) {
+            (What::VarValue, _) if secret => Some(self.hidden(format!("var.value.{name}"))),
+            (What::VarJson, _) if is_sensitive(name) => Some(self.hidden(format!("var.json.{name}"))),
             // A variable that is no JSON is as undefined as one that is not there; the error of `call_method` says more.
-            What::VarJson => serde_json::from_str::<Json>(text).ok().map(serialized),
+            (What::VarJson, json) => json.map(|json| self.open(&format!("var.json.{name}"), json)),
             _ => Some(text.as_str().into()),
         }
     }
 
+    /// JSON as it may be read: secrets in it are hidden when they are asked for.
+    fn open(&self, name: &str, json: Json) -> Value {
+        match json {
+            Json::Object(_) if has_secret(&json) => Value::from_object(Guarded { part: self.clone(), name: name.to_owned(), json }),
+            json => serialized(redact(json)),
+        }
+    }
+
     fn connection(&self, id: &str, name: &str) -> Option<Value> {
-        let connection = self.scope.ctx.run.connections.get(id)?.as_object()?;
+        let connection = self.scope.ctx.settings.connections.get(id)?.as_object()?;
+        let extra = || match connection.get("extra") {
+            Some(Json::String(text)) => serde_json::from_str::<Json>(text).ok(),
+            extra => extra.cloned(),
+        };
         Some(match (name, connection.get(name)) {
             ("conn_id", None) => id.into(),
-            ("extra_dejson", None) => match connection.get("extra") {
-                Some(Json::String(text)) => serialized(serde_json::from_str::<Json>(text).ok()?),
-                Some(extra) => serialized(extra),
-                None => serialized(BTreeMap::<String, ()>::new()),
-            },
+            ("extra_dejson", None) => {
+                self.open(&format!("conn.{id}.extra_dejson"), extra().unwrap_or_else(|| Json::Object(Default::default())))
+            }
+            ("extra", Some(_)) if extra().as_ref().is_some_and(has_secret) => self.hidden(format!("conn.{id}.extra")),
+            (_, Some(value)) if is_sensitive(name) && !value.is_null() => self.hidden(format!("conn.{id}.{name}")),
             (_, Some(value)) => serialized(value),
             ("host" | "login" | "password" | "schema" | "port" | "extra" | "conn_type" | "description", None) => Value::from(()),
             _ => return None,
@@ -357,6 +387,32 @@ impl Part {
     }
 }
 
+/// A JSON object with secrets in it.
+#[derive(Debug)]
+struct Guarded {
+    part: Part,
+    name: String,
+    json: Json,
+}
+
+impl Object for Guarded {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Map
+    }
+
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        let key = key.as_str()?;
+        let name = format!("{}.{key}", self.name);
+        let value = self.json.get(key)?;
+        Some(if is_sensitive(key) && !value.is_null() { self.part.hidden(name) } else { self.part.open(&name, value.clone()) })
+    }
+
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        let keys = self.json.as_object().into_iter().flat_map(|fields| fields.keys().map(|key| Value::from(key.as_str())));
+        Enumerator::Values(keys.collect())
+    }
+}
+
 fn serialized(value: impl serde::Serialize) -> Value {
     Serde(value).into()
 }
@@ -392,7 +448,9 @@ impl Object for Part {
                 _ => None,
             },
             What::VarValue | What::VarJson => self.variable(name),
-            What::Connections => self.scope.ctx.run.connections.contains_key(name).then(|| self.other(What::Connection(name.to_owned()))),
+            What::Connections => {
+                self.scope.ctx.settings.connections.contains_key(name).then(|| self.other(What::Connection(name.to_owned())))
+            }
             What::Connection(id) => self.connection(id, name),
             What::Macros => {
                 const MODULES: &[&str] = &["datetime", "json", "uuid", "time", "yaml", "dateutil"];

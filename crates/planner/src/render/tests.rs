@@ -32,9 +32,17 @@ fn context() -> RenderContext {
     run.logical_date = Some(at("2026-03-01T00:00:00Z"));
     run.start_date = Some(at("2026-03-01T00:00:07.5Z"));
     run.conf = json!({"who": "me", "n": 4, "deep": {"x": [1, 2]}});
-    run.variables = [("greeting", "hej"), ("cfg", "{\"a\": {\"b\": 7}}")].map(|(k, v)| (k.to_owned(), v.to_owned())).into();
-    run.connections = [("pg".to_owned(), json!({"conn_type": "postgres", "host": "db", "port": 5432, "extra": "{\"ssl\": true}"}))].into();
+    let variables =
+        [("greeting", "hej"), ("cfg", r#"{"a": {"b": 7}}"#), ("api_key", "canary"), ("mixed", r#"{"host": "h", "password": "canary"}"#)];
+    let connections = [
+        ("pg", json!({"conn_type": "postgres", "host": "db", "port": 5432, "extra": "{\"ssl\": true}"})),
+        ("aws", json!({"conn_type": "aws", "password": "***", "extra": "{\"region\": \"eu\", \"deep\": {\"role_secret\": \"canary\"}}"})),
+    ];
     let mut ctx = RenderContext::new(Arc::new(run));
+    ctx.settings = Arc::new(Settings {
+        variables: variables.map(|(k, v)| (k.to_owned(), v.to_owned())).into(),
+        connections: connections.map(|(k, v)| (k.to_owned(), v)).into(),
+    });
     ctx.try_number = 2;
     ctx.xcoms = Arc::new(
         [
@@ -53,6 +61,37 @@ fn bash(command: &str) -> TaskSpec {
 
 fn show(ctx: &RenderContext, template: &str) -> Result<String, Error> {
     render(ctx, &bash(template)).map(|spec| spec.argv[2].clone())
+}
+
+#[test]
+fn what_is_secret_is_not_rendered() {
+    let ctx = context();
+    for (template, name) in [
+        ("{{ var.value.api_key }}", "var.value.api_key"),
+        ("{{ var.value.get('api_key', 'none') }}", "var.value.api_key"),
+        ("{{ var.json.api_key }}", "var.json.api_key"),
+        ("{{ var.value.mixed }}", "var.value.mixed"),
+        ("{{ var.json.mixed.password }}", "var.json.mixed.password"),
+        ("{{ var.json.mixed }}", "var.json.mixed.password"),
+        ("{% for k in var.json.mixed %}{{ var.json.mixed[k] }}{% endfor %}", "var.json.mixed.password"),
+        ("{{ conn.aws.password }}", "conn.aws.password"),
+        ("{{ conn.aws.extra }}", "conn.aws.extra"),
+        ("{{ conn.aws.extra_dejson.deep.role_secret }}", "conn.aws.extra_dejson.deep.role_secret"),
+        ("{{ conn.get('aws').password[:1] }}", "conn.aws.password"),
+        ("{% if conn.aws.password %}yes{% endif %}", "conn.aws.password"),
+    ] {
+        let error = show(&ctx, template).unwrap_err();
+        assert!(matches!(&error, Error::Secret { name: found, .. } if found == name), "{template}: {error:?}");
+        assert!(!error.to_string().contains("canary"), "{error}");
+    }
+    for (template, expect) in [
+        ("{{ var.json.mixed.host }}", "h"),
+        ("{{ conn.aws.extra_dejson.region }}", "eu"),
+        ("{{ conn.aws.extra_dejson['deep'] is mapping }}", "True"),
+        ("{{ conn.pg.password }}", "None"),
+    ] {
+        assert_eq!(show(&ctx, template).unwrap(), expect, "{template}");
+    }
 }
 
 #[test]

@@ -18,8 +18,10 @@ pub(crate) enum Connections {
     #[command(after_help = "Example:\n  updraft connections get warehouse")]
     Get(Get),
     /// Makes a connection.
-    #[command(after_help = "Examples:\n  updraft connections add warehouse --conn-type postgres --conn-host db --conn-login etl --conn-password - < password\n  \
-        updraft connections add warehouse --conn-json - < connection.json")]
+    #[command(
+        after_help = "Examples:\n  updraft connections add warehouse --conn-type postgres --conn-host db --conn-login etl --conn-password - < password\n  \
+        updraft connections add warehouse --conn-json - < connection.json"
+    )]
     Add(Add),
     /// Deletes connections.
     #[command(after_help = "Example:\n  updraft connections delete warehouse")]

@@ -86,8 +86,7 @@ pub(crate) struct Export {
     file: String,
 }
 
-const COLUMNS: &[Column] =
-    &[("key", |v| text(&v["key"])), ("value", |v| text(&v["value"])), ("description", |v| text(&v["description"]))];
+const COLUMNS: &[Column] = &[("key", |v| text(&v["key"])), ("value", |v| text(&v["value"])), ("description", |v| text(&v["description"]))];
 
 fn path_of(key: &str) -> String {
     format!("/api/v2/variables/{}", part(key))

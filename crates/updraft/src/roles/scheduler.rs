@@ -2,16 +2,18 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
 use tracing::warn;
 use updraft_model::PodPolicy;
+use updraft_store::Keyring;
 use updraft_telemetry::Pulse;
 
 use crate::dag_sources::{DagSources, Reader};
-use crate::settings::{Database, Keep, Logging, Meaning, Policy, Probes, Wire, health, say_mistakes};
+use crate::settings::{Database, Keep, Logging, Meaning, Policy, Probes, SecretKeys, Wire, health, say_mistakes};
 use crate::{USAGE, roles, say};
 
 /// How a scheduler is run.
@@ -35,6 +37,8 @@ pub(crate) struct Options {
     policy: Policy,
     #[command(flatten)]
     retention: Keep,
+    #[command(flatten)]
+    secret_keys: SecretKeys,
     /// New DAGs start out paused, as in Airflow. Here they do not, unless you say so.
     #[arg(long, env = "UPDRAFT_DAGS_ARE_PAUSED_AT_CREATION", default_value_t = false, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true")]
     dags_are_paused_at_creation: bool,
@@ -50,11 +54,13 @@ pub(crate) async fn run(options: Options) -> ExitCode {
     mistakes.extend(options.dags.mistakes());
     let policy = options.policy.read();
     mistakes.extend(policy.as_ref().err().cloned());
+    let keyring = options.secret_keys.read();
+    mistakes.extend(keyring.as_ref().err().cloned());
     mistakes.extend(options.logging.begin().err());
     if say_mistakes(&mistakes) {
         return ExitCode::from(USAGE);
     }
-    match serve(options, policy.unwrap_or_default()).await {
+    match serve(options, policy.unwrap_or_default(), keyring.unwrap_or_default().map(Arc::new)).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             say(&format!("error: {error:#}"));
@@ -63,7 +69,7 @@ pub(crate) async fn run(options: Options) -> ExitCode {
     }
 }
 
-async fn serve(options: Options, policy: PodPolicy) -> anyhow::Result<()> {
+async fn serve(options: Options, policy: PodPolicy, keyring: Option<Arc<Keyring>>) -> anyhow::Result<()> {
     let shutdown = roles::until_told()?;
     for warning in options.dags.warnings() {
         warn!("{warning}");
@@ -88,6 +94,7 @@ async fn serve(options: Options, policy: PodPolicy) -> anyhow::Result<()> {
         pulse,
         policy: Some(policy),
         retention: options.retention.retention(),
+        keyring,
         host: roles::host_name(),
     };
     updraft_scheduler::run(store.clone(), broker.clone(), config, shutdown).await;

@@ -1,9 +1,9 @@
-//! What answers show of values that may be secret: Airflow's rule, by the name that a value has.
+//! Which values are secret: Airflow's rule, by the name that a value has. Answers of the API mask them, and templates refuse them.
 
 use serde_json::Value;
 
 /// What stands for a secret. A client that sends it back means "as it was".
-pub(crate) const MASK: &str = "***";
+pub const MASK: &str = "***";
 
 /// A name with one of these in it is that of a secret.
 const SENSITIVE: &[&str] = &[
@@ -26,13 +26,22 @@ const SENSITIVE: &[&str] = &[
 ];
 
 /// Whether a value of this name is a secret.
-pub(crate) fn is_sensitive(name: &str) -> bool {
+pub fn is_sensitive(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     SENSITIVE.iter().any(|word| name.contains(word))
 }
 
+/// Whether a JSON value has a secret in it, by name.
+pub fn has_secret(value: &Value) -> bool {
+    match value {
+        Value::Object(fields) => fields.iter().any(|(name, value)| (is_sensitive(name) && !value.is_null()) || has_secret(value)),
+        Value::Array(items) => items.iter().any(has_secret),
+        _ => false,
+    }
+}
+
 /// A JSON value without the secrets that are in it by name, however deep.
-pub(crate) fn redact(value: Value) -> Value {
+pub fn redact(value: Value) -> Value {
     match value {
         Value::Object(fields) => fields
             .into_iter()
@@ -47,7 +56,7 @@ pub(crate) fn redact(value: Value) -> Value {
 }
 
 /// A text as it may be shown. JSON in it is looked into; `name` is the text's own.
-pub(crate) fn redact_text(name: &str, text: String) -> String {
+pub fn redact_text(name: &str, text: String) -> String {
     if is_sensitive(name) {
         return MASK.to_owned();
     }
@@ -58,7 +67,7 @@ pub(crate) fn redact_text(name: &str, text: String) -> String {
 }
 
 /// A JSON text as it is to be stored: what `new` has masked is taken from `old`.
-pub(crate) fn unmask(new: Value, old: &Value) -> Value {
+pub fn unmask(new: Value, old: &Value) -> Value {
     match (new, old) {
         (Value::String(text), old) if text == MASK => old.clone(),
         (Value::Object(fields), Value::Object(before)) => {
@@ -88,7 +97,10 @@ mod tests {
     #[test]
     fn what_comes_back_masked_stays_as_it_was() {
         let old = json!({"token": "t", "a": {"secret": "s"}, "b": 1});
-        assert_eq!(unmask(json!({"token": MASK, "a": {"secret": MASK, "n": 2}}), &old), json!({"token": "t", "a": {"secret": "s", "n": 2}}));
+        assert_eq!(
+            unmask(json!({"token": MASK, "a": {"secret": MASK, "n": 2}}), &old),
+            json!({"token": "t", "a": {"secret": "s", "n": 2}})
+        );
         assert_eq!(unmask(json!({"new": MASK}), &old), json!({"new": null}));
     }
 }

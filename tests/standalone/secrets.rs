@@ -1,0 +1,78 @@
+//! Variables and connections, from the command line to a task; what is secret gets nowhere; and the keys change under them.
+
+use std::fs;
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::harness::{PROGRAM, Standalone};
+
+const DAG: &str = r#"
+dag_id: settings
+schedule: null
+tasks:
+  reads: {bash_command: "echo {{ var.value.region }} {{ var.json.limits.rows }} {{ conn.warehouse.host }}:{{ conn.warehouse.port }}"}
+  leaks: {bash_command: "echo {{ conn.warehouse.password }}"}
+  leaks_too: {bash_command: "echo {{ var.value.api_token }}"}
+"#;
+
+fn done(server: &Standalone, words: &[&str]) -> String {
+    let output = server.cli(words);
+    assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn settings_reach_tasks_and_secrets_do_not() {
+    let mut server = Standalone::start(&[("settings.yaml", DAG)], &[]);
+    server.until_dag("settings");
+    done(&server, &["variables", "set", "region", "eu", "--description", "where"]);
+    let file = server.path("variables.json");
+    fs::write(&file, json!({"limits": {"rows": 7}, "api_token": "canary-1", "region": "us"}).to_string()).unwrap();
+    done(&server, &["variables", "import", file.to_str().unwrap(), "--action-on-existing-key", "skip"]);
+    assert_eq!(done(&server, &["variables", "get", "region"]), "eu\n");
+    assert_eq!(done(&server, &["variables", "get", "nope", "-d", "none"]), "none\n");
+    assert_eq!(server.cli(&["variables", "get", "nope"]).status.code(), Some(3));
+    let connection = json!({"conn_type": "postgres", "host": "db", "port": 5432, "password": "canary-2", "extra": {"sslmode": "require"}});
+    done(&server, &["connections", "add", "warehouse", "--conn-json", &connection.to_string()]);
+    let shown = server.cli_json(&["connections", "get", "warehouse", "-o", "json"]).to_string();
+    assert!(shown.contains("\"db\"") && !shown.contains("canary"), "{shown}");
+
+    let run = server.trigger("settings");
+    assert_eq!(server.end_of("settings", &run, Duration::from_secs(60)), "failed");
+    assert!(server.log_of("settings", &run, "reads", 1).contains("eu 7 db:5432"), "{}", server.log_of("settings", &run, "reads", 1));
+    let states = server.cli_json(&["tasks", "states", "settings", &run, "-o", "json"]);
+    for (task, name) in [("leaks", "conn.warehouse.password"), ("leaks_too", "var.value.api_token")] {
+        let row = states.as_array().unwrap().iter().find(|t| t["task_id"] == task).unwrap();
+        assert_eq!(row["reason"], "render_error", "{row}");
+        let message = row["message"].as_str().unwrap();
+        assert!(message.contains(name) && message.contains("Kubernetes Secret"), "{message}");
+    }
+
+    // The keys change: a new one in front, everything sealed anew, the old one gone.
+    let keys = server.path("data/secret-keys");
+    let old = fs::read_to_string(&keys).unwrap();
+    assert_eq!(fs::metadata(&keys).map(|m| std::os::unix::fs::PermissionsExt::mode(&m.permissions()) & 0o777).unwrap(), 0o600);
+    let new = Command::new(PROGRAM).args(["secrets", "new-key", "--id", "second"]).output().unwrap();
+    let new = String::from_utf8(new.stdout).unwrap();
+    let sockets = server.path("data/postgres/run");
+    let url = format!("postgres://updraft@localhost:5432/postgres?host={}&sslmode=disable", sockets.to_str().unwrap().replace('/', "%2F"));
+    let rotate = |keys: &str| {
+        let output =
+            Command::new(PROGRAM).args(["secrets", "rotate", "--database-url", &url]).env("UPDRAFT_SECRET_KEYS", keys).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    assert_eq!(rotate(&format!("{new}{old}")), (Some(0), "sealed 5 values anew; 0 had the first key already\n".to_owned()));
+    assert_eq!(rotate(&format!("{new}{old}")), (Some(0), "sealed 0 values anew; 5 had the first key already\n".to_owned()));
+    let (code, said) = rotate(&old);
+    assert_eq!(code, Some(1));
+    assert!(said.contains("variable/region") && said.contains("\"second\""), "{said}");
+    fs::write(&keys, new).unwrap();
+    server.interrupt();
+    server.launch();
+    assert_eq!(done(&server, &["variables", "get", "region"]), "eu\n");
+    let everything =
+        server.log() + &done(&server, &["variables", "list", "-o", "json"]) + &server.get("/api/v2/eventLogs").unwrap().to_string();
+    assert!(!everything.contains("canary-1") && !everything.contains("canary-2"), "a secret was shown");
+}

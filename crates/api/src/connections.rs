@@ -216,7 +216,7 @@ pub(crate) async fn test() -> Error {
     )
 }
 
-/// Airflow fills a new installation with examples of connections. Here nothing would use them.
-pub(crate) async fn defaults() -> StatusCode {
-    StatusCode::NO_CONTENT
+/// Airflow fills an installation with examples of connections.
+pub(crate) async fn defaults() -> Error {
+    Error::NotImplemented("Updraft has no default connections: no provider's hooks run here, so nothing would use them".to_owned())
 }

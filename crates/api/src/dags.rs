@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use updraft_store::read::audit::Audit;
@@ -112,6 +112,16 @@ pub(crate) async fn patch_many(
         dags.push(shape(&state, &find(&state, &row.dag_id).await?).await?);
     }
     Ok(Json(json!({"dags": dags, "total_entries": page.total})))
+}
+
+pub(crate) async fn delete(State(state): State<ApiState>, Path(dag_id): Path<String>, caller: Caller) -> Result<StatusCode, Error> {
+    find(&state, &dag_id).await?;
+    if !state.store().dag_forget(&dag_id, &caller.user).await? {
+        return Err(Error::Conflict(format!("Task instances of dag with id: '{dag_id}' are still running")));
+    }
+    let audit = Audit { who: &caller.user, event: "delete_dag", dag_id: Some(&dag_id), ..Audit::default() };
+    state.store().audit_write(&audit).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 pub(crate) async fn tasks(State(state): State<ApiState>, Path(dag_id): Path<String>, params: Params) -> Result<Json<Value>, Error> {

@@ -29,6 +29,9 @@ pub enum Error {
     /// 409 where Airflow reports a unique constraint.
     #[error("{0}")]
     Exists(String),
+    /// 501: Airflow's, and not ours.
+    #[error("{0}")]
+    NotImplemented(String),
     /// 422: each with its place.
     #[error("the request is not valid")]
     Invalid(Vec<Value>),
@@ -73,6 +76,7 @@ impl IntoResponse for Error {
             Self::NotFound(text) => (StatusCode::NOT_FOUND, Value::String(text)),
             Self::NotAcceptable(text) => (StatusCode::NOT_ACCEPTABLE, Value::String(text)),
             Self::Conflict(text) => (StatusCode::CONFLICT, Value::String(text)),
+            Self::NotImplemented(text) => (StatusCode::NOT_IMPLEMENTED, Value::String(text)),
             Self::Exists(text) => (
                 StatusCode::CONFLICT,
                 json!({"reason": "Unique constraint violation", "statement": "hidden", "orig_error": "hidden", "message": text}),

@@ -18,6 +18,7 @@ mod maintenance;
 mod meta;
 mod page;
 mod pools;
+mod refused;
 mod request;
 mod runs;
 mod shapes;
@@ -180,6 +181,8 @@ pub fn router(state: ApiState) -> Router {
         .route("/eventLogs", get(meta::event_logs))
         .route("/eventLogs/{id}", get(meta::event_log))
         .route("/config", get(meta::config))
+        .route("/config/section/{section}/option/{option}", get(meta::config))
+        .route("/dagWarnings", get(meta::no_warnings))
         .route("/variables", get(variables::list).post(variables::create).patch(variables::bulk))
         .route("/variables/{*key}", get(variables::show).patch(variables::patch).delete(variables::delete))
         .route("/connections", get(connections::list).post(connections::create).patch(connections::bulk))
@@ -192,7 +195,7 @@ pub fn router(state: ApiState) -> Router {
         .route("/dagTags", get(dags::tags))
         .route("/dagSources/{dag_id}", get(dags::source))
         .route("/dags", get(dags::list).patch(dags::patch_many))
-        .route("/dags/{dag_id}", get(dags::show).patch(dags::patch))
+        .route("/dags/{dag_id}", get(dags::show).patch(dags::patch).delete(dags::delete))
         .route("/dags/{dag_id}/details", get(dags::details))
         .route("/dags/{dag_id}/tasks", get(dags::tasks))
         .route("/dags/{dag_id}/tasks/{task_id}", get(dags::task))
@@ -203,11 +206,12 @@ pub fn router(state: ApiState) -> Router {
         .route("/dags/{dag_id}/dagRuns/list", post(runs::list_by_body))
         .route("/dags/{dag_id}/dagRuns/{run_id}", get(runs::show).patch(runs::patch).delete(runs::delete))
         .route("/dags/{dag_id}/dagRuns/{run_id}/clear", post(clear::run))
+        .route("/dags/{dag_id}/dagRuns/{run_id}/upstreamAssetEvents", get(runs::no_asset_events))
         .route("/dags/{dag_id}/dagRuns/{run_id}/wait", get(runs::wait))
         .nest("/dags/{dag_id}/dagRuns/{run_id}/taskInstances", instance_routes())
         .route("/pools", get(pools::list).post(pools::create).patch(pools::bulk))
         .route("/pools/{name}", get(pools::show).patch(pools::patch).delete(pools::delete))
-        .fallback(meta::not_found);
+        .fallback(refused::fallback);
     let ui = Router::new()
         .route("/overview", get(page::overview))
         .route("/runs/{dag_id}/{run_id}", get(page::run))
@@ -241,10 +245,14 @@ fn instance_routes() -> Router<ApiState> {
         .route("/{task_id}/dry_run", patch(instances::patch_dry))
         .route("/{task_id}/tries", get(instances::tries))
         .route("/{task_id}/tries/{try_number}", get(instances::one_try))
+        .route("/{task_id}/links", get(instances::links))
+        .route("/{task_id}/externalLogUrl/{try_number}", get(logs::no_external))
+        .route("/{task_id}/state-store", any(refused::state_store))
+        .route("/{task_id}/state-store/{*key}", any(refused::state_store))
         .route("/{task_id}/listMapped", get(instances::list_mapped))
         .route("/{task_id}/logs/{try_number}", get(logs::airflow))
-        .route("/{task_id}/xcomEntries", get(xcoms::list))
-        .route("/{task_id}/xcomEntries/{key}", get(xcoms::show))
+        .route("/{task_id}/xcomEntries", get(xcoms::list).post(xcoms::create))
+        .route("/{task_id}/xcomEntries/{*key}", get(xcoms::show).patch(xcoms::update).delete(xcoms::delete))
         .route("/{task_id}/{map_index}", get(instances::show_mapped).patch(instances::patch_mapped))
         .route("/{task_id}/{map_index}/tries", get(instances::tries_mapped))
         .route("/{task_id}/{map_index}/tries/{try_number}", get(instances::one_try_mapped))

@@ -2,12 +2,16 @@
 
 use axum::Json;
 use axum::extract::{Path, State};
+use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
+use updraft_store::read::audit::Audit;
+use updraft_store::read::runs::RunRow;
+use updraft_store::read::secrets::Existing;
 use updraft_store::read::xcoms::{XCOM_COLUMNS, XcomRow};
 
 use crate::ApiState;
 use crate::error::Error;
-use crate::request::Params;
+use crate::request::{Body, Caller, Fields, Params};
 use crate::shapes::{maybe, time};
 
 async fn shape(state: &ApiState, row: &XcomRow, value: Option<Value>) -> Result<Value, Error> {
@@ -45,6 +49,109 @@ pub(crate) async fn list(
         rows.push(shape(&state, row, None).await?);
     }
     Ok(Json(json!({"xcom_entries": rows, "total_entries": page.total})))
+}
+
+/// Most bytes of a value that is left by hand: as of one that a task leaves.
+const MOST_VALUE: usize = 1 << 20;
+
+struct Entry {
+    value: Value,
+    map_index: i32,
+}
+
+impl Entry {
+    /// Reads a body; `key` is a field of it where it is not in the path.
+    fn read(mut fields: Fields) -> Result<Self, Error> {
+        fields.require("value");
+        let value = fields.json("value").unwrap_or_default();
+        let map_index = fields.int("map_index").unwrap_or(-1);
+        let map_index = i32::try_from(map_index).unwrap_or_else(|_| {
+            fields.refuse("map_index", "there are no tasks mapped so widely");
+            -1
+        });
+        if value.to_string().len() > MOST_VALUE {
+            fields.refuse(
+                "value",
+                &format!("a value has at most {MOST_VALUE} bytes as JSON: leave what is larger in a bucket, and its address here"),
+            );
+        }
+        fields.done()?;
+        Ok(Self { value, map_index })
+    }
+}
+
+async fn log(state: &ApiState, caller: &Caller, event: &str, run: &RunRow, task_id: &str, key: &str) -> Result<(), Error> {
+    let audit = Audit {
+        who: &caller.user,
+        event,
+        dag_id: Some(&run.dag_id),
+        run_id: Some(&run.run_id),
+        task_id: Some(task_id),
+        extra: Some(json!({"key": key})),
+        ..Audit::default()
+    };
+    Ok(state.store().audit_write(&audit).await?)
+}
+
+async fn written(state: &ApiState, path: (&str, &str, &str, &str), map_index: i32) -> Result<Json<Value>, Error> {
+    let (dag_id, run_id, task_id, key) = path;
+    let path = Path((dag_id.to_owned(), run_id.to_owned(), task_id.to_owned(), key.to_owned()));
+    show(State(state.clone()), path, Params(vec![("map_index".to_owned(), map_index.to_string())])).await
+}
+
+pub(crate) async fn create(
+    State(state): State<ApiState>,
+    Path((dag_id, run_id, task_id)): Path<(String, String, String)>,
+    caller: Caller,
+    Body(body): Body,
+) -> Result<(StatusCode, Json<Value>), Error> {
+    let mut fields = Fields::of(body, &["key", "value", "map_index"])?;
+    fields.require("key");
+    let key = fields.text("key").unwrap_or_default();
+    if key.is_empty() || key.chars().count() > 512 {
+        fields.refuse("key", "a key has 1 to 512 characters");
+    }
+    let entry = Entry::read(fields)?;
+    let (run, row) = super::instances::find(&state, &dag_id, &run_id, &task_id, entry.map_index).await?;
+    if !state.store().xcom_put(run.key(), row.idx, entry.map_index, &key, &entry.value, Existing::Keep).await? {
+        return Err(Error::Conflict(format!("The XCom with key: `{key}` with mentioned task instance already exists.")));
+    }
+    log(&state, &caller, "create_xcom_entry", &run, &task_id, &key).await?;
+    Ok((StatusCode::CREATED, written(&state, (&dag_id, &run_id, &task_id, &key), entry.map_index).await?))
+}
+
+fn missing(key: &str) -> Error {
+    Error::NotFound(format!("The XCom with key: `{key}` with mentioned task instance doesn't exist."))
+}
+
+pub(crate) async fn update(
+    State(state): State<ApiState>,
+    Path((dag_id, run_id, task_id, key)): Path<(String, String, String, String)>,
+    caller: Caller,
+    Body(body): Body,
+) -> Result<Json<Value>, Error> {
+    let entry = Entry::read(Fields::of(body, &["value", "map_index"])?)?;
+    let (run, row) = super::instances::find(&state, &dag_id, &run_id, &task_id, entry.map_index).await?;
+    if !state.store().xcom_put(run.key(), row.idx, entry.map_index, &key, &entry.value, Existing::Overwrite).await? {
+        return Err(missing(&key));
+    }
+    log(&state, &caller, "update_xcom_entry", &run, &task_id, &key).await?;
+    written(&state, (&dag_id, &run_id, &task_id, &key), entry.map_index).await
+}
+
+pub(crate) async fn delete(
+    State(state): State<ApiState>,
+    Path((dag_id, run_id, task_id, key)): Path<(String, String, String, String)>,
+    params: Params,
+    caller: Caller,
+) -> Result<StatusCode, Error> {
+    let map_index = params.int("map_index")?.and_then(|n| i32::try_from(n).ok()).unwrap_or(-1);
+    let (run, row) = super::instances::find(&state, &dag_id, &run_id, &task_id, map_index).await?;
+    if !state.store().xcom_delete(run.key(), row.idx, map_index, &key).await? {
+        return Err(missing(&key));
+    }
+    log(&state, &caller, "delete_xcom_entry", &run, &task_id, &key).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 pub(crate) async fn show(

@@ -9,6 +9,7 @@ mod access;
 mod harness;
 mod secrets;
 mod shapes;
+mod tier2;
 
 use axum::body::Body;
 use axum::http::{Request, StatusCode};

@@ -4,6 +4,9 @@ use chrono::{DateTime, Utc};
 use sqlx::{FromRow, Postgres, QueryBuilder};
 use uuid::Uuid;
 
+use updraft_model::RunKey;
+
+use super::runs::RunDeleted;
 use super::{Column, Kind, ListQuery, Page, column};
 use crate::{Error, Store};
 
@@ -211,6 +214,44 @@ impl Store {
         query.push_filters(&mut sql);
         let total = sql.build_query_scalar().fetch_one(&self.pool).await.map_err(Error::of("dag_list"))?;
         Ok(Page { rows, total })
+    }
+
+    /// Forgets the runs of a DAG, and the DAG itself when no file has it any more: one that a file has would be back with the next look at it.
+    /// False: attempts of it are live, and what is left stays.
+    pub async fn dag_forget(&self, dag_id: &str, by: &str) -> Result<bool, Error> {
+        let op = "dag_forget";
+        let live: bool =
+            sqlx::query_scalar("select exists (select 1 from live_attempt l join run r on r.id = l.run_id where r.dag_id = $1)")
+                .bind(dag_id)
+                .fetch_one(&self.pool)
+                .await
+                .map_err(Error::of(op))?;
+        if live {
+            return Ok(false);
+        }
+        let runs: Vec<(i64, String)> = sqlx::query_as("select id, state from run where dag_id = $1 order by id")
+            .bind(dag_id)
+            .fetch_all(&self.pool)
+            .await
+            .map_err(Error::of(op))?;
+        for (run, state) in runs {
+            let run = RunKey(run);
+            if matches!(state.as_str(), "queued" | "running") {
+                self.run_end_by_hand(run, "failed", by).await?;
+            }
+            // Something of it was admitted since we looked.
+            if self.run_delete(run).await? == RunDeleted::Active {
+                return Ok(false);
+            }
+        }
+        let mut tx = self.pool.begin().await.map_err(Error::of(op))?;
+        let gone =
+            sqlx::query("delete from dag where dag_id = $1 and is_stale").bind(dag_id).execute(&mut *tx).await.map_err(Error::of(op))?;
+        if gone.rows_affected() == 1 {
+            sqlx::query("delete from dag_version where dag_id = $1").bind(dag_id).execute(&mut *tx).await.map_err(Error::of(op))?;
+        }
+        tx.commit().await.map_err(Error::of(op))?;
+        Ok(true)
     }
 
     /// One DAG.

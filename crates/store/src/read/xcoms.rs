@@ -4,7 +4,10 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::{FromRow, Postgres, QueryBuilder};
 
+use updraft_model::RunKey;
+
 use super::instances::InstanceScope;
+use super::secrets::Existing;
 use super::{Column, Kind, ListQuery, Page, column};
 use crate::{Error, Store};
 
@@ -46,6 +49,41 @@ pub struct XcomRow {
 }
 
 impl Store {
+    /// Leaves a value by hand; false: there is one of that key, and it was kept.
+    pub async fn xcom_put(
+        &self,
+        run: RunKey,
+        idx: i32,
+        map_index: i32,
+        key: &str,
+        value: &Value,
+        existing: Existing,
+    ) -> Result<bool, Error> {
+        let sql = match existing {
+            Existing::Keep => {
+                "insert into xcom (run_id, idx, map_index, key, value, attempt)
+                 select run_id, idx, map_index, $4, $5, attempt from task_instance where (run_id, idx, map_index) = ($1, $2, $3)
+                 on conflict do nothing"
+            }
+            Existing::Overwrite => "update xcom set value = $5, at = now() where (run_id, idx, map_index, key) = ($1, $2, $3, $4)",
+        };
+        let done = sqlx::query(sql).bind(run.0).bind(idx).bind(map_index).bind(key).bind(value).execute(&self.pool).await;
+        Ok(done.map_err(Error::of("xcom_put"))?.rows_affected() == 1)
+    }
+
+    /// Takes a value away; false: there was none.
+    pub async fn xcom_delete(&self, run: RunKey, idx: i32, map_index: i32, key: &str) -> Result<bool, Error> {
+        let done = sqlx::query("delete from xcom where (run_id, idx, map_index, key) = ($1, $2, $3, $4)")
+            .bind(run.0)
+            .bind(idx)
+            .bind(map_index)
+            .bind(key)
+            .execute(&self.pool)
+            .await
+            .map_err(Error::of("xcom_delete"))?;
+        Ok(done.rows_affected() == 1)
+    }
+
     /// XComs, in the order of the file.
     pub async fn xcom_list(&self, scope: &InstanceScope, query: &ListQuery) -> Result<Page<XcomRow>, Error> {
         let start = |select: &str| {

@@ -5,7 +5,7 @@ use axum::http::HeaderMap;
 use axum::http::request::Parts;
 use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
 use serde_json::{Map, Value, json};
-use updraft_store::read::{Column, Compare, Filter, Kind, ListQuery, Test};
+use updraft_store::read::{Column, Compare, Filter, Kind, ListQuery, Test, escape_like};
 
 use crate::error::{Error, problem};
 
@@ -70,10 +70,12 @@ impl Params {
             seen.push(key);
             if let Some(column) = columns.iter().find(|c| c.name == key) {
                 query.filters.push(Filter { column, test: self.equal(column, key)? });
+            } else if let Some(column) = named(columns, key, "_contains") {
+                query.filters.push(Filter { column, test: Test::Like(vec![format!("%{}%", escape_like(value))]) });
             } else if let Some(column) = named(columns, key, "_prefix_pattern") {
-                query.filters.push(Filter { column, test: Test::Prefix(value.clone()) });
+                query.filters.push(Filter { column, test: Test::Prefix(alternatives(value).map(str::to_owned).collect()) });
             } else if let Some(column) = named(columns, key, "_pattern") {
-                query.filters.push(Filter { column, test: Test::Like(pattern(value)) });
+                query.filters.push(Filter { column, test: Test::Like(alternatives(value).map(pattern).collect()) });
             } else {
                 for (suffix, compare) in
                     [("_gte", Compare::GreaterOrEqual), ("_gt", Compare::Greater), ("_lte", Compare::LessOrEqual), ("_lt", Compare::Less)]
@@ -189,6 +191,11 @@ pub(crate) fn pattern(text: &str) -> String {
     if text.contains('%') { text.to_owned() } else { format!("%{text}%") }
 }
 
+/// In a pattern, `|` is "or".
+fn alternatives(text: &str) -> impl Iterator<Item = &str> {
+    text.split('|').map(str::trim).filter(|text| !text.is_empty())
+}
+
 fn at_least_zero(name: &str, n: i64) -> Error {
     let mut entry =
         problem("greater_than_equal", json!(["query", name]), "Input should be greater than or equal to 0", json!(n.to_string()));
@@ -240,6 +247,10 @@ pub(crate) fn read_time(text: &str) -> Option<DateTime<Utc>> {
         _ => text.to_owned(),
     };
     if let Ok(time) = DateTime::parse_from_rfc3339(&fixed) {
+        return Some(time.with_timezone(&Utc));
+    }
+    // As Airflow's own client writes it.
+    if let Ok(time) = DateTime::parse_from_str(&fixed, "%Y-%m-%dT%H:%M:%S%.f%z") {
         return Some(time.with_timezone(&Utc));
     }
     for format in ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M"] {

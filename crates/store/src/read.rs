@@ -77,10 +77,10 @@ pub enum Test {
     AnyNumber(Vec<i64>),
     /// True, or not true.
     Is(bool),
-    /// `ILIKE`, with `%` and `_`.
-    Like(String),
-    /// Starts with this.
-    Prefix(String),
+    /// `ILIKE` one of these, with `%` and `_`.
+    Like(Vec<String>),
+    /// Starts with one of these.
+    Prefix(Vec<String>),
     /// Compared with a time.
     Time(Compare, DateTime<Utc>),
     /// At this time.
@@ -131,11 +131,12 @@ impl ListQuery {
                 Test::Is(value) => {
                     sql.push(" is ").push(if *value { "true" } else { "not true" });
                 }
-                Test::Like(pattern) => {
-                    sql.push(" ilike ").push_bind(pattern.clone());
+                Test::Like(patterns) => {
+                    sql.push(" ilike any(").push_bind(patterns.clone()).push(")");
                 }
-                Test::Prefix(prefix) => {
-                    sql.push(" like ").push_bind(format!("{}%", escape_like(prefix)));
+                Test::Prefix(prefixes) => {
+                    let patterns: Vec<String> = prefixes.iter().map(|prefix| format!("{}%", escape_like(prefix))).collect();
+                    sql.push(" like any(").push_bind(patterns).push(")");
                 }
                 Test::Time(compare, at) => {
                     sql.push(compare.sql()).push_bind(*at);
@@ -180,6 +181,6 @@ pub struct Page<T> {
 }
 
 /// Makes the wildcards of `LIKE` literal.
-fn escape_like(text: &str) -> String {
+pub fn escape_like(text: &str) -> String {
     text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_")
 }

@@ -82,3 +82,26 @@ async fn what_updraft_has_not_is_refused_with_the_reason(pool: PgPool) {
     assert_eq!(api.get("/api/v2/dags/diamond/dagRuns/r1/upstreamAssetEvents").await["asset_events"], Value::Array(vec![]));
     assert_eq!(api.refused("GET", &format!("{instance}/externalLogUrl/1"), None).await.0, 400);
 }
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn filters_are_read_as_airflows_client_writes_them(pool: PgPool) {
+    let api = Api::new(pool).await;
+    for n in 1..=3 {
+        let body = json!({"logical_date": format!("2026-01-0{n}T00:00:00Z"), "dag_run_id": format!("r{n}"), "conf": {"n": n, "rate": "5%"}});
+        api.send("POST", "/api/v2/dags/diamond/dagRuns", body).await;
+    }
+    for (query, expected) in [
+        ("logical_date_gte=2026-01-02T00%3A00%3A00.000000%2B0000", vec!["r2", "r3"]),
+        ("logical_date_lt=2026-01-02T01%3A00%3A00.000000%2B0100", vec!["r1"]),
+        ("run_id_pattern=r1%7CR3", vec!["r1", "r3"]),
+        ("run_id_prefix_pattern=r1%7Cr2", vec!["r1", "r2"]),
+        ("run_id_prefix_pattern=R", vec![]),
+        ("conf_contains=%22n%22%3A%202", vec!["r2"]),
+        ("conf_contains=5%25%22", vec!["r1", "r2", "r3"]),
+        ("conf_contains=_", vec![]),
+    ] {
+        let page = api.get(&format!("/api/v2/dags/diamond/dagRuns?order_by=logical_date&{query}")).await;
+        let found: Vec<&str> = page["dag_runs"].as_array().unwrap().iter().map(|run| run["dag_run_id"].as_str().unwrap()).collect();
+        assert_eq!(found, expected, "{query}");
+    }
+}

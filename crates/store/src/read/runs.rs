@@ -25,6 +25,7 @@ pub const RUN_COLUMNS: &[Column] = &[
     column("duration", "(extract(epoch from coalesce(r.end_date, now()) - r.start_date)::float8)", Kind::Number),
     column("data_interval_start", "r.data_interval_start", Kind::Time),
     column("data_interval_end", "r.data_interval_end", Kind::Time),
+    column("conf", "(r.conf::text)", Kind::Text),
     column("triggering_user_name", "r.triggering_user_name", Kind::Text),
     column("dag_version", "v.number", Kind::Number),
     column("bundle_version", "v.git_commit", Kind::Text),

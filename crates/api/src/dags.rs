@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use updraft_store::read::audit::Audit;
@@ -103,6 +103,10 @@ pub(crate) async fn patch_many(
     Body(body): Body,
 ) -> Result<Json<Value>, Error> {
     let paused = paused_of(&params, body)?;
+    // As in Airflow: nobody changes all DAGs by forgetting which. `~` is all of them.
+    if params.one("dag_id_pattern").is_none() && params.one("dag_id_prefix_pattern").is_none() {
+        return Ok(Json(json!({"dags": [], "total_entries": 0})));
+    }
     let page = matching(&state, &params).await?;
     let mut dags = Vec::with_capacity(page.rows.len());
     for row in &page.rows {
@@ -114,14 +118,15 @@ pub(crate) async fn patch_many(
     Ok(Json(json!({"dags": dags, "total_entries": page.total})))
 }
 
-pub(crate) async fn delete(State(state): State<ApiState>, Path(dag_id): Path<String>, caller: Caller) -> Result<StatusCode, Error> {
+pub(crate) async fn delete(State(state): State<ApiState>, Path(dag_id): Path<String>, caller: Caller) -> Result<Json<Value>, Error> {
     find(&state, &dag_id).await?;
     if !state.store().dag_forget(&dag_id, &caller.user).await? {
         return Err(Error::Conflict(format!("Task instances of dag with id: '{dag_id}' are still running")));
     }
     let audit = Audit { who: &caller.user, event: "delete_dag", dag_id: Some(&dag_id), ..Audit::default() };
     state.store().audit_write(&audit).await?;
-    Ok(StatusCode::NO_CONTENT)
+    // Airflow's own description of the call says 200.
+    Ok(Json(Value::Null))
 }
 
 pub(crate) async fn tasks(State(state): State<ApiState>, Path(dag_id): Path<String>, params: Params) -> Result<Json<Value>, Error> {

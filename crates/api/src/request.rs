@@ -114,7 +114,7 @@ impl Params {
 
     pub(crate) fn limit(&self) -> Result<i64, Error> {
         match self.int("limit")? {
-            None | Some(0) => Ok(DEFAULT_LIMIT),
+            None => Ok(DEFAULT_LIMIT),
             Some(n) if n < 0 => Err(at_least_zero("limit", n)),
             Some(n) => Ok(n.min(MOST_LIMIT)),
         }
@@ -186,9 +186,9 @@ fn named(columns: &'static [Column], key: &str, suffix: &str) -> Option<&'static
     columns.iter().find(|c| c.name == name)
 }
 
-/// Airflow's patterns are those of `ILIKE`, except that a pattern without a wildcard means "contains".
+/// Airflow's patterns are those of `ILIKE` anywhere in the text; `~` is any.
 pub(crate) fn pattern(text: &str) -> String {
-    if text.contains('%') { text.to_owned() } else { format!("%{text}%") }
+    if text == "~" { "%".to_owned() } else { format!("%{text}%") }
 }
 
 /// In a pattern, `|` is "or".

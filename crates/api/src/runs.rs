@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::body::{Body as HttpBody, Bytes};
 use axum::extract::{Path, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use updraft_model::RunKey;
@@ -202,6 +202,7 @@ pub(crate) async fn wait(
     State(state): State<ApiState>,
     Path((dag_id, run_id)): Path<(String, String)>,
     params: Params,
+    headers: HeaderMap,
 ) -> Result<Response, Error> {
     let row = find(&state, &dag_id, &run_id).await?;
     let interval =
@@ -212,6 +213,14 @@ pub(crate) async fn wait(
             })?,
         };
     let results = params.all("result");
+    if wants_one_answer(&headers) {
+        let mut row = row;
+        while !row.is_over() {
+            tokio::time::sleep(Duration::from_secs_f64(interval)).await;
+            row = find(&state, &row.dag_id, &row.run_id).await?;
+        }
+        return Ok(Json(end_line(&state, &row, &results).await).into_response());
+    }
     let first = Some((state, row, results));
     let lines = futures::stream::unfold((first, false), move |(next, later)| async move {
         let (state, row, results) = next?;
@@ -229,6 +238,12 @@ pub(crate) async fn wait(
         }
     });
     Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], HttpBody::from_stream(lines)).into_response())
+}
+
+/// Airflow's own client asks for JSON and cannot read lines; whoever takes anything gets a line for each look, as from Airflow.
+fn wants_one_answer(headers: &HeaderMap) -> bool {
+    let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or("*/*");
+    accept.contains("application/json") && !accept.contains("ndjson") && !accept.contains("*/*")
 }
 
 async fn end_line(state: &ApiState, row: &RunRow, results: &[String]) -> Value {

@@ -119,7 +119,7 @@ pub(crate) async fn show(State(state): State<ApiState>, Path(key): Path<String>)
 pub(crate) async fn create(State(state): State<ApiState>, caller: Caller, Body(body): Body) -> Result<(StatusCode, Json<Value>), Error> {
     let variable = Variable::read(body)?;
     if !Variables(&state).create(&variable, Existing::Keep).await? {
-        return Err(Error::Exists(format!("The Variable with key: `{}` already exists", variable.key)));
+        return Err(Error::Conflict(format!("The Variable with key: `{}` already exists", variable.key)));
     }
     log(&state, &caller, "post_variable", json!({"key": variable.key})).await?;
     Ok((StatusCode::CREATED, Json(shape(&state, &find(&state, &variable.key).await?))))
@@ -135,8 +135,13 @@ pub(crate) async fn patch(
     if body.get("key").is_some_and(|given| *given != json!(key)) {
         return Err(Error::BadRequest("Invalid body, key from request body doesn't match uri parameter".to_owned()));
     }
+    let mask = params.mask();
+    if mask.iter().any(|field| field == "key") {
+        let words = "Update not allowed: the following fields are immutable and cannot be modified: {'key'}";
+        return Err(Error::BadRequest(words.to_owned()));
+    }
     find(&state, &key).await?;
-    Variables(&state).update(body, &params.mask()).await?;
+    Variables(&state).update(body, &mask).await?;
     log(&state, &caller, "patch_variable", json!({"key": key})).await?;
     Ok(Json(shape(&state, &find(&state, &key).await?)))
 }

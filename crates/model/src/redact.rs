@@ -11,8 +11,12 @@ const SENSITIVE: &[&str] = &[
     "access_token",
     "api_key",
     "apikey",
+    "auth_header",
     "authorization",
+    "bearer",
+    "connection_string",
     "credential",
+    "dsn",
     "keyfile_dict",
     "passphrase",
     "passwd",
@@ -22,7 +26,9 @@ const SENSITIVE: &[&str] = &[
     "proxy",
     "secret",
     "service_account",
+    "service_key",
     "token",
+    "webhook_url",
 ];
 
 /// Whether a value of this name is a secret.

@@ -24,7 +24,7 @@ async fn variables_come_and_go_as_in_airflow(pool: PgPool) {
     let made = api.send("POST", "/api/v2/variables", json!({"key": "region", "value": "eu", "description": "where"})).await;
     assert_eq!(made, json!({"key": "region", "value": "eu", "description": "where", "is_encrypted": true, "team_name": null}));
     let (status, detail) = api.refused("POST", "/api/v2/variables", Some(json!({"key": "region", "value": "us"}))).await;
-    assert_eq!((status, &detail["reason"]), (409, &json!("Unique constraint violation")));
+    assert_eq!((status, detail), (409, json!("The Variable with key: `region` already exists")));
     assert_eq!(api.get("/api/v2/variables/region").await["value"], "eu");
 
     let path = "/api/v2/variables/region";

@@ -1,0 +1,161 @@
+"""Every method of the client: the test that calls it, or the reason for which the server refuses it.
+
+test_whole.py holds this against the installed client: a method that is new there, or gone, fails the suite by its name. The test that is
+named must really make the call (conftest.py). The form `…_with_http_info` and the form `…_without_preload_content` of a method are the same
+call.
+"""
+
+import typing
+
+
+class Refusal(typing.NamedTuple):
+    """The status, and words that its `detail` has."""
+
+    status: int
+    says: str
+
+
+TESTED = {
+    "BackfillApi.cancel_backfill": "test_backfills.py::test_pause_unpause_and_cancel",
+    "BackfillApi.create_backfill": "test_backfills.py::test_create",
+    "BackfillApi.create_backfill_dry_run": "test_backfills.py::test_dry_run",
+    "BackfillApi.get_backfill": "test_backfills.py::test_runs_of_a_backfill_run",
+    "BackfillApi.list_backfills": "test_backfills.py::test_list",
+    "BackfillApi.pause_backfill": "test_backfills.py::test_pause_unpause_and_cancel",
+    "BackfillApi.unpause_backfill": "test_backfills.py::test_pause_unpause_and_cancel",
+    "ConnectionApi.bulk_connections": "test_settings.py::test_bulk_in_order[connections]",
+    "ConnectionApi.delete_connection": "test_settings.py::test_a_connection",
+    "ConnectionApi.enqueue_connection_test": "test_settings.py::test_connections_are_not_tested",
+    "ConnectionApi.get_connection": "test_settings.py::test_a_connection",
+    "ConnectionApi.get_connection_test": "test_settings.py::test_connections_are_not_tested",
+    "ConnectionApi.get_connections": "test_settings.py::test_list_connections",
+    "ConnectionApi.patch_connection": "test_settings.py::test_a_connection",
+    "ConnectionApi.post_connection": "test_settings.py::test_a_connection",
+    "ConnectionApi.test_connection": "test_settings.py::test_connections_are_not_tested",
+    "DAGApi.delete_dag": "test_dags.py::test_delete",
+    "DAGApi.favorite_dag": "test_dags.py::test_favorites",
+    "DAGApi.get_dag": "test_dags.py::test_one",
+    "DAGApi.get_dag_details": "test_dags.py::test_details",
+    "DAGApi.get_dag_tags": "test_dags.py::test_tags",
+    "DAGApi.get_dags": "test_dags.py::test_list",
+    "DAGApi.patch_dag": "test_dags.py::test_pause_and_unpause",
+    "DAGApi.patch_dags": "test_dags.py::test_pause_many",
+    "DAGApi.unfavorite_dag": "test_dags.py::test_favorites",
+    "DagRunApi.bulk_dag_runs": "test_runs.py::test_bulk",
+    "DagRunApi.clear_dag_run": "test_runs.py::test_clear",
+    "DagRunApi.clear_dag_run_partitions": "test_runs.py::test_clear_partitions",
+    "DagRunApi.clear_dag_runs": "test_runs.py::test_clear_many",
+    "DagRunApi.delete_dag_run": "test_runs.py::test_delete",
+    "DagRunApi.get_dag_run": "test_runs.py::test_get",
+    "DagRunApi.get_dag_runs": "test_runs.py::test_list",
+    "DagRunApi.get_list_dag_runs_batch": "test_runs.py::test_list_by_a_body",
+    "DagRunApi.get_upstream_asset_events": "test_runs.py::test_asset_events_of_a_run_without_assets",
+    "DagRunApi.patch_dag_run": "test_runs.py::test_note",
+    "DagRunApi.trigger_dag_run": "test_runs.py::test_trigger",
+    "DagRunApi.wait_dag_run_until_finished": "test_runs.py::test_wait",
+    "DagSourceApi.get_dag_source": "test_dags.py::test_source",
+    "DagStatsApi.get_dag_stats": "test_dags.py::test_statistics",
+    "DagVersionApi.get_dag_version": "test_dags.py::test_one_version",
+    "DagVersionApi.get_dag_versions": "test_dags.py::test_versions",
+    "DagWarningApi.list_dag_warnings": "test_dags.py::test_warnings",
+    "EventLogApi.get_event_log": "test_operations.py::test_audit",
+    "EventLogApi.get_event_logs": "test_operations.py::test_audit",
+    "ExperimentalApi.wait_dag_run_until_finished": "test_runs.py::test_wait_by_its_other_name",
+    "ExtraLinksApi.get_extra_links": "test_instances.py::test_links",
+    "ImportErrorApi.get_import_error": "test_dags.py::test_import_errors",
+    "ImportErrorApi.get_import_errors": "test_dags.py::test_import_errors",
+    "JobApi.get_jobs": "test_operations.py::test_jobs",
+    "MonitorApi.get_health": "test_access.py::test_health_needs_no_token",
+    "PoolApi.bulk_pools": "test_settings.py::test_bulk_in_order[pools]",
+    "PoolApi.delete_pool": "test_settings.py::test_a_pool",
+    "PoolApi.get_pool": "test_settings.py::test_a_pool",
+    "PoolApi.get_pools": "test_settings.py::test_list_pools",
+    "PoolApi.patch_pool": "test_settings.py::test_a_pool",
+    "PoolApi.post_pool": "test_settings.py::test_a_pool",
+    "TaskApi.get_task": "test_dags.py::test_one_task",
+    "TaskApi.get_tasks": "test_dags.py::test_tasks",
+    "TaskInstanceApi.bulk_task_instances": "test_instances.py::test_bulk_update",
+    "TaskInstanceApi.delete_task_instance": "test_instances.py::test_delete",
+    "TaskInstanceApi.get_external_log_url": "test_instances.py::test_external_log",
+    "TaskInstanceApi.get_extra_links": "test_instances.py::test_links",
+    "TaskInstanceApi.get_log": "test_logs_and_values.py::test_log",
+    "TaskInstanceApi.get_mapped_task_instance": "test_instances.py::test_by_map_index",
+    "TaskInstanceApi.get_mapped_task_instance_tries": "test_instances.py::test_by_map_index",
+    "TaskInstanceApi.get_mapped_task_instance_try_details": "test_instances.py::test_by_map_index",
+    "TaskInstanceApi.get_mapped_task_instances": "test_instances.py::test_a_task_that_is_not_mapped_has_no_list",
+    "TaskInstanceApi.get_task_instance": "test_instances.py::test_one",
+    "TaskInstanceApi.get_task_instance_dependencies": "test_instances.py::test_what_it_waits_for",
+    "TaskInstanceApi.get_task_instance_dependencies_by_map_index": "test_instances.py::test_what_it_waits_for",
+    "TaskInstanceApi.get_task_instance_tries": "test_instances.py::test_tries",
+    "TaskInstanceApi.get_task_instance_try_details": "test_instances.py::test_one_try",
+    "TaskInstanceApi.get_task_instances": "test_instances.py::test_list",
+    "TaskInstanceApi.get_task_instances_batch": "test_instances.py::test_list_by_a_body",
+    "TaskInstanceApi.patch_task_group_instances": "test_instances.py::test_group",
+    "TaskInstanceApi.patch_task_group_instances_dry_run": "test_instances.py::test_group",
+    "TaskInstanceApi.patch_task_instance": "test_instances.py::test_mark",
+    "TaskInstanceApi.patch_task_instance_by_map_index": "test_instances.py::test_mark",
+    "TaskInstanceApi.patch_task_instance_dry_run": "test_instances.py::test_mark_asks_first",
+    "TaskInstanceApi.patch_task_instance_dry_run_by_map_index": "test_instances.py::test_mark_asks_first",
+    "TaskInstanceApi.post_clear_task_instances": "test_instances.py::test_clear",
+    "VariableApi.bulk_variables": "test_settings.py::test_bulk_in_order[variables]",
+    "VariableApi.delete_variable": "test_settings.py::test_a_variable",
+    "VariableApi.get_variable": "test_settings.py::test_a_variable",
+    "VariableApi.get_variables": "test_settings.py::test_list_variables",
+    "VariableApi.patch_variable": "test_settings.py::test_a_variable",
+    "VariableApi.post_variable": "test_settings.py::test_a_variable",
+    "VersionApi.get_version": "test_access.py::test_version_needs_no_token",
+    "XComApi.create_xcom_entry": "test_logs_and_values.py::test_make_change_and_delete_a_value",
+    "XComApi.delete_xcom_entry": "test_logs_and_values.py::test_make_change_and_delete_a_value",
+    "XComApi.get_xcom_entries": "test_logs_and_values.py::test_values",
+    "XComApi.get_xcom_entry": "test_logs_and_values.py::test_value",
+    "XComApi.update_xcom_entry": "test_logs_and_values.py::test_make_change_and_delete_a_value",
+}
+
+ASSETS = Refusal(501, "Updraft has no assets")
+ASKING = Refusal(501, "Updraft has no tasks that ask people")
+STATE = Refusal(501, "Updraft has no state store")
+# As Airflow, where nobody has exposed it.
+CONFIG = Refusal(403, "chose not to expose the configuration")
+
+REFUSED = {
+    "AssetApi.create_asset_event": ASSETS,
+    "AssetApi.delete_asset_queued_events": ASSETS,
+    "AssetApi.delete_dag_asset_queued_event": ASSETS,
+    "AssetApi.delete_dag_asset_queued_events": ASSETS,
+    "AssetApi.get_asset": ASSETS,
+    "AssetApi.get_asset_alias": ASSETS,
+    "AssetApi.get_asset_aliases": ASSETS,
+    "AssetApi.get_asset_events": ASSETS,
+    "AssetApi.get_asset_queued_events": ASSETS,
+    "AssetApi.get_assets": ASSETS,
+    "AssetApi.get_dag_asset_queued_event": ASSETS,
+    "AssetApi.get_dag_asset_queued_events": ASSETS,
+    "AssetApi.materialize_asset": ASSETS,
+    "AssetStateStoreApi.clear_asset_state_store": STATE,
+    "AssetStateStoreApi.delete_asset_state_store": STATE,
+    "AssetStateStoreApi.get_asset_state_store": STATE,
+    "AssetStateStoreApi.list_asset_state_store": STATE,
+    "AssetStateStoreApi.set_asset_state_store": STATE,
+    "ConfigApi.get_config": CONFIG,
+    "ConfigApi.get_config_value": CONFIG,
+    # Airflow makes some fifty connections of its providers' examples.
+    "ConnectionApi.create_default_connections": Refusal(501, "Updraft has no default connections"),
+    # Files are read again when they change.
+    "DAGParsingApi.reparse_dag_file": Refusal(501, "Updraft reads a DAG file again when it changes"),
+    # Programs get a token from POST /auth/token.
+    "LoginApi.login": Refusal(501, "Updraft has no page to log in"),
+    "LoginApi.logout": Refusal(501, "Updraft has no page to log in"),
+    "PluginApi.get_plugins": Refusal(501, "Updraft has no plugins"),
+    "PluginApi.import_errors": Refusal(501, "Updraft has no plugins"),
+    "ProviderApi.get_providers": Refusal(501, "Updraft has no providers"),
+    "TaskInstanceApi.get_hitl_detail": ASKING,
+    "TaskInstanceApi.get_hitl_detail_try_detail": ASKING,
+    "TaskInstanceApi.get_hitl_details": ASKING,
+    "TaskInstanceApi.update_hitl_detail": ASKING,
+    "TaskStateStoreApi.clear_task_state_store": STATE,
+    "TaskStateStoreApi.delete_task_state_store": STATE,
+    "TaskStateStoreApi.get_task_state_store": STATE,
+    "TaskStateStoreApi.list_task_state_store": STATE,
+    "TaskStateStoreApi.patch_task_state_store": STATE,
+    "TaskStateStoreApi.set_task_state_store": STATE,
+}

@@ -1,0 +1,88 @@
+#!/usr/bin/env bash
+# Airflow's own clients against `updraft standalone`: run.sh [arguments of pytest]. Files are named as from here: run.sh test_dags.py -k delete
+#
+# Makes a venv with the clients, once per version of the requirements. Starts a server of its own, on a free port, with a private data folder
+# and a copy of dags/, and stops and removes all of it at the end. Standalone has no password, so `updraft api` with one stands beside it, on
+# the same database and without a broker, for the tests of who may ask. The binary is $UPDRAFT_BINARY or the debug build.
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+root=$(cd "$here/../.." && pwd)
+target=${CARGO_TARGET_DIR:-$root/target}
+binary=${UPDRAFT_BINARY:-$target/debug/updraft}
+[ -x "$binary" ] || { echo "error: there is no $binary: build it (cargo build -p updraft), or name another with UPDRAFT_BINARY" >&2; exit 1; }
+
+venv=${UPDRAFT_CLIENTS_VENV:-$HOME/.cache/updraft/clients-venv}
+stamp=$venv/requirements.sha256
+wanted=$(sha256sum <"$here/requirements.txt")
+if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; then
+    echo "clients: installing what the tests need into $venv" >&2
+    mkdir -p "$(dirname "$venv")"
+    # Two runs at once must not make the same venv.
+    exec 9>"$venv.lock"; flock 9
+    if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; then
+        rm -rf "$venv"
+        python3 -m venv "$venv"
+        "$venv/bin/pip" install -q --disable-pip-version-check -r "$here/requirements.txt"
+        echo "$wanted" >"$stamp"
+    fi
+    exec 9>&-
+fi
+
+work=$(mktemp -d "${TMPDIR:-/tmp}/updraft-clients.XXXXXX")
+# Where this is root, Postgres is somebody else, who must get through.
+chmod 755 "$work"
+server=
+guarded=
+finish() {
+    local status=$? pid
+    trap - EXIT INT TERM
+    for pid in $guarded $server; do
+        kill -TERM "$pid" 2>/dev/null || true
+        wait "$pid" 2>/dev/null || true
+    done
+    if [ "$status" != 0 ]; then
+        for log in server guarded; do
+            [ -s "$work/$log.log" ] || continue
+            echo "clients: the end of the log of $log:" >&2
+            tail -n 20 "$work/$log.log" >&2
+        done
+    fi
+    rm -rf "$work"
+    exit "$status"
+}
+trap finish EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+cp -r "$here/dags" "$work/dags"
+free_port() { "$venv/bin/python" -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
+port=$(free_port) guarded_port=$(free_port)
+# Nothing of the caller's installation.
+for name in $(compgen -e | grep '^\(UPDRAFT\|AIRFLOW\)_' || true); do unset "$name"; done
+"$binary" standalone --port "$port" --data-dir "$work/data" --dags "$work/dags" >"$work/server.log" 2>&1 &
+server=$!
+
+answers() { # PORT PID: waits until it does
+    local tries
+    for tries in $(seq 300); do
+        kill -0 "$2" 2>/dev/null || return 1
+        if (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; then return 0; fi
+        sleep 0.1
+    done
+    return 1
+}
+answers "$port" "$server" || { echo "error: the server does not come up" >&2; exit 1; }
+
+export UPDRAFT_TEST_URL=http://127.0.0.1:$port UPDRAFT_TEST_GUARDED_URL=http://127.0.0.1:$guarded_port
+export UPDRAFT_TEST_DAGS=$work/dags UPDRAFT_TEST_WORK=$work
+UPDRAFT_TEST_PASSWORD=$(head -c 18 /dev/urandom | base64 | tr '/+' '_-')
+export UPDRAFT_TEST_PASSWORD
+# No broker is at this address: the roles do without one.
+UPDRAFT_API_PASSWORD=$UPDRAFT_TEST_PASSWORD "$binary" api --port "$guarded_port" --broker-url amqp://127.0.0.1:1/ \
+    --database-url "postgres://updraft@localhost:5432/postgres?host=$work/data/postgres/run&sslmode=disable" >"$work/guarded.log" 2>&1 &
+guarded=$!
+answers "$guarded_port" "$guarded" || { echo "error: the API with a password does not come up" >&2; exit 1; }
+
+export PYTHONDONTWRITEBYTECODE=1
+cd "$here"
+"$venv/bin/python" -m pytest -p no:cacheprovider "$@"

@@ -3,6 +3,7 @@
 The server is started by run.sh, which says in the environment where it is.
 """
 
+import datetime
 import functools
 import importlib
 import inspect
@@ -196,6 +197,13 @@ def finished(dag_id, **fields):
     run_id = start(dag_id, **fields)
     ended(dag_id, run_id)
     return run_id
+
+
+def name_of(value):
+    """The name of a case whose filters are a dict."""
+    if not isinstance(value, dict):
+        return ""
+    return "-".join(key if isinstance(of, datetime.datetime) else f"{key}={of}".replace(" ", "") for key, of in value.items())
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -111,7 +111,7 @@ def test_of_nothing_is_404(api):
     assert refused(404, api.Backfill.create_backfill_dry_run, body(dag_id="nope")) == "Could not find dag nope"
 
 
-@pytest.mark.parametrize("behavior, expected", [("none", [2]), ("failed", [2, 3]), ("completed", [1, 2, 3])])
+@pytest.mark.parametrize("behavior, expected", [("none", [2]), ("failed", [2, 3]), ("completed", [1, 2, 3])], ids=["none", "failed", "completed"])
 def test_what_is_done_again(api, daily, behavior, expected):
     """The first day has a success, the second no run, the third a failure."""
     api.DAG.patch_dag("daily", DAGPatchBody(is_paused=False))
@@ -140,6 +140,7 @@ def test_what_is_done_again(api, daily, behavior, expected):
         ({"dag_id": "chained", "run_backwards": True, "reprocess_behavior": "failed"}, "cannot be run in reverse"),
         ({"dag_id": "chained"}, "You must set reprocess behavior to reprocess completed or reprocess failed."),
     ],
+    ids=["turned-round", "future", "no-schedule", "backwards", "depends-on-past"],
 )
 def test_a_wrong_backfill_is_422(fields, text):
     given = {"dag_id": "daily", "from_date": "2026-04-01T00:00:00Z", "to_date": "2026-04-03T00:00:00Z", **fields}
@@ -159,6 +160,7 @@ def test_a_backfill_without_a_run_is_422(daily):
 @pytest.mark.parametrize(
     "fields, field",
     [({"surprise": 1}, "surprise"), ({"reprocess_behavior": "all"}, "reprocess_behavior"), ({"from_date": None}, "from_date"), ({"max_active_runs": "x"}, "max_active_runs")],
+    ids=["surprise", "reprocess_behavior", "from_date", "max_active_runs"],
 )
 def test_backfills_are_checked(fields, field):
     given = {"dag_id": "daily", "from_date": "2026-04-01T00:00:00Z", "to_date": "2026-04-03T00:00:00Z", **fields}

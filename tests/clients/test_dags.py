@@ -8,7 +8,7 @@ import os
 import pytest
 from airflow_client.client import DAGPatchBody, DagRunState
 
-from conftest import V2, finished, http, refused, run_of, until
+from conftest import V2, finished, http, name_of, refused, run_of, until
 
 OURS = ["broken_heart", "choosy", "chained", "crowd", "daily", "grouped", "little", "patient", "values"]
 
@@ -64,7 +64,7 @@ def test_order_by_two(api):
         ({"has_asset_schedule": True}, []),
         ({"is_favorite": True}, []),
     ],
-    ids=lambda value: "-".join(f"{k}={v}" for k, v in value.items()).replace(" ", "_") if isinstance(value, dict) else "",
+    ids=name_of,
 )
 def test_filter(api, filters, expected):
     assert [i for i in ids(api.DAG.get_dags(**filters)) if i in OURS] == expected

@@ -6,7 +6,7 @@ import json
 import pytest
 from airflow_client.client import XComCreateBody, XComUpdateBody
 
-from conftest import V2, finished, http, refused, until
+from conftest import V2, finished, http, name_of, refused, until
 
 NDJSON = "application/x-ndjson"
 
@@ -113,7 +113,7 @@ def test_values(api, values):
         ({"run_after_lt": datetime.datetime(2026, 1, 1, tzinfo=datetime.timezone.utc)}, 0),
         ({"logical_date_gte": datetime.datetime(2026, 1, 1, tzinfo=datetime.timezone.utc)}, 0),
     ],
-    ids=lambda value: "-".join(f"{k}={v}" for k, v in value.items()).split("=2026")[0] if isinstance(value, dict) else "",
+    ids=name_of,
 )
 def test_filter_values(api, values, filters, count):
     answer = api.XCom.get_xcom_entries("values", values, "give", **filters)

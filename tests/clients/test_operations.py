@@ -5,7 +5,7 @@ import datetime
 import pytest
 from airflow_client.client import DAGPatchBody
 
-from conftest import V2, finished, http, refused
+from conftest import V2, finished, http, name_of, refused
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,7 @@ def test_audit_names_dags_as_people_do(api):
         ({"task_id_prefix_pattern": "x"}, 0),
         ({"dag_id_prefix_pattern": "cr"}, 3),
     ],
-    ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
+    ids=name_of,
 )
 def test_filter_the_audit(api, logged, filters, count):
     assert api.EventLog.get_event_logs(run_id=logged, **filters).total_entries == count

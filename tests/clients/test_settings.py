@@ -204,7 +204,8 @@ def test_bulk_update_with_a_mask(api, name):
 def test_bulk_overwrite_keeps_what_is_not_given(api, name):
     api.Pool.post_pool(PoolBody(name=name, slots=1, description="mine"))
     action = {"action": "create", "entities": [{"name": name, "slots": 2}], "action_on_existence": "overwrite"}
-    assert http("PATCH", f"{V2}/pools", json={"actions": [action]}).json["create"]["success"] == [name]
+    answer = http("PATCH", f"{V2}/pools", json={"actions": [action]})
+    assert answer.status == 200 and answer.json["create"]["success"] == [name], answer
     pool = api.Pool.get_pool(name)
     assert (pool.slots, pool.description) == (2, "mine")
     api.Pool.delete_pool(name)
@@ -232,7 +233,7 @@ def test_a_variable(api, name):
     assert refused(404, api.Variable.patch_variable, name, VariableBody(key=name, value="x")) == missing
 
 
-@pytest.mark.parametrize("value", [{"a": [1, None]}, [1, 2], 3, True, None, "", "ünïcode"])
+@pytest.mark.parametrize("value", [{"a": [1, None]}, [1, 2], 3, True, None, "", "ünïcode"], ids=["object", "list", "number", "true", "null", "empty", "text"])
 def test_values_of_variables(api, name, value):
     made = api.Variable.post_variable(VariableBody(key=name, value=value))
     if isinstance(value, str):
@@ -285,6 +286,7 @@ def test_no_variables(api):
         ({"key": "k" * 251, "value": "x"}, "string_too_long", "key"),
         ({"key": "k", "value": "x", "more": 1}, "extra_forbidden", "more"),
     ],
+    ids=["no-key", "no-value", "long-key", "surprise"],
 )
 def test_variables_are_checked(body, kind, field):
     answer = http("POST", f"{V2}/variables", json=body)
@@ -355,6 +357,7 @@ def test_no_connections(api):
         ({"connection_id": "c", "conn_type": "http", "extra": "{"}, "value_error", "extra"),
         ({"connection_id": "c", "conn_type": "http", "more": 1}, "extra_forbidden", "more"),
     ],
+    ids=["no-id", "no-type", "words", "long-id", "port", "extra-list", "extra-no-json", "surprise"],
 )
 def test_connections_are_checked(body, kind, field):
     answer = http("POST", f"{V2}/connections", json=body)

@@ -75,7 +75,7 @@ answers "$port" "$server" || { echo "error: the server does not come up" >&2; ex
 
 export UPDRAFT_TEST_URL=http://127.0.0.1:$port UPDRAFT_TEST_GUARDED_URL=http://127.0.0.1:$guarded_port
 export UPDRAFT_TEST_DAGS=$work/dags UPDRAFT_TEST_WORK=$work
-UPDRAFT_TEST_PASSWORD=$(head -c 18 /dev/urandom | base64 | tr '/+' '_-')
+UPDRAFT_TEST_PASSWORD=$(head -c 18 /dev/urandom | od -An -tx1 | tr -d ' \n')
 export UPDRAFT_TEST_PASSWORD
 # No broker is at this address: the roles do without one.
 UPDRAFT_API_PASSWORD=$UPDRAFT_TEST_PASSWORD "$binary" api --port "$guarded_port" --broker-url amqp://127.0.0.1:1/ \

@@ -126,12 +126,12 @@ def test_values_of_all(api, values):
 
 
 def test_value(api, values):
-    native = api.XCom.get_xcom_entry("values", values, "give", "return_value").actual_instance
+    native = api.XCom.get_xcom_entry("values", "give", values, "return_value").actual_instance
     assert (native.key, native.value) == ("return_value", {"answer": 42})
     answer = http("GET", f"{V2}/dags/values/dagRuns/{values}/taskInstances/give/xcomEntries/return_value?stringify=true")
     assert json.loads(answer.json["value"]) == {"answer": 42}
-    assert refused(404, api.XCom.get_xcom_entry, "values", values, "give", "nope") == "XCom entry with key: `nope` not found"
-    assert api.XCom.get_xcom_entry("values", values, "give", "return_value", deserialize=True).actual_instance.value == {"answer": 42}
+    assert refused(404, api.XCom.get_xcom_entry, "values", "give", values, "nope") == "XCom entry with key: `nope` not found"
+    assert api.XCom.get_xcom_entry("values", "give", values, "return_value", deserialize=True).actual_instance.value == {"answer": 42}
 
 
 def test_make_change_and_delete_a_value(api):
@@ -142,7 +142,7 @@ def test_make_change_and_delete_a_value(api):
     detail = refused(409, api.XCom.create_xcom_entry, "values", "give", run_id, again)
     assert detail == "The XCom with key: `by/hand` with mentioned task instance already exists."
     assert api.XCom.update_xcom_entry("values", "give", run_id, "by/hand", XComUpdateBody(value="text")).value == "text"
-    assert api.XCom.get_xcom_entry("values", run_id, "give", "by/hand").actual_instance.value == "text"
+    assert api.XCom.get_xcom_entry("values", "give", run_id, "by/hand").actual_instance.value == "text"
     keys = [e.key for e in api.XCom.get_xcom_entries("values", run_id, "give", order_by=["-key"]).xcom_entries]
     assert keys == ["return_value", "by/hand"]
     api.XCom.delete_xcom_entry("values", "give", run_id, "by/hand")

@@ -6,7 +6,7 @@ import pathlib
 import os
 
 import pytest
-from airflow_client.client import DAGPatchBody, DagRunState
+from airflow_client.client import DAGPatchBody, DagRunState, DagWarningType
 
 from conftest import V2, finished, http, name_of, refused, run_of, until
 
@@ -331,7 +331,7 @@ def test_import_errors_by_name(api):
 def test_warnings(api):
     answer = api.DagWarning.list_dag_warnings()
     assert answer.total_entries == len(answer.dag_warnings)
-    assert api.DagWarning.list_dag_warnings(dag_id="little", warning_type="asset conflict").dag_warnings == []
+    assert api.DagWarning.list_dag_warnings(dag_id="little", warning_type=DagWarningType("asset conflict")).dag_warnings == []
     assert refused(400, api.DagWarning.list_dag_warnings, order_by=["surprise"])
 
 
@@ -340,7 +340,9 @@ def test_a_pool_that_is_not_there_is_a_warning(api, name):
     path.write_text(f"dag_id: {name}\nstart_date: 2026-01-01\nschedule: null\ntasks:\n  t: {{ bash_command: 'true', pool: {name}_pool }}\n")
     try:
         until("the new DAG is there", lambda: http("GET", f"{V2}/dags/{name}").status == 200)
-        [warning] = api.DagWarning.list_dag_warnings(dag_id=name).dag_warnings
+        warnings = api.DagWarning.list_dag_warnings(dag_id=name).dag_warnings
+        assert len(warnings) == 1
+        warning = warnings[0]
         assert (warning.dag_id, warning.warning_type) == (name, "non-existent pool")
         assert f"{name}_pool" in warning.message
     finally:

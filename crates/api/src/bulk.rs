@@ -8,7 +8,6 @@ use std::future::Future;
 
 use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
-use updraft_store::read::secrets::Existing;
 
 use crate::error::Error;
 use crate::request::Fields;
@@ -31,8 +30,8 @@ pub(crate) trait Collection: Sync {
     fn name(entity: &Self::Entity) -> &str;
     /// Whether there is one of that name.
     fn exists(&self, name: &str) -> impl Future<Output = Result<bool, Error>> + Send;
-    /// Writes it.
-    fn create(&self, entity: &Self::Entity, existing: Existing) -> impl Future<Output = Result<bool, Error>> + Send;
+    /// Makes it; false: there is one of that name, and it was kept.
+    fn create(&self, entity: &Self::Entity) -> impl Future<Output = Result<bool, Error>> + Send;
     /// Changes it: the fields of `mask`, or those that it has. False: there is none.
     fn update(&self, body: Value, mask: &[String]) -> impl Future<Output = Result<bool, Error>> + Send;
     /// Deletes it; false: there was none.
@@ -47,8 +46,11 @@ pub(crate) async fn run<C: Collection>(collection: &C, body: Value) -> Result<Va
     fields.done()?;
     let mut answers = json!({"create": null, "update": null, "delete": null});
     let mut seen = 0;
-    for action in actions {
-        let mut fields = Fields::of(action, &["action", "entities", "action_on_existence", "action_on_non_existence", "update_mask"])?;
+    for (nth, action) in actions.into_iter().enumerate() {
+        let place = [json!("body"), json!("actions"), json!(nth)];
+        let within = |error: Error| error.within(&place);
+        let mut fields =
+            Fields::of(action, &["action", "entities", "action_on_existence", "action_on_non_existence", "update_mask"]).map_err(within)?;
         fields.require("action");
         fields.require("entities");
         let kind = fields.one_of("action", &["create", "update", "delete"]);
@@ -61,12 +63,12 @@ pub(crate) async fn run<C: Collection>(collection: &C, body: Value) -> Result<Va
         if seen > MOST {
             fields.refuse("entities", &format!("at most {MOST} entities in one request"));
         }
-        fields.done()?;
+        fields.done().map_err(within)?;
         let skip = missing.as_deref() == Some("skip");
         let (kind, done) = match kind.as_deref() {
-            Some("create") => ("create", create(collection, entities, existing.as_deref().unwrap_or("fail")).await?),
-            Some("update") => ("update", update(collection, entities, &mask, skip).await?),
-            _ => ("delete", delete(collection, entities, skip).await?),
+            Some("create") => ("create", create(collection, entities, existing.as_deref().unwrap_or("fail")).await.map_err(within)?),
+            Some("update") => ("update", update(collection, entities, &mask, skip).await.map_err(within)?),
+            _ => ("delete", delete(collection, entities, skip).await.map_err(within)?),
         };
         join(&mut answers[kind], done);
     }
@@ -97,10 +99,14 @@ fn failed<C: Collection>(names: &BTreeSet<String>, what: &str, status: StatusCod
 }
 
 async fn create<C: Collection>(collection: &C, entities: Vec<Value>, existing: &str) -> Result<Value, Error> {
-    let entities = entities.into_iter().map(|entity| collection.read(entity)).collect::<Result<Vec<_>, _>>()?;
+    let mut read = Vec::with_capacity(entities.len());
+    for (nth, body) in entities.into_iter().enumerate() {
+        let place = [json!("body"), json!("entities"), json!(nth)];
+        read.push((collection.read(body.clone()).map_err(|error| error.within(&place))?, body));
+    }
     if existing == "fail" {
         let mut there = BTreeSet::new();
-        for entity in &entities {
+        for (entity, _) in &read {
             if collection.exists(C::name(entity)).await? {
                 there.insert(C::name(entity).to_owned());
             }
@@ -109,11 +115,11 @@ async fn create<C: Collection>(collection: &C, entities: Vec<Value>, existing: &
             return Ok(failed::<C>(&there, "already exist", StatusCode::CONFLICT));
         }
     }
-    let how = if existing == "overwrite" { Existing::Overwrite } else { Existing::Keep };
     let mut success = Vec::new();
-    for entity in &entities {
-        if collection.create(entity, how).await? {
-            success.push(C::name(entity).to_owned());
+    for (entity, body) in read {
+        // What is written over keeps what the body does not say.
+        if collection.create(&entity).await? || (existing == "overwrite" && collection.update(body, &[]).await?) {
+            success.push(C::name(&entity).to_owned());
         }
     }
     Ok(done(success))

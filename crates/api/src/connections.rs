@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 use updraft_model::redact::{MASK, redact, unmask};
 use updraft_store::read::audit::Audit;
@@ -58,9 +58,9 @@ impl Connection {
         let mut fields = Fields::of(body, &[FIELDS.as_slice(), &["team_name"]].concat())?;
         fields.require("connection_id");
         fields.require("conn_type");
-        let id = fields.text("connection_id").unwrap_or_default();
-        if id.is_empty() || id.chars().count() > MOST_ID || !id.chars().all(|c| c.is_alphanumeric() || "_.-".contains(c)) {
-            fields.refuse("connection_id", &format!("an id has 1 to {MOST_ID} letters, digits, underscores, dots or dashes"));
+        let id = fields.bounded("connection_id", MOST_ID).unwrap_or_default();
+        if !id.chars().all(|c| c.is_alphanumeric() || "_.-".contains(c)) {
+            fields.mismatch("connection_id", r"^[\w.-]+$");
         }
         let conn_type = fields.text("conn_type").unwrap_or_default();
         let port = fields.int("port").and_then(|port| {
@@ -96,7 +96,7 @@ impl Connections<'_> {
 
 impl Collection for Connections<'_> {
     const KEY: &'static str = "connection_id";
-    const WORDS: &'static str = "connections with these connection ids:";
+    const WORDS: &'static str = "connections with these connection_ids:";
     type Entity = Connection;
 
     fn read(&self, body: Value) -> Result<Connection, Error> {
@@ -111,7 +111,7 @@ impl Collection for Connections<'_> {
         Ok(self.0.store().connection_get(name).await?.is_some())
     }
 
-    async fn create(&self, new: &Connection, existing: Existing) -> Result<bool, Error> {
+    async fn create(&self, new: &Connection) -> Result<bool, Error> {
         let row = ConnectionRow {
             connection_id: new.id.clone(),
             conn_type: new.conn_type.clone(),
@@ -123,7 +123,7 @@ impl Collection for Connections<'_> {
             sealed_password: self.seal(Sealed::Password, &new.id, new.password.as_deref())?,
             sealed_extra: self.seal(Sealed::Extra, &new.id, new.extra.as_ref().map(Value::to_string).as_deref())?,
         };
-        Ok(self.0.store().connection_put(&row, existing).await?)
+        Ok(self.0.store().connection_put(&row, Existing::Keep).await?)
     }
 
     async fn update(&self, body: Value, mask: &[String]) -> Result<bool, Error> {
@@ -171,7 +171,7 @@ pub(crate) async fn show(State(state): State<ApiState>, Path(id): Path<String>) 
 
 pub(crate) async fn create(State(state): State<ApiState>, caller: Caller, Body(body): Body) -> Result<(StatusCode, Json<Value>), Error> {
     let connection = Connection::read(body)?;
-    if !Connections(&state).create(&connection, Existing::Keep).await? {
+    if !Connections(&state).create(&connection).await? {
         return Err(Error::Exists(format!("The Connection with connection_id: `{}` already exists", connection.id)));
     }
     log(&state, &caller, "post_connection", json!({"connection_id": connection.id})).await?;
@@ -208,12 +208,16 @@ pub(crate) async fn bulk(State(state): State<ApiState>, caller: Caller, Body(bod
     Ok(Json(done))
 }
 
-/// Airflow's way to reach into a database from the web server, off there by default as well.
+/// Airflow's way to reach into a database from the web server, off there by default as well: the hooks that would are in tasks' images.
 pub(crate) async fn test() -> Error {
-    Error::Forbidden(
-        "Testing connections is disabled: this server opens none, and the hooks that would are in the tasks' images. Run a task that does."
-            .to_owned(),
-    )
+    let words = "Testing connections is disabled in Airflow configuration. Contact your deployment admin to enable it.";
+    Error::Forbidden(words.to_owned())
+}
+
+/// So there is none to ask after.
+pub(crate) async fn tested(headers: HeaderMap) -> Error {
+    let token = headers.get("airflow-connection-test-token").and_then(|token| token.to_str().ok()).unwrap_or_default();
+    Error::NotFound(format!("No connection test found for token: `{token}`"))
 }
 
 /// Airflow fills an installation with examples of connections.

@@ -50,6 +50,21 @@ impl Error {
     }
 }
 
+impl Error {
+    /// The same, with what is wrong found inside of a larger body.
+    pub(crate) fn within(self, place: &[Value]) -> Self {
+        let Self::Invalid(mut problems) = self else { return self };
+        for problem in &mut problems {
+            if let Some(loc) = problem.get_mut("loc").and_then(Value::as_array_mut) {
+                // Its own `body` comes off.
+                let inner = loc.split_off(loc.len().min(1));
+                *loc = place.iter().cloned().chain(inner).collect();
+            }
+        }
+        Self::Invalid(problems)
+    }
+}
+
 /// One entry of a 422.
 pub(crate) fn problem(kind: &str, loc: Value, msg: &str, input: Value) -> Value {
     json!({"type": kind, "loc": loc, "msg": msg, "input": input})

@@ -187,6 +187,7 @@ pub fn router(state: ApiState) -> Router {
         .route("/variables/{*key}", get(variables::show).patch(variables::patch).delete(variables::delete))
         .route("/connections", get(connections::list).post(connections::create).patch(connections::bulk))
         .route("/connections/test", post(connections::test))
+        .route("/connections/enqueue-test", get(connections::tested).post(connections::test))
         .route("/connections/defaults", post(connections::defaults))
         .route("/connections/{id}", get(connections::show).patch(connections::patch).delete(connections::delete))
         .route("/importErrors", get(dags::import_errors))

@@ -6,7 +6,6 @@ use axum::http::StatusCode;
 use serde_json::{Value, json};
 use updraft_store::read::audit::Audit;
 use updraft_store::read::pools::{POOL_COLUMNS, PoolRow, PoolWrite};
-use updraft_store::read::secrets::Existing;
 
 use crate::ApiState;
 use crate::bulk::{self, Collection};
@@ -65,10 +64,7 @@ impl Pool {
             fields.require("name");
             fields.require("slots");
         }
-        let name = fields.text("name").or_else(|| fields.text("pool")).unwrap_or_default();
-        if name.chars().count() > 256 {
-            fields.refuse("name", "String should have at most 256 characters");
-        }
+        let name = fields.bounded("name", 256).or_else(|| fields.bounded("pool", 256)).unwrap_or_default();
         let slots = fields.int("slots").and_then(|given| {
             let slots = i32::try_from(given).ok().filter(|slots| *slots >= -1);
             if slots.is_none() {
@@ -103,15 +99,14 @@ impl Collection for Pools<'_> {
         Ok(self.0.store().pool_get(name).await?.is_some())
     }
 
-    async fn create(&self, new: &Pool, existing: Existing) -> Result<bool, Error> {
+    async fn create(&self, new: &Pool) -> Result<bool, Error> {
         let pool = PoolWrite {
             name: &new.name,
             slots: new.slots.unwrap_or(0),
             description: new.description.as_deref(),
             include_deferred: new.include_deferred.unwrap_or(false),
         };
-        let made = self.0.store().pool_create(&pool).await?;
-        Ok(made || (existing == Existing::Overwrite && self.0.store().pool_update(&pool).await?))
+        Ok(self.0.store().pool_create(&pool).await?)
     }
 
     async fn update(&self, body: Value, mask: &[String]) -> Result<bool, Error> {
@@ -137,7 +132,7 @@ impl Collection for Pools<'_> {
 
 pub(crate) async fn create(State(state): State<ApiState>, caller: Caller, Body(body): Body) -> Result<(StatusCode, Json<Value>), Error> {
     let pool = Pool::read(body.clone(), true)?;
-    if !Pools(&state).create(&pool, Existing::Keep).await? {
+    if !Pools(&state).create(&pool).await? {
         return Err(Error::Exists(format!("the pool {} exists already", pool.name)));
     }
     log(&state, &caller, "post_pool", body).await?;
@@ -160,8 +155,8 @@ pub(crate) async fn patch(
     if let Some(fields) = named.as_object_mut() {
         let given = fields.remove("pool").or_else(|| fields.remove("name")).filter(|given| !given.is_null());
         if given.is_some_and(|given| given != json!(name)) {
-            let words = "Value error, a pool keeps its name: tasks know it by that; make a new one instead";
-            return Err(Error::invalid("value_error", json!(["body", "name"]), words, body));
+            // Tasks know it by that.
+            return Err(Error::BadRequest("Invalid body, pool name from request body doesn't match uri parameter".to_owned()));
         }
         fields.insert("name".to_owned(), json!(name));
     }

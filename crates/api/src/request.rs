@@ -343,6 +343,24 @@ impl Fields {
         self.wrong("value_error", name, &format!("Value error, {msg}"), value);
     }
 
+    /// Refuses a text that is too long, in FastAPI's words; empty ones, when the key is there at all.
+    pub(crate) fn bounded(&mut self, name: &str, most: usize) -> Option<String> {
+        let text = self.text(name)?;
+        let length = text.chars().count();
+        if length > most {
+            self.wrong("string_too_long", name, &format!("String should have at most {most} characters"), Value::String(text.clone()));
+        } else if length == 0 {
+            self.wrong("string_too_short", name, "String should have at least 1 character", Value::String(text.clone()));
+        }
+        Some(text)
+    }
+
+    /// Refuses a text that is not of a form.
+    pub(crate) fn mismatch(&mut self, name: &str, pattern: &str) {
+        let value = self.fields.get(name).cloned().unwrap_or(Value::Null);
+        self.wrong("string_pattern_mismatch", name, &format!("String should match pattern '{pattern}'"), value);
+    }
+
     fn take(&mut self, name: &str) -> Option<Value> {
         self.fields.get(name).filter(|v| !v.is_null()).cloned()
     }
@@ -357,9 +375,9 @@ impl Fields {
         }
     }
 
-    /// Any JSON.
+    /// Any JSON, null too. None: the key is not there.
     pub(crate) fn json(&mut self, name: &str) -> Option<Value> {
-        self.take(name)
+        self.fields.get(name).cloned()
     }
 
     pub(crate) fn list(&mut self, name: &str) -> Option<Vec<Value>> {
@@ -396,6 +414,13 @@ impl Fields {
 
     pub(crate) fn int(&mut self, name: &str) -> Option<i64> {
         let value = self.take(name)?;
+        if let Value::String(text) = &value {
+            let found = text.trim().parse().ok();
+            if found.is_none() {
+                self.wrong("int_parsing", name, "Input should be a valid integer, unable to parse string as an integer", value);
+            }
+            return found;
+        }
         let found = value.as_i64().or_else(|| value.as_f64().filter(|f| f.fract() == 0.0).map(|f| f as i64));
         if found.is_none() {
             self.wrong("int_type", name, "Input should be a valid integer", value);

@@ -47,10 +47,7 @@ impl Variable {
         let mut fields = Fields::of(body, &["key", "value", "description", "team_name"])?;
         fields.require("key");
         fields.require("value");
-        let key = fields.text("key").unwrap_or_default();
-        if key.is_empty() || key.chars().count() > MOST_KEY {
-            fields.refuse("key", &format!("a key has 1 to {MOST_KEY} characters"));
-        }
+        let key = fields.bounded("key", MOST_KEY).unwrap_or_default();
         let value = fields.json("value").map(|value| match value {
             Value::String(text) => text,
             other => other.to_string(),
@@ -66,7 +63,7 @@ struct Variables<'a>(&'a ApiState);
 
 impl Collection for Variables<'_> {
     const KEY: &'static str = "key";
-    const WORDS: &'static str = "variables with these variable keys:";
+    const WORDS: &'static str = "variables with these keys:";
     type Entity = Variable;
 
     fn read(&self, body: Value) -> Result<Variable, Error> {
@@ -81,10 +78,10 @@ impl Collection for Variables<'_> {
         Ok(self.0.store().variable_get(name).await?.is_some())
     }
 
-    async fn create(&self, entity: &Variable, existing: Existing) -> Result<bool, Error> {
+    async fn create(&self, entity: &Variable) -> Result<bool, Error> {
         let sealed = self.0.seal(Sealed::Variable, &entity.key, entity.value.as_deref().unwrap_or_default())?;
         let row = VariableRow { key: entity.key.clone(), sealed, description: entity.description.clone() };
-        Ok(self.0.store().variable_put(&row, existing).await?)
+        Ok(self.0.store().variable_put(&row, Existing::Keep).await?)
     }
 
     async fn update(&self, body: Value, mask: &[String]) -> Result<bool, Error> {
@@ -118,7 +115,7 @@ pub(crate) async fn show(State(state): State<ApiState>, Path(key): Path<String>)
 
 pub(crate) async fn create(State(state): State<ApiState>, caller: Caller, Body(body): Body) -> Result<(StatusCode, Json<Value>), Error> {
     let variable = Variable::read(body)?;
-    if !Variables(&state).create(&variable, Existing::Keep).await? {
+    if !Variables(&state).create(&variable).await? {
         return Err(Error::Conflict(format!("The Variable with key: `{}` already exists", variable.key)));
     }
     log(&state, &caller, "post_variable", json!({"key": variable.key})).await?;

@@ -117,7 +117,7 @@ async fn bulk_calls_are_all_or_nothing_as_far_as_what_exists_goes(pool: PgPool) 
     let done = api.send("PATCH", path, create("fail")).await;
     assert_eq!(done, json!({"create": {"success": ["a", "b"], "errors": []}, "update": null, "delete": null}));
     let refused = api.send("PATCH", path, bulk(json!({"action": "create", "entities": [variable("b", 3), variable("c", 3)]}))).await;
-    let error = json!({"error": "The variables with these variable keys: {'b'} already exist.", "status_code": 409});
+    let error = json!({"error": "The variables with these keys: {'b'} already exist.", "status_code": 409});
     assert_eq!(refused["create"], json!({"success": [], "errors": [error]}));
     assert_eq!(api.refused("GET", "/api/v2/variables/c", None).await.0, 404, "nothing of it was done");
     assert_eq!(api.send("PATCH", path, create("skip")).await["create"]["success"], json!([]));

@@ -59,6 +59,9 @@ free_port() { "$venv/bin/python" -c 'import socket; s = socket.socket(); s.bind(
 port=$(free_port) guarded_port=$(free_port)
 # Nothing of the caller's installation.
 for name in $(compgen -e | grep '^\(UPDRAFT\|AIRFLOW\)_' || true); do unset "$name"; done
+# Both seal with the same key: standalone would make one of its own.
+mkdir -m 711 "$work/data"
+"$binary" secrets new-key >"$work/data/secret-keys"
 "$binary" standalone --port "$port" --data-dir "$work/data" --dags "$work/dags" >"$work/server.log" 2>&1 &
 server=$!
 
@@ -78,7 +81,7 @@ export UPDRAFT_TEST_DAGS=$work/dags UPDRAFT_TEST_WORK=$work
 UPDRAFT_TEST_PASSWORD=$(head -c 18 /dev/urandom | od -An -tx1 | tr -d ' \n')
 export UPDRAFT_TEST_PASSWORD
 # No broker is at this address: the roles do without one.
-UPDRAFT_API_PASSWORD=$UPDRAFT_TEST_PASSWORD "$binary" api --port "$guarded_port" --broker-url amqp://127.0.0.1:1/ \
+UPDRAFT_SECRET_KEYS_FILE=$work/data/secret-keys UPDRAFT_API_PASSWORD=$UPDRAFT_TEST_PASSWORD "$binary" api --port "$guarded_port" --broker-url amqp://127.0.0.1:1/ \
     --database-url "postgres://updraft@localhost:5432/postgres?host=$work/data/postgres/run&sslmode=disable" >"$work/guarded.log" 2>&1 &
 guarded=$!
 answers "$guarded_port" "$guarded" || { echo "error: the API with a password does not come up" >&2; exit 1; }

@@ -3,14 +3,10 @@
 use serde_json::{Map, Value, json};
 use tracing::warn;
 use updraft_planner::render::Settings;
-use updraft_store::read::ListQuery;
 use updraft_store::read::secrets::Sealed;
 use updraft_store::{Error, Keyring};
 
 use crate::Scheduler;
-
-/// Rows that are read at once.
-const PAGE: i64 = 1000;
 
 impl Scheduler {
     /// All of them: installations have hundreds, and a template names them as it runs. Without keys there are none; what cannot be opened is
@@ -18,40 +14,25 @@ impl Scheduler {
     pub(crate) async fn settings(&self) -> Result<Settings, Error> {
         let mut settings = Settings::default();
         let Some(keyring) = self.config.keyring.as_deref() else { return Ok(settings) };
-        let mut query = ListQuery::first(PAGE);
-        loop {
-            let page = self.store.variable_list(&query).await?;
-            for row in page.rows {
-                if let Some(value) = open(keyring, Sealed::Variable, &row.key, &row.sealed) {
-                    settings.variables.insert(row.key, value);
-                }
-            }
-            query.offset += PAGE;
-            if query.offset >= page.total {
-                break;
+        for row in self.store.variables_all().await? {
+            if let Some(value) = open(keyring, Sealed::Variable, &row.key, &row.sealed) {
+                settings.variables.insert(row.key, value);
             }
         }
-        let mut query = ListQuery::first(PAGE);
-        loop {
-            let page = self.store.connection_list(&query).await?;
-            for row in page.rows {
-                let mut fields = Map::new();
-                let texts = [("conn_type", Some(row.conn_type)), ("description", row.description), ("host", row.host)];
-                for (name, text) in texts.into_iter().chain([("schema", row.schema), ("login", row.login)]) {
-                    fields.extend(text.map(|text| (name.to_owned(), Value::String(text))));
-                }
-                fields.extend(row.port.map(|port| ("port".to_owned(), json!(port))));
-                // No template may have it, so it stays sealed.
-                fields.extend(row.sealed_password.map(|_| ("password".to_owned(), json!(updraft_model::redact::MASK))));
-                let extra = row.sealed_extra.and_then(|sealed| open(keyring, Sealed::Extra, &row.connection_id, &sealed));
-                fields.extend(extra.map(|extra| ("extra".to_owned(), json!(extra))));
-                settings.connections.insert(row.connection_id, Value::Object(fields));
+        for row in self.store.connections_all().await? {
+            let mut fields = Map::new();
+            let texts = [("conn_type", Some(row.conn_type)), ("description", row.description), ("host", row.host)];
+            for (name, text) in texts.into_iter().chain([("schema", row.schema), ("login", row.login)]) {
+                fields.extend(text.map(|text| (name.to_owned(), Value::String(text))));
             }
-            query.offset += PAGE;
-            if query.offset >= page.total {
-                return Ok(settings);
-            }
+            fields.extend(row.port.map(|port| ("port".to_owned(), json!(port))));
+            // No template may have it, so it stays sealed.
+            fields.extend(row.sealed_password.map(|_| ("password".to_owned(), json!(updraft_model::redact::MASK))));
+            let extra = row.sealed_extra.and_then(|sealed| open(keyring, Sealed::Extra, &row.connection_id, &sealed));
+            fields.extend(extra.map(|extra| ("extra".to_owned(), json!(extra))));
+            settings.connections.insert(row.connection_id, Value::Object(fields));
         }
+        Ok(settings)
     }
 }
 

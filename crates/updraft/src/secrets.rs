@@ -3,16 +3,12 @@
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use updraft_store::read::ListQuery;
 use updraft_store::read::secrets::Sealed;
 use updraft_store::{Keyring, SealError, Store};
 
 use crate::database::{Target, failed};
 use crate::settings::SecretKeys;
 use crate::{USAGE, print, say};
-
-/// Rows that are looked at at once.
-const PAGE: i64 = 200;
 
 /// About the keys.
 #[derive(Debug, Subcommand)]
@@ -106,32 +102,17 @@ struct Tally<'a> {
 
 impl Tally<'_> {
     async fn everything(&mut self) -> Result<(), updraft_store::Error> {
-        let mut query = ListQuery::first(PAGE);
-        loop {
-            let page = self.store.variable_list(&query).await?;
-            for row in &page.rows {
-                self.one(Sealed::Variable, &row.key, &row.sealed).await?;
-            }
-            query.offset += PAGE;
-            if query.offset >= page.total {
-                break;
-            }
+        for row in self.store.variables_all().await? {
+            self.one(Sealed::Variable, &row.key, &row.sealed).await?;
         }
-        let mut query = ListQuery::first(PAGE);
-        loop {
-            let page = self.store.connection_list(&query).await?;
-            for row in &page.rows {
-                for (of, sealed) in [(Sealed::Password, &row.sealed_password), (Sealed::Extra, &row.sealed_extra)] {
-                    if let Some(sealed) = sealed {
-                        self.one(of, &row.connection_id, sealed).await?;
-                    }
+        for row in self.store.connections_all().await? {
+            for (of, sealed) in [(Sealed::Password, &row.sealed_password), (Sealed::Extra, &row.sealed_extra)] {
+                if let Some(sealed) = sealed {
+                    self.one(of, &row.connection_id, sealed).await?;
                 }
             }
-            query.offset += PAGE;
-            if query.offset >= page.total {
-                return Ok(());
-            }
         }
+        Ok(())
     }
 
     async fn one(&mut self, of: Sealed, name: &str, sealed: &[u8]) -> Result<(), updraft_store::Error> {

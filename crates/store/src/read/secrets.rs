@@ -84,6 +84,11 @@ impl Store {
         Ok(Page { rows, total })
     }
 
+    /// All variables, as of one moment.
+    pub async fn variables_all(&self) -> Result<Vec<VariableRow>, Error> {
+        sqlx::query_as(VARIABLE).fetch_all(&self.pool).await.map_err(Error::of("variables_all"))
+    }
+
     /// One variable.
     pub async fn variable_get(&self, key: &str) -> Result<Option<VariableRow>, Error> {
         let mut sql = QueryBuilder::new(VARIABLE);
@@ -124,6 +129,11 @@ impl Store {
         query.push_filters(&mut sql);
         let total = sql.build_query_scalar().fetch_one(&self.pool).await.map_err(Error::of("connection_list"))?;
         Ok(Page { rows, total })
+    }
+
+    /// All connections, as of one moment.
+    pub async fn connections_all(&self) -> Result<Vec<ConnectionRow>, Error> {
+        sqlx::query_as(CONNECTION).fetch_all(&self.pool).await.map_err(Error::of("connections_all"))
     }
 
     /// One connection.

@@ -32,6 +32,21 @@ package() { # name-on-debian name-on-homebrew
     else say "error: install $1 by hand: neither apt-get nor brew is here"; exit 1; fi
 }
 
+pgbouncer() { # What it is compiled with, where the machine has none that is new enough. Without one its test is skipped.
+    local make_it packages=()
+    make_it=$(dirname "${BASH_SOURCE[0]}")/pgbouncer.sh
+    if "$make_it" >/dev/null 2>&1; then return; fi
+    if have apt-get; then
+        dpkg -s libevent-dev >/dev/null 2>&1 || packages+=(libevent-dev)
+        have pkg-config || packages+=(pkg-config)
+        have make || packages+=(make)
+        have dpkg-source || packages+=(dpkg-dev)
+        have psql || packages+=(postgresql-client)
+        if [ ${#packages[@]} -gt 0 ]; then say "installing ${packages[*]}"; apt_install "${packages[@]}"; fi
+    fi
+    "$make_it" >/dev/null || say "no PgBouncer: the test of it will be skipped"
+}
+
 cargo_tool() { # command crate version extra-arguments
     local have_version command=$1 crate=$2 version=$3
     shift 3
@@ -117,6 +132,7 @@ case $what in
                 package rabbitmq-server rabbitmq
             fi
         }
+        pgbouncer
         have cargo-nextest || cargo_tool nextest cargo-nextest 0.9.143
         have chromium-headless-shell || have chromium || true
         ;;

@@ -58,7 +58,7 @@
     description: Connections are used up, or the network of a node is broken.
     runbook: >-
       Compare the nodes of these pods (kubectl get pods -o wide) and max_connections of Postgres: scheduler and worker take up to 6 connections, the
-      API up to 8. PgBouncer in transaction mode works.
+      API up to 8. PgBouncer 1.21 or later in transaction mode works.
 - alert: UpdraftBrokerDown
   expr: max(updraft_broker_connected{ {{- .of -}} }) == 0
   for: 10m

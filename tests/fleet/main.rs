@@ -9,6 +9,7 @@
 
 mod chaos;
 mod crash_points;
+mod database_tls;
 mod faults;
 mod git;
 #[path = "../http.rs"]

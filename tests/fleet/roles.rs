@@ -313,6 +313,7 @@ impl Drop for Fleet {
         if std::thread::panicking() {
             return;
         }
+        self.postgres.stop();
         let _ = fs::remove_dir_all(&self.folder);
     }
 }

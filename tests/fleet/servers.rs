@@ -46,10 +46,15 @@ fn done(mut command: Command) -> Output {
 impl Postgres {
     pub(crate) fn start(folder: PathBuf) -> Self {
         std::fs::create_dir(&folder).unwrap();
+        Self::start_with(folder, "")
+    }
+
+    /// In a folder that is there, whose files the server is given, with further options.
+    pub(crate) fn start_with(folder: PathBuf, more: &str) -> Self {
         if rustix::process::geteuid().is_root() {
             done({
                 let mut chown = Command::new("chown");
-                chown.arg("postgres").arg(&folder);
+                chown.args(["-R", "postgres"]).arg(&folder);
                 chown
             });
         }
@@ -59,7 +64,7 @@ impl Postgres {
         initdb.arg("-D").arg(server.data()).args(["-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]);
         done(initdb);
         let options = format!(
-            "-c listen_addresses=127.0.0.1 -c port={port} -c unix_socket_directories={} -c max_connections=150 -c log_lock_waits=on",
+            "-c listen_addresses=127.0.0.1 -c port={port} -c unix_socket_directories={} -c max_connections=150 -c log_lock_waits=on {more}",
             server.folder.display()
         );
         std::fs::write(server.folder.join("options"), &options).unwrap();
@@ -89,6 +94,20 @@ impl Postgres {
         format!("postgres://postgres@127.0.0.1:{}/postgres", self.port)
     }
 
+    /// While its folder is there: without it, the server is not found.
+    pub(crate) fn stop(&self) {
+        let mut stop = as_server(&self.bin.join("pg_ctl"));
+        let _ = stop.current_dir("/").arg("-D").arg(self.data()).args(["-m", "immediate", "stop"]).output();
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.join("log")).unwrap_or_default()
+    }
+
     /// As a power cut of the server.
     pub(crate) fn restart_immediately(&self) {
         let options = std::fs::read_to_string(self.folder.join("options")).unwrap();
@@ -104,14 +123,13 @@ impl Postgres {
 
     /// How many deadlocks the server broke, by its own log: its counters do not survive an immediate restart.
     pub(crate) fn deadlocks(&self) -> usize {
-        std::fs::read_to_string(self.folder.join("log")).unwrap_or_default().matches("deadlock detected").count()
+        self.log().matches("deadlock detected").count()
     }
 }
 
 impl Drop for Postgres {
     fn drop(&mut self) {
-        let mut stop = as_server(&self.bin.join("pg_ctl"));
-        let _ = stop.current_dir("/").arg("-D").arg(self.data()).args(["-m", "immediate", "stop"]).output();
+        self.stop();
     }
 }
 

@@ -76,9 +76,19 @@ impl Error {
         }
     }
 
+    /// What to do about it, where that is known: a setting that does not fit the server, or a pooler before it.
+    pub fn remedy(&self) -> Option<&'static str> {
+        match self {
+            Self::Unreachable(source) | Self::Refused { source, .. } => remedy(source),
+            _ => None,
+        }
+    }
+
     /// Whether the same call may succeed later. A lost server is waited for, never a reason to exit.
     pub fn retry(&self) -> Retry {
         match self {
+            // Somebody has to change something first.
+            Self::Unreachable(_) if self.remedy().is_some() => Retry::After(Duration::from_secs(2)),
             Self::Unreachable(_) => Retry::After(Duration::from_millis(250)),
             Self::Conflict(_) => Retry::After(Duration::from_millis(10)),
             Self::Exhausted(_) => Retry::After(Duration::from_secs(1)),
@@ -93,7 +103,38 @@ impl Error {
             Retry::Never => Duration::from_secs(2),
         };
         let cause = std::error::Error::source(self).map(ToString::to_string).unwrap_or_default();
-        tracing::warn!(error = %self, cause, "cannot {doing}, trying again in {wait:?}");
+        tracing::warn!(error = %self, cause, remedy = self.remedy(), "cannot {doing}, trying again in {wait:?}");
         tokio::time::sleep(wait).await;
     }
+}
+
+/// By words: what TLS says arrives as an error of input and output, and what a pooler says has no code of its own.
+fn remedy(error: &sqlx::Error) -> Option<&'static str> {
+    const REMEDIES: [(&[&str], &str); 11] = [
+        (&["UnknownIssuer"], "--database-ca must hold the authority that signed the server's certificate"),
+        (&["not valid for name"], "the host in --database-url must be a name that is in the server's certificate"),
+        (&["certificate expired", "Expired"], "the server's certificate is too old: renew it"),
+        (
+            &["BadEncoding"],
+            "a certificate is damaged: `openssl x509 -noout -text -in FILE` shows which of --database-ca, --database-cert and the server's",
+        ),
+        (
+            &["server does not support TLS"],
+            "set ssl = on in its postgresql.conf: without it, --database-ca and sslmode ask for what it does not have",
+        ),
+        (&["no keys found"], "--database-key must be a key without a password"),
+        (&["KeyMismatch"], "--database-key is not the key of --database-cert"),
+        (
+            &["requires a valid client certificate", "certificate authentication failed", "\"trust\" authentication failed", "UnknownCA"],
+            "the server asks for a certificate: --database-cert and --database-key, signed by its ssl_ca_file, with the user's name as CN",
+        ),
+        (&["unsupported startup parameter"], "in pgbouncer.ini: ignore_startup_parameters = extra_float_digits,options"),
+        (&["statement pooling mode"], "in pgbouncer.ini: pool_mode = transaction"),
+        (
+            &["prepared statement \"sqlx_"],
+            "the pooler keeps no prepared statements: PgBouncer 1.21 or later with max_prepared_statements = 200",
+        ),
+    ];
+    let text = error.to_string();
+    REMEDIES.iter().find(|(words, _)| words.iter().any(|word| text.contains(word))).map(|(_, remedy)| *remedy)
 }

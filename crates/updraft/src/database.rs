@@ -6,8 +6,8 @@ use clap::{Args, Subcommand};
 use updraft_store::read::retention::Retention;
 use updraft_store::{MigrationState, Store};
 
-use crate::say;
-use crate::settings::DatabaseTls;
+use crate::settings::{DatabaseTls, say_mistakes};
+use crate::{USAGE, say};
 
 /// About the database.
 #[derive(Debug, Subcommand)]
@@ -73,16 +73,20 @@ impl std::fmt::Debug for Target {
 }
 
 impl Target {
-    pub(crate) fn options(&self, name: &str) -> updraft_store::Options {
-        self.tls.options(&self.database_url, name)
+    /// Opens it, or says what is wrong with the options. No connection is made yet.
+    pub(crate) fn open(&self, name: &str) -> Result<Store, ExitCode> {
+        if say_mistakes(&self.tls.mistakes()) {
+            return Err(ExitCode::from(USAGE));
+        }
+        Store::open(&self.tls.options(&self.database_url, name)).map_err(|error| failed(&error))
     }
 }
 
 pub(crate) async fn run(command: Db) -> ExitCode {
     let (Db::Migrate(target) | Db::Check(target) | Db::Clean(Clean { target, .. })) = &command;
-    let store = match Store::open(&target.options("updraft db")) {
+    let store = match target.open("updraft db") {
         Ok(store) => store,
-        Err(error) => return failed(&error),
+        Err(code) => return code,
     };
     let done = match &command {
         Db::Clean(clean) => return clean.run(&store).await.map_or_else(|error| failed(&error), |()| ExitCode::SUCCESS),
@@ -114,8 +118,15 @@ pub(crate) fn failed(error: &updraft_store::Error) -> ExitCode {
     let mut text = format!("error: {error}");
     let mut cause = std::error::Error::source(error);
     while let Some(inner) = cause {
-        text.push_str(&format!(": {inner}"));
+        let why = inner.to_string();
+        // The driver's errors end with their own cause.
+        if !text.ends_with(&why) {
+            text.push_str(&format!(": {why}"));
+        }
         cause = inner.source();
+    }
+    if let Some(remedy) = error.remedy() {
+        text.push_str(&format!("; {remedy}"));
     }
     say(&text);
     ExitCode::from(if matches!(error, updraft_store::Error::Unreachable(_)) { 6 } else { 1 })

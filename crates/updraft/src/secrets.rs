@@ -76,9 +76,9 @@ async fn rotate(options: &Rotate) -> ExitCode {
             return ExitCode::from(USAGE);
         }
     };
-    let store = match Store::open(&options.target.options("updraft secrets")) {
+    let store = match options.target.open("updraft secrets") {
         Ok(store) => store,
-        Err(error) => return failed(&error),
+        Err(code) => return code,
     };
     let mut tally = Tally { keyring: &keyring, store: &store, done: 0, already: 0, lost: Vec::new() };
     match tally.everything().await {

@@ -160,8 +160,8 @@ pub(crate) struct Database {
 /// How Postgres proves who it is, and we do.
 #[derive(Debug, Args)]
 pub(crate) struct DatabaseTls {
-    /// Certificates (PEM) of the authorities that Postgres' own must be signed by, with its name in it. Without it, sslmode in the URL decides:
-    /// by default TLS where the server has it, without looking at its certificate.
+    /// Certificates (PEM) of authorities, beside the public ones, that Postgres' own must be signed by, with its name in it. Without it, sslmode in
+    /// the URL decides: by default TLS where the server has it, without looking at its certificate.
     #[arg(long, env = "UPDRAFT_DATABASE_CA", value_name = "FILE")]
     database_ca: Option<PathBuf>,
     /// This role's own certificate (PEM), where Postgres asks for one.
@@ -177,11 +177,23 @@ impl DatabaseTls {
         updraft_store::Tls { ca: self.database_ca.clone(), cert: self.database_cert.clone(), key: self.database_key.clone() }
     }
 
-    fn mistakes(&self) -> Vec<String> {
-        let named =
-            [("--database-ca", &self.database_ca), ("--database-cert", &self.database_cert), ("--database-key", &self.database_key)];
-        let unreadable = named.into_iter().filter_map(|(flag, path)| Some((flag, path.as_ref()?)));
-        unreadable.filter_map(|(flag, path)| Some(format!("{flag} {}: {}", path.display(), std::fs::File::open(path).err()?))).collect()
+    /// What is wrong with the files. The driver skips what it cannot read in them, and its error would be about trust.
+    pub(crate) fn mistakes(&self) -> Vec<String> {
+        let named = [
+            ("--database-ca", &self.database_ca, "certificate"),
+            ("--database-cert", &self.database_cert, "certificate"),
+            ("--database-key", &self.database_key, "private key"),
+        ];
+        let mut mistakes = Vec::new();
+        for (flag, path, what) in named {
+            let Some(path) = path else { continue };
+            match std::fs::read(path) {
+                Ok(bytes) if String::from_utf8_lossy(&bytes).contains(&format!("{}-----", what.to_uppercase())) => {}
+                Ok(_) => mistakes.push(format!("{flag} {}: it holds no {what} (PEM)", path.display())),
+                Err(error) => mistakes.push(format!("{flag} {}: {error}", path.display())),
+            }
+        }
+        mistakes
     }
 
     /// Options for one URL.

@@ -88,8 +88,8 @@ push: ## Builds the image and pushes it: IMAGE=registry.example/team/updraft:1
 	@case "$(IMAGE)" in */*) ;; *) echo "error: $(IMAGE) names no registry: IMAGE=registry.example/team/updraft:$(VERSION)" >&2; exit 1 ;; esac
 	@docker/build.sh --image $(IMAGE) --push $(if $(BINARY),--binary $(BINARY)) $(if $(PLATFORM),--platform $(PLATFORM))
 
-dist: build ## Everything of a release, in dist/: program, image, SBOM, chart, with checksums.
-	@docker/dist.sh $(UPDRAFT)
+dist: $(if $(BINARY),,build) ## Everything of a release, in dist/: program, image, SBOM, chart, with checksums. BINARY and OFFLINE as for image.
+	@$(if $(OFFLINE),tools/setup.sh image && )docker/dist.sh $(or $(BINARY),$(UPDRAFT))
 
 deploy: ## Installs the chart in the cluster of kubectl, or updates it: IMAGE, NAMESPACE, RELEASE, VALUES=file, CONTEXT.
 	$(needs_helm)

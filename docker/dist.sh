@@ -4,7 +4,7 @@
 #   updraft-V-linux-A.tar.gz        the program
 #   updraft-V-linux-A.image.tar.gz  the image, for docker load
 #   updraft-V-linux-A.cdx.json      what is in both (CycloneDX)
-#   updraft-V.tgz                   the chart, if there is one, and helm
+#   updraft-V.tgz                   the chart, as `helm package` makes it but for the times in it, which are the commit's
 #   SHA256SUMS
 #
 # The same commit on the same base gives the same files. BASE names the image's base; OFFLINE=1 makes one of Debian's packages.
@@ -27,6 +27,8 @@ case $(uname -m) in
     *) fail "no release for $(uname -m)" ;;
 esac
 name=updraft-$version-linux-$architecture
+# Modes are in the archives too.
+umask 022
 rm -rf dist
 mkdir dist
 work=$(mktemp -d)
@@ -44,22 +46,21 @@ docker/build.sh --image "${IMAGE:-updraft:$version}" --binary "$binary" --archiv
 
 if command -v cargo >/dev/null; then
     say "the SBOM"
+    cargo tree --locked -p updraft -e normal,no-proc-macro --target "$target" --prefix none >"$work/tree"
     cargo metadata --locked --format-version 1 --filter-platform "$target" |
-        python3 -B docker/sbom.py --lock Cargo.lock --image "dist/$name.image.tar" --time "$epoch" >"dist/$name.cdx.json"
+        python3 -B docker/sbom.py --lock Cargo.lock --tree "$work/tree" --image "dist/$name.image.tar" --time "$epoch" >"dist/$name.cdx.json"
 else
     fail "cargo is missing: without it there is no SBOM"
 fi
 
 gzip -n -6 "dist/$name.image.tar"
 
-if [ -f deploy/helm/updraft/Chart.yaml ]; then
-    if command -v helm >/dev/null; then
-        say "the chart"
-        helm package deploy/helm/updraft --destination dist >/dev/null
-    else
-        say "helm is missing: no chart (https://helm.sh/docs/intro/install)"
-    fi
-fi
+say "the chart"
+chart=$(sed -n 's/^version: //p' deploy/helm/updraft/Chart.yaml)
+# Helm's own package has the time of its making in it. A folder's name ends with a slash in .helmignore, which tar does not know.
+sed 's,/$,,' deploy/helm/updraft/.helmignore >"$work/ignored"
+tar --create --directory deploy/helm --sort=name --owner=0 --group=0 --numeric-owner --mode=u=rw,go=r,a+X --mtime="@$epoch" \
+    --exclude-from="$work/ignored" updraft | gzip -n -9 >"dist/updraft-$chart.tgz"
 (cd dist && sha256sum -- *.* >"$work/sums" && mv "$work/sums" SHA256SUMS && chmod 0644 SHA256SUMS)
 say "done:"
 (cd dist && ls -l) >&2

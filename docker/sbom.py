@@ -1,12 +1,17 @@
 #!/usr/bin/env python3
 """Writes what is in an image of Updraft as CycloneDX 1.5 (JSON): the crates that the binary is made of, and the Debian packages around it.
 
-    cargo metadata --locked --format-version 1 --filter-platform TARGET | sbom.py --lock Cargo.lock [--image ARCHIVE] [--time SECONDS] > updraft.cdx.json
+    cargo tree --locked -p updraft -e normal,no-proc-macro --target TARGET --prefix none > tree
+    cargo metadata --locked --format-version 1 --filter-platform TARGET |
+        sbom.py --lock Cargo.lock --tree tree [--image ARCHIVE] [--time SECONDS] > updraft.cdx.json
 
 --image is an archive of the image (docker save, build.sh --archive), whose list of packages is read. Without it the list is that of the binary.
 
 Why not a tool of others: those for crates read the same `cargo metadata` and take minutes to compile, those for images need a registry or a
-daemon and find no crates in a stripped binary. What both know is in the two files above. The same input gives the same bytes.
+daemon and find no crates in a stripped binary. What both know is in the files above. The same input gives the same bytes.
+
+Why two words of cargo: `metadata` knows licenses, and lists every crate that some feature of some crate could switch on (ring, SQLite, MySQL);
+`tree` knows what is compiled.
 """
 import argparse
 import datetime
@@ -21,23 +26,16 @@ import uuid
 PACKAGE = "updraft"
 
 
-def shipped(metadata: dict) -> list:
-    """The packages that end up in the binary: what can be reached from ours without tests and build scripts."""
-    packages = {package["id"]: package for package in metadata["packages"]}
-    nodes = {node["id"]: node for node in metadata["resolve"]["nodes"]}
-    waiting = [package["id"] for package in metadata["packages"] if package["name"] == PACKAGE and package["source"] is None]
-    if not waiting:
-        sys.exit(f"sbom: error: there is no package {PACKAGE} in the metadata")
-    # A macro runs in the compiler: neither it nor what it is made of is part of what comes out.
-    macros = {id for id, package in packages.items() if any("proc-macro" in target["kind"] for target in package["targets"])}
-    seen = set(waiting)
-    while waiting:
-        for dependency in nodes[waiting.pop()]["deps"]:
-            id = dependency["pkg"]
-            if id not in seen and id not in macros and any(kind["kind"] is None for kind in dependency["dep_kinds"]):
-                seen.add(id)
-                waiting.append(id)
-    return sorted((packages[id] for id in seen), key=lambda package: (package["name"], package["version"]))
+def shipped(metadata: dict, tree: str) -> list:
+    """The packages that end up in the binary: a macro runs in the compiler, and neither it nor what it is made of is part of what comes out."""
+    packages = {(package["name"], package["version"]): package for package in metadata["packages"]}
+    # A line is `name v1.2.3 (where)`, and may come again.
+    named = {(line.split()[0], line.split()[1].removeprefix("v")) for line in tree.splitlines() if line.strip()}
+    if not any(name == PACKAGE for name, _ in named):
+        sys.exit(f"sbom: error: there is no package {PACKAGE} in the tree")
+    if unknown := sorted(named - packages.keys()):
+        sys.exit(f"sbom: error: cargo metadata does not know {unknown}: are both of the same target?")
+    return [packages[key] for key in sorted(named)]
 
 
 def crate(package: dict, checksums: dict) -> dict:
@@ -80,9 +78,9 @@ def debian(status: str) -> list:
     return sorted(components, key=lambda component: component["name"])
 
 
-def document(metadata: dict, lock: dict, status: str, time: int) -> dict:
+def document(metadata: dict, tree: str, lock: dict, status: str, time: int) -> dict:
     checksums = {(package["name"], package["version"]): package["checksum"] for package in lock["package"] if "checksum" in package}
-    packages = shipped(metadata)
+    packages = shipped(metadata, tree)
     ours = next(package for package in packages if package["name"] == PACKAGE)
     components = [crate(package, checksums) for package in packages if package is not ours] + debian(status)
     purl = f"pkg:github/updraft-dev/updraft@v{ours['version']}"
@@ -107,13 +105,16 @@ def document(metadata: dict, lock: dict, status: str, time: int) -> dict:
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--lock", required=True)
+    options.add_argument("--tree", required=True)
     options.add_argument("--image")
     options.add_argument("--time", type=int, default=0)
     given = options.parse_args()
     with open(given.lock, "rb") as file:
         lock = tomllib.load(file)
+    with open(given.tree, encoding="utf-8") as file:
+        tree = file.read()
     status = dpkg_status(given.image) if given.image else ""
-    json.dump(document(json.load(sys.stdin), lock, status, given.time), sys.stdout, indent=1, ensure_ascii=False)
+    json.dump(document(json.load(sys.stdin), tree, lock, status, given.time), sys.stdout, indent=1, ensure_ascii=False)
     print()
 
 

@@ -5,20 +5,16 @@ import unittest
 import sbom
 
 
-def package(name, source="registry", kind="lib", license="MIT/Apache-2.0"):
-    return {"id": name, "name": name, "version": "1.0.0", "source": source, "license": license, "targets": [{"kind": [kind]}]}
+def package(name, version="1.0.0"):
+    return {"name": name, "version": version, "license": "MIT/Apache-2.0"}
 
 
-def needs(id, *others):
-    return {"id": id, "deps": [{"pkg": other, "dep_kinds": [{"kind": kind}]} for other, kind in others]}
-
-
-METADATA = {
-    "packages": [package("updraft", source=None, kind="bin"), package("used"), package("deep"), package("tests"), package("build"),
-                 package("macro", kind="proc-macro"), package("syn"), package("elsewhere")],
-    "resolve": {"nodes": [needs("updraft", ("used", None), ("tests", "dev"), ("build", "build"), ("macro", None)), needs("used", ("deep", None)),
-                          needs("macro", ("syn", None)), *(needs(name) for name in ("deep", "tests", "build", "syn", "elsewhere"))]},
-}
+METADATA = {"packages": [package("updraft"), package("used"), package("used", "0.9.0"), package("deep"), package("switched-off"), package("macro")]}
+TREE = """updraft v1.0.0 (/src/crates/updraft)
+used v1.0.0
+deep v1.0.0
+deep v1.0.0 (*)
+"""
 LOCK = {"package": [{"name": "deep", "version": "1.0.0", "checksum": "ab" * 32}, {"name": "updraft", "version": "1.0.0"}]}
 STATUS = """Package: git
 Status: install ok installed
@@ -42,7 +38,7 @@ Version: 2.36-9
 
 class Sbom(unittest.TestCase):
     def document(self):
-        return sbom.document(METADATA, LOCK, STATUS, 1_700_000_000)
+        return sbom.document(METADATA, TREE, LOCK, STATUS, 1_700_000_000)
 
     def test_what_is_shipped_and_nothing_else(self):
         names = [component["name"] for component in self.document()["components"]]
@@ -54,6 +50,12 @@ class Sbom(unittest.TestCase):
         self.assertEqual(used["licenses"], [{"expression": "MIT OR Apache-2.0"}])
         self.assertEqual(git["purl"], "pkg:deb/debian/git@1%3A2.39.5-0+deb12u2?arch=amd64")
         self.assertEqual(libc["properties"], [{"name": "debian:source", "value": "glibc"}])
+
+    def test_a_tree_of_another_target_is_refused(self):
+        with self.assertRaises(SystemExit):
+            sbom.document(METADATA, TREE + "windows-sys v1.0.0\n", LOCK, STATUS, 0)
+        with self.assertRaises(SystemExit):
+            sbom.document(METADATA, "used v1.0.0\n", LOCK, STATUS, 0)
 
     def test_the_same_twice(self):
         self.assertEqual(self.document(), self.document())

@@ -7,6 +7,7 @@
 mod bad_input;
 mod chaos;
 mod ends;
+mod events;
 mod harness;
 #[path = "../http.rs"]
 mod http;

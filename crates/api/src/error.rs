@@ -32,6 +32,9 @@ pub enum Error {
     /// 501: Airflow's, and not ours.
     #[error("{0}")]
     NotImplemented(String),
+    /// 503: later, or elsewhere.
+    #[error("{0}")]
+    Busy(String),
     /// 422: each with its place.
     #[error("the request is not valid")]
     Invalid(Vec<Value>),
@@ -92,6 +95,7 @@ impl IntoResponse for Error {
             Self::NotAcceptable(text) => (StatusCode::NOT_ACCEPTABLE, Value::String(text)),
             Self::Conflict(text) => (StatusCode::CONFLICT, Value::String(text)),
             Self::NotImplemented(text) => (StatusCode::NOT_IMPLEMENTED, Value::String(text)),
+            Self::Busy(text) => (StatusCode::SERVICE_UNAVAILABLE, Value::String(text)),
             Self::Exists(text) => (
                 StatusCode::CONFLICT,
                 json!({"reason": "Unique constraint violation", "statement": "hidden", "orig_error": "hidden", "message": text}),

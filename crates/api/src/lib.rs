@@ -5,6 +5,7 @@
 //! loopback everybody on this host, elsewhere whoever has the password.
 
 mod bulk;
+mod changes;
 mod clear;
 mod connections;
 mod dags;
@@ -96,6 +97,9 @@ struct Inner {
     account: Option<Account>,
     webhook_secret: Option<String>,
     keyring: Option<Arc<Keyring>>,
+    feed: changes::Feed,
+    /// Ends what would never end by itself: the event streams.
+    closing: CancellationToken,
 }
 
 impl ApiState {
@@ -121,6 +125,8 @@ impl ApiState {
             account: access.account,
             webhook_secret: access.webhook_secret,
             keyring: access.keyring,
+            feed: changes::Feed::default(),
+            closing: CancellationToken::new(),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -219,6 +225,7 @@ pub fn router(state: ApiState) -> Router {
         .route("/runs/{dag_id}/{run_id}/tasks", get(page::tasks))
         .route("/logs/{dag_id}/{run_id}/{task_id}/{try_number}", get(logs::raw))
         .route("/why/{dag_id}/{run_id}/{task_id}", get(why::why))
+        .route("/events", get(changes::events))
         .route("/doctor", get(doctor::doctor))
         .route("/maintenance", get(maintenance::show).put(maintenance::begin).delete(maintenance::end))
         .fallback(meta::not_found);
@@ -261,5 +268,10 @@ fn instance_routes() -> Router<ApiState> {
 
 /// Serves until `shutdown`, then lets requests that are under way end.
 pub async fn serve(listener: TcpListener, state: ApiState, shutdown: CancellationToken) -> std::io::Result<()> {
-    axum::serve(listener, router(state)).with_graceful_shutdown(async move { shutdown.cancelled().await }).await
+    let closing = state.inner.closing.clone();
+    let ended = async move {
+        shutdown.cancelled().await;
+        closing.cancel();
+    };
+    axum::serve(listener, router(state)).with_graceful_shutdown(ended).await
 }

@@ -1,0 +1,405 @@
+//! `GET /ui/events`: what changes, as it changes (server-sent events).
+//!
+//! While anybody listens, one task asks Postgres four times a second what was written since, and every stream takes from its answer what
+//! belongs to its scope. The id of a message is the moment up to which it tells, so `Last-Event-ID` goes on on any replica of the API: what was
+//! missed is read from the same tables. Where too much was missed a message says `reset`: read again what you show.
+//!
+//! What is told is a state, never a difference: being told twice does no harm, and a stream that goes on may tell the last seconds again.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use chrono::{DateTime, TimeDelta, Utc};
+use futures::stream;
+use serde_json::{Value, json};
+use tokio::sync::broadcast;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::time::MissedTickBehavior;
+use updraft_model::{RunKey, TaskState};
+use updraft_store::read::changes::{DagFace, InstanceChanged, RunChanged};
+
+use crate::ApiState;
+use crate::error::Error;
+use crate::request::Params;
+use crate::shapes::{maybe, time};
+
+/// Between two looks.
+const TICK: Duration = Duration::from_millis(250);
+/// Looks between two comparisons of the DAGs.
+const DAGS_EACH: u32 = 4;
+/// How long a transaction may take from its first statement to its commit and still be told of.
+const SLACK: TimeDelta = TimeDelta::seconds(10);
+/// Most runs that one look, or the way back of a stream, tells of.
+const MOST_RUNS: usize = 5_000;
+/// The farthest way back.
+const FARTHEST: TimeDelta = TimeDelta::minutes(15);
+/// Messages that wait for a slow client before it is told to read everything again.
+const ROOM: usize = 64;
+/// Streams of one process.
+const MOST_STREAMS: usize = 1_000;
+
+/// What one look found.
+#[derive(Debug)]
+struct Told {
+    /// Up to when.
+    at: DateTime<Utc>,
+    /// Too much to tell.
+    reset: bool,
+    runs: Vec<RunTold>,
+    dags: Vec<DagTold>,
+}
+
+#[derive(Debug)]
+struct RunTold {
+    dag_id: String,
+    run_id: String,
+    shape: Value,
+    tasks: Vec<Value>,
+}
+
+#[derive(Debug)]
+struct DagTold {
+    dag_id: String,
+    shape: Value,
+}
+
+/// The one that looks, and the many that are told.
+#[derive(Debug)]
+pub(crate) struct Feed {
+    told: broadcast::Sender<Arc<Told>>,
+    looking: Mutex<bool>,
+    streams: AtomicUsize,
+}
+
+impl Default for Feed {
+    fn default() -> Self {
+        Self { told: broadcast::Sender::new(ROOM), looking: Mutex::new(false), streams: AtomicUsize::new(0) }
+    }
+}
+
+impl Feed {
+    fn listen(state: &ApiState) -> broadcast::Receiver<Arc<Told>> {
+        let feed = &state.inner.feed;
+        // Under the lock, so that the one that looks cannot leave between this and the look at the number of those who listen.
+        let mut looking = feed.looking.lock().unwrap_or_else(PoisonError::into_inner);
+        let receiver = feed.told.subscribe();
+        if !*looking {
+            *looking = true;
+            tokio::spawn(look(state.clone()));
+        }
+        receiver
+    }
+
+    fn may_leave(&self) -> bool {
+        let mut looking = self.looking.lock().unwrap_or_else(PoisonError::into_inner);
+        *looking = self.told.receiver_count() > 0;
+        !*looking
+    }
+}
+
+/// Looks until nobody listens.
+async fn look(state: ApiState) {
+    let mut ticks = tokio::time::interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut looker = Looker::default();
+    let mut complained = false;
+    loop {
+        tokio::select! {
+            () = state.inner.closing.cancelled() => {}
+            _ = ticks.tick() => {}
+        }
+        if state.inner.closing.is_cancelled() || state.inner.feed.may_leave() {
+            return;
+        }
+        match looker.look(&state).await {
+            Ok(told) => {
+                complained = false;
+                if let Some(told) = told {
+                    // Nobody there any more: the next turn ends this.
+                    let _ = state.inner.feed.told.send(Arc::new(told));
+                }
+            }
+            // The streams live on, and are told what they missed when Postgres is back.
+            Err(error) if !complained => {
+                complained = true;
+                tracing::warn!(%error, "event streams wait: what changed cannot be read");
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+/// What has been told already.
+#[derive(Debug, Default)]
+struct Looker {
+    /// Up to when was looked.
+    until: Option<DateTime<Utc>>,
+    /// By run: the number of its last event, and what its row said.
+    seen: HashMap<i64, (i64, String)>,
+    begun: HashMap<(i64, i32, i32, i32), DateTime<Utc>>,
+    dags: Option<HashMap<String, DagFace>>,
+    turn: u32,
+}
+
+impl Looker {
+    async fn look(&mut self, state: &ApiState) -> Result<Option<Told>, Error> {
+        let store = state.store();
+        let now = store.now().await?;
+        let since = self.until.unwrap_or(now) - SLACK;
+        let changed = store.runs_changed(since, i64::try_from(MOST_RUNS).unwrap_or(i64::MAX) + 1).await?;
+        let mut told = Told { at: now, reset: changed.len() > MOST_RUNS, runs: Vec::new(), dags: Vec::new() };
+        let news: Vec<RunChanged> = changed
+            .iter()
+            .filter(|run| self.seen.get(&run.id).is_none_or(|(seq, state)| *seq < run.seq || *state != run.state))
+            .take(MOST_RUNS)
+            .cloned()
+            .collect();
+        let after: Vec<(RunKey, i64)> =
+            news.iter().map(|run| (RunKey(run.id), self.seen.get(&run.id).map_or(0, |(seq, _)| *seq))).collect();
+        // In this order: what has begun by the second answer had not ended in the first.
+        let mut moves = if after.is_empty() { Vec::new() } else { store.instances_changed(&after, since).await? };
+        let begun = store.instances_begun(since).await?;
+        self.begun.retain(|_, at| *at >= since);
+        for row in begun {
+            if self.begun.insert((row.id, row.idx, row.map_index, row.attempt), row.at).is_none() {
+                moves.push(row);
+            }
+        }
+        told.runs = tell(state, news, moves).await?;
+        // Whoever wrote nothing for the whole of the slack is known by its times again.
+        self.seen = changed.into_iter().map(|run| (run.id, (run.seq, run.state))).collect();
+        if self.turn.is_multiple_of(DAGS_EACH) {
+            told.dags = self.compare(store.dag_faces().await?);
+        }
+        self.turn = self.turn.wrapping_add(1);
+        self.until = Some(now);
+        Ok((told.reset || !told.runs.is_empty() || !told.dags.is_empty()).then_some(told))
+    }
+
+    /// The DAGs that look otherwise than the last time; none the first time.
+    fn compare(&mut self, faces: Vec<DagFace>) -> Vec<DagTold> {
+        let now: HashMap<String, DagFace> = faces.into_iter().map(|face| (face.dag_id.clone(), face)).collect();
+        let Some(before) = self.dags.replace(now) else { return Vec::new() };
+        let now = self.dags.iter().flatten();
+        let mut told: Vec<DagTold> = now.filter(|(id, face)| before.get(*id) != Some(face)).map(|(_, face)| dag_told(face)).collect();
+        let gone = before.keys().filter(|id| !self.dags.iter().any(|dags| dags.contains_key(*id)));
+        told.extend(gone.map(|id| DagTold { dag_id: id.clone(), shape: json!({"dag_id": id, "deleted": true}) }));
+        told.sort_by(|a, b| a.dag_id.cmp(&b.dag_id));
+        told
+    }
+}
+
+fn dag_told(face: &DagFace) -> DagTold {
+    let shape = json!({
+        "dag_id": face.dag_id, "is_paused": face.is_paused, "is_stale": face.is_stale, "has_import_errors": face.has_import_errors,
+        "version": face.version_id, "deleted": false,
+    });
+    DagTold { dag_id: face.dag_id.clone(), shape }
+}
+
+/// Runs with the moves of their instances, under the names that people know.
+async fn tell(state: &ApiState, mut runs: Vec<RunChanged>, moves: Vec<InstanceChanged>) -> Result<Vec<RunTold>, Error> {
+    let unknown: Vec<RunKey> = moves.iter().map(|m| m.id).filter(|id| !runs.iter().any(|run| run.id == *id)).map(RunKey).collect();
+    if !unknown.is_empty() {
+        runs.extend(state.store().runs_now(&unknown).await?);
+    }
+    let mut by_run: HashMap<i64, Vec<InstanceChanged>> = HashMap::new();
+    for row in moves {
+        by_run.entry(row.id).or_default().push(row);
+    }
+    let mut told = Vec::with_capacity(runs.len());
+    for run in runs {
+        let moves = by_run.remove(&run.id).unwrap_or_default();
+        let mut tasks = Vec::with_capacity(moves.len());
+        if !moves.is_empty() {
+            let version = state.version(run.version_id).await?;
+            tasks.extend(moves.iter().filter_map(|m| {
+                let state = match m.state.as_str() {
+                    "running" => Some("running"),
+                    other => other.parse::<TaskState>().ok().and_then(TaskState::as_api),
+                };
+                Some(json!({
+                    "task_id": version.task(m.idx)?.task_id, "map_index": m.map_index, "state": state,
+                    "try_number": (m.attempt - run.attempt_base).max(0), "reason": m.reason, "at": time(m.at),
+                }))
+            }));
+        }
+        let shape = json!({
+            "dag_id": run.dag_id, "dag_run_id": run.run_id, "state": run.state, "start_date": maybe(run.start_date), "end_date": maybe(run.end_date),
+        });
+        told.push(RunTold { dag_id: run.dag_id, run_id: run.run_id, shape, tasks });
+    }
+    Ok(told)
+}
+
+/// What a stream is about.
+#[derive(Debug, Clone)]
+struct Scope {
+    dag_id: Option<String>,
+    run_id: Option<String>,
+}
+
+impl Scope {
+    fn of(params: &Params) -> Result<Self, Error> {
+        let text = |name| params.one(name).filter(|text| !text.is_empty() && *text != "~").map(str::to_owned);
+        let scope = Self { dag_id: text("dag_id"), run_id: text("run_id") };
+        if scope.run_id.is_some() && scope.dag_id.is_none() {
+            return Err(Error::BadRequest("dag_id is required when run_id is specified".to_owned()));
+        }
+        Ok(scope)
+    }
+
+    fn has(&self, dag_id: &str, run_id: Option<&str>) -> bool {
+        self.dag_id.as_deref().is_none_or(|own| own == dag_id)
+            && self.run_id.as_deref().is_none_or(|own| run_id.is_none_or(|run| run == own))
+    }
+
+    /// A message; none where nothing of it belongs here.
+    fn message(&self, told: &Told) -> Option<Event> {
+        if told.reset {
+            return Some(reset(told.at));
+        }
+        let runs: Vec<Value> = told
+            .runs
+            .iter()
+            .filter(|run| self.has(&run.dag_id, Some(&run.run_id)))
+            .map(|run| {
+                let mut shape = run.shape.clone();
+                // The tasks of one run: who watches them all at once could not read so fast.
+                if self.run_id.is_some() {
+                    shape["task_instances"] = json!(run.tasks);
+                }
+                shape
+            })
+            .collect();
+        let dags: Vec<Value> = told.dags.iter().filter(|dag| self.has(&dag.dag_id, None)).map(|dag| dag.shape.clone()).collect();
+        if runs.is_empty() && dags.is_empty() {
+            return None;
+        }
+        Some(event("changes", told.at, &json!({"dag_runs": runs, "dags": dags})))
+    }
+}
+
+fn event(name: &str, at: DateTime<Utc>, data: &Value) -> Event {
+    Event::default().event(name).id(at.timestamp_micros().to_string()).data(data.to_string())
+}
+
+fn reset(at: DateTime<Utc>) -> Event {
+    event("reset", at, &json!({"remedy": "read again what you show"}))
+}
+
+/// What a stream that goes on has missed.
+async fn missed(state: &ApiState, scope: &Scope, last: &str) -> Result<Option<Event>, Error> {
+    let now = state.store().now().await?;
+    let then = last.parse().ok().and_then(DateTime::from_timestamp_micros).filter(|then| *then <= now + SLACK && *then >= now - FARTHEST);
+    let Some(then) = then else { return Ok(Some(reset(now))) };
+    let since = then - SLACK;
+    let changed = state.store().runs_changed(since, i64::try_from(MOST_RUNS).unwrap_or(i64::MAX) + 1).await?;
+    if changed.len() > MOST_RUNS {
+        return Ok(Some(reset(now)));
+    }
+    let runs: Vec<RunChanged> = changed.into_iter().filter(|run| scope.has(&run.dag_id, Some(&run.run_id))).collect();
+    let mut moves = Vec::new();
+    if scope.run_id.is_some() {
+        let all: Vec<(RunKey, i64)> = runs.iter().map(|run| (RunKey(run.id), 0)).collect();
+        moves = state.store().instances_changed(&all, since).await?;
+        let begun = state.store().instances_begun(since).await?;
+        moves.extend(begun.into_iter().filter(|row| runs.iter().any(|run| run.id == row.id)));
+    }
+    // Nothing remembers what the DAGs looked like then.
+    let dags = state.store().dag_faces().await?.iter().map(dag_told).collect();
+    let told = Told { at: now, reset: false, runs: tell(state, runs, moves).await?, dags };
+    Ok(scope.message(&told))
+}
+
+/// Counts the streams of this process.
+struct Stream(ApiState);
+
+impl Stream {
+    fn begin(state: &ApiState) -> Result<Self, Error> {
+        let stream = Self(state.clone());
+        if state.inner.feed.streams.fetch_add(1, Ordering::Relaxed) >= MOST_STREAMS {
+            return Err(Error::Busy(format!("{MOST_STREAMS} event streams are open on this API already: close some, or add a replica")));
+        }
+        Ok(stream)
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.0.inner.feed.streams.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The stream. `dag_id` narrows it to a DAG, `run_id` to a run and tells of its task instances too.
+pub(crate) async fn events(State(state): State<ApiState>, headers: HeaderMap, params: Params) -> Result<Response, Error> {
+    let scope = Scope::of(&params)?;
+    let stream = Stream::begin(&state)?;
+    // First this, then the past: nothing falls between them.
+    let receiver = Feed::listen(&state);
+    let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()).or_else(|| params.one("last_event_id"));
+    let first = match last {
+        Some(last) => missed(&state, &scope, last).await?,
+        None => Some(event("open", state.store().now().await?, &json!({"version": state.inner.version}))),
+    };
+    let begin = (receiver, scope, stream);
+    let rest = stream::unfold(begin, |(mut receiver, scope, stream)| async move {
+        loop {
+            let told = tokio::select! {
+                () = stream.0.inner.closing.cancelled() => return None,
+                told = receiver.recv() => told,
+            };
+            let message = match told {
+                Ok(told) => scope.message(&told),
+                Err(RecvError::Lagged(_)) => Some(reset(Utc::now())),
+                Err(RecvError::Closed) => return None,
+            };
+            if let Some(message) = message {
+                return Some((Ok::<_, Infallible>(message), (receiver, scope, stream)));
+            }
+        }
+    });
+    let all = futures::StreamExt::chain(stream::iter(first.map(Ok)), rest);
+    // Proxies that gather answers before they pass them on would make it late.
+    let unbuffered = [(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"))];
+    Ok((unbuffered, Sse::new(all).keep_alive(KeepAlive::new().interval(Duration::from_secs(15)))).into_response())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scope(query: &[(&str, &str)]) -> Result<Scope, Error> {
+        Scope::of(&Params(query.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()))
+    }
+
+    #[test]
+    fn a_scope_has_its_own_and_nothing_else() {
+        let all = scope(&[("dag_id", "~")]).unwrap();
+        assert!(all.has("a", Some("r")) && all.has("b", None));
+        let dag = scope(&[("dag_id", "a")]).unwrap();
+        assert!(dag.has("a", Some("r")) && dag.has("a", None) && !dag.has("b", None));
+        let run = scope(&[("dag_id", "a"), ("run_id", "r")]).unwrap();
+        assert!(run.has("a", Some("r")) && run.has("a", None) && !run.has("a", Some("s")) && !run.has("b", Some("r")));
+        assert!(scope(&[("run_id", "r")]).is_err());
+    }
+
+    #[test]
+    fn dags_are_told_when_they_look_otherwise() {
+        let face =
+            |id: &str, is_paused| DagFace { dag_id: id.to_owned(), version_id: 1, is_paused, is_stale: false, has_import_errors: false };
+        let mut looker = Looker::default();
+        assert!(looker.compare(vec![face("a", true), face("b", true)]).is_empty(), "the first look");
+        assert!(looker.compare(vec![face("a", true), face("b", true)]).is_empty(), "nothing changed");
+        let told = looker.compare(vec![face("a", false), face("c", true)]);
+        let told: Vec<_> = told.iter().map(|dag| (dag.dag_id.as_str(), dag.shape["deleted"] == json!(true))).collect();
+        assert_eq!(told, [("a", false), ("b", true), ("c", false)]);
+    }
+}

@@ -76,3 +76,32 @@ fn settings_reach_tasks_and_secrets_do_not() {
         server.log() + &done(&server, &["variables", "list", "-o", "json"]) + &server.get("/api/v2/eventLogs").unwrap().to_string();
     assert!(!everything.contains("canary-1") && !everything.contains("canary-2"), "a secret was shown");
 }
+
+#[test]
+fn a_secret_of_the_environment_gets_into_no_log() {
+    // Written whole, as base64 in a longer text, in a URL, as hex, and with a pause in the middle, so that it lies in two chunks.
+    let dag = r#"
+dag_id: talks
+schedule: null
+tasks:
+  all:
+    env: {API_TOKEN: "canary/of the+log=7", REGION: "eu-north"}
+    bash_command: |
+      echo "$API_TOKEN in $REGION"
+      printf 'user:%s' "$API_TOKEN" | base64
+      echo 'https://host/?token=canary%2Fof%20the%2Blog%3D7'
+      printf %s "$API_TOKEN" | od -An -tx1 | tr -d ' \n'; echo
+      printf %.8s "$API_TOKEN"; sleep 1.2; printf '%s\n' "${API_TOKEN#????????}"
+      echo end
+"#;
+    let server = Standalone::start(&[("talks.yaml", dag)], &[]);
+    server.until_dag("talks");
+    let run = server.trigger("talks");
+    assert_eq!(server.end_of("talks", &run, Duration::from_secs(60)), "success");
+    server.until(Duration::from_secs(10), "the log is there", || server.log_of("talks", &run, "all", 1).contains("end"));
+    let log = server.log_of("talks", &run, "all", 1);
+    assert!(log.contains("*** in eu-north") && log.contains("?token=****"), "{log}");
+    for trace in ["canary", "the+log", "of the", "Y2FuYXJ5", "NhbmFyeS", "jYW5hcnkv", "%2Fof", "63616e617279"] {
+        assert!(!log.contains(trace), "{trace}: {log}");
+    }
+}

@@ -343,10 +343,38 @@ impl Wire {
     }
 }
 
+/// The password of a URL, as it stands there and as it is meant: what must not be found in a log.
+fn password_of(url: &str) -> Vec<String> {
+    let authority = url.split_once("://").map_or("", |(_, rest)| rest.split(['/', '?', '#']).next().unwrap_or_default());
+    let login = authority.rsplit_once('@').map_or("", |(login, _)| login);
+    let Some((_, password)) = login.split_once(':').filter(|(_, password)| !password.is_empty()) else { return Vec::new() };
+    let meant = percent_encoding::percent_decode_str(password).decode_utf8_lossy().into_owned();
+    vec![password.to_owned(), meant]
+}
+
+/// What a role logs in with.
+pub(crate) fn passwords(database: &Database, wire: &Wire) -> Vec<String> {
+    [&database.database_url, &wire.broker_url].into_iter().flat_map(|url| password_of(url)).collect()
+}
+
 /// All mistakes of a role's arguments, at once. True: there were some.
 pub(crate) fn say_mistakes(mistakes: &[String]) -> bool {
     for mistake in mistakes {
         say(&format!("error: {mistake}"));
     }
     !mistakes.is_empty()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::password_of;
+
+    #[test]
+    fn a_password_is_found_in_a_url() {
+        assert_eq!(password_of("postgres://me:p%40ss@host:5432/db?x=y"), ["p%40ss", "p@ss"]);
+        assert_eq!(password_of("amqps://u:a:b@host"), ["a:b", "a:b"]);
+        for url in ["postgres://host/db", "postgres://me@host/db", "postgres://me:@host", "postgres:///db?host=/tmp&password=x@y:z"] {
+            assert!(password_of(url).is_empty(), "{url}");
+        }
+    }
 }

@@ -39,11 +39,12 @@ pub(crate) async fn drive<R: Runner>(shared: Arc<Shared<R>>, attempt: RunningAtt
     let unwanted = CancellationToken::new();
     // An attempt is driven once in a process: an adopted group may hold what this worker already watches.
     {
+        let mask = shared.mask(attempt.launch());
         let mut driven = shared.driven();
         if driven.contains_key(&key) {
             return;
         }
-        driven.insert(key, Driven { log: None, unwanted: unwanted.clone() });
+        driven.insert(key, Driven { log: None, unwanted: unwanted.clone(), mask });
     }
     let left = watch_over(&shared, &attempt, &unwanted).await;
     // The slot is free as soon as nothing runs, not when the end is written.

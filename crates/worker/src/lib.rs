@@ -21,6 +21,7 @@ mod crash_point;
 mod drive;
 mod finish;
 mod log_ship;
+mod mask;
 pub mod process;
 mod progress;
 pub mod runner;
@@ -62,6 +63,18 @@ pub struct Config {
     pub only_worker_of_host: bool,
     /// Beats whenever the heartbeat comes round, whether or not it goes through.
     pub pulse: Pulse,
+    /// What this worker logs in with. A command that gets hold of it does not get it into its log.
+    pub secrets: Secrets,
+}
+
+/// Texts that nobody may read, not in what describes this worker either.
+#[derive(Clone, Default)]
+pub struct Secrets(pub Vec<String>);
+
+impl std::fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Secrets({})", self.0.len())
+    }
 }
 
 impl Default for Config {
@@ -74,6 +87,7 @@ impl Default for Config {
             pull_every: Duration::from_secs(10),
             only_worker_of_host: false,
             pulse: Pulse::default(),
+            secrets: Secrets::default(),
         }
     }
 }
@@ -110,6 +124,8 @@ pub(crate) struct Shared<R> {
     pub(crate) driven: Mutex<BTreeMap<AttemptKey, Driven>>,
     pub(crate) drivers: TaskTracker,
     pub(crate) shutdown: CancellationToken,
+    /// Finds the worker's own secrets in logs.
+    pub(crate) own: Option<Arc<mask::Finder>>,
 }
 
 /// An attempt that is driven here.
@@ -118,9 +134,22 @@ pub(crate) struct Driven {
     pub(crate) log: Option<LogPosition>,
     /// Somebody wants it stopped. Matters to an attempt that is not launched yet.
     pub(crate) unwanted: CancellationToken,
+    /// Over its log. None: it knows no secret.
+    pub(crate) mask: Option<mask::Mask>,
 }
 
 impl<R> Shared<R> {
+    /// What hides the secrets of an attempt, and the worker's.
+    pub(crate) fn mask(&self, spec: &updraft_model::LaunchSpec) -> Option<mask::Mask> {
+        let of_launch = mask::of_launch(spec);
+        let finder = if of_launch.is_empty() {
+            self.own.clone()
+        } else {
+            mask::Finder::of(of_launch.into_iter().chain(self.config.secrets.0.iter().map(String::as_str)))
+        };
+        finder.map(mask::Mask::new)
+    }
+
     pub(crate) fn driven(&self) -> std::sync::MutexGuard<'_, BTreeMap<AttemptKey, Driven>> {
         self.driven.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -151,6 +180,7 @@ pub async fn run<R: Runner>(
     let (logs, log_queue) = mpsc::unbounded_channel();
     let (binds, bind_queue) = mpsc::unbounded_channel();
     let (progress, progress_queue) = mpsc::channel(progress::MOST);
+    let own = mask::Finder::of(config.secrets.0.iter().map(String::as_str));
     let shared = Arc::new(Shared {
         id: Uuid::now_v7(),
         permits: Arc::new(Semaphore::new(config.concurrency)),
@@ -165,6 +195,7 @@ pub async fn run<R: Runner>(
         driven: Mutex::default(),
         drivers: TaskTracker::new(),
         shutdown: shutdown.clone(),
+        own,
     });
     let row = WorkerRow {
         id: shared.id,

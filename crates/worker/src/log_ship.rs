@@ -70,7 +70,12 @@ async fn read<R: Runner>(shared: &Shared<R>, key: AttemptKey, limit: Duration) -
     let at = shared.driven().get(&key).and_then(|driven| driven.log.clone())?;
     let result = tokio::time::timeout(limit, shared.runner.read_log(key, &at, CHUNK)).await;
     match result.unwrap_or_else(|_| Err(io::Error::new(io::ErrorKind::TimedOut, format!("no answer for {limit:?}")))) {
-        Ok(read) => Some((key, at, read)),
+        Ok(mut read) => {
+            if let Some(mask) = shared.driven().get_mut(&key).and_then(|driven| driven.mask.as_mut()) {
+                mask.apply(&mut read.data);
+            }
+            Some((key, at, read))
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(error) => {
             warn!(error = %error, "cannot read the log of attempt {} of run {}", key.attempt, key.instance.run);

@@ -213,6 +213,7 @@ async fn work<R: Runner>(
         heartbeat: Duration::from_secs_f64(options.heartbeat),
         lease_ttl: Duration::from_secs_f64(options.lease_ttl),
         pulse,
+        secrets: updraft_worker::Secrets(crate::settings::passwords(&options.database, &options.wire)),
         ..updraft_worker::Config::default()
     };
     updraft_worker::run(store.clone(), broker.clone(), runner, config, CancellationToken::new(), shutdown).await?;

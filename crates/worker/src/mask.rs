@@ -1,0 +1,245 @@
+//! Secrets in logs: masked before a log is stored, so that no reader, no dump and no export has them.
+//!
+//! What is secret: values of the attempt's environment whose names say so ([`updraft_model::redact`]), and what the worker itself logs in with.
+//! They are found as they are, line by line, and as base64 (wherever in a longer text it begins), in URLs, in JSON and as hex. Each byte becomes
+//! a `*`, so that positions in a log stay what they are.
+//!
+//! A secret may lie across two chunks. Of the chunk before, the bytes that may be the beginning of one are remembered; and where a chunk ends
+//! in what looks like the beginning of a secret, that is masked before anybody knows how it goes on.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use aho_corasick::{AhoCorasick, MatchKind};
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use serde_json::Value;
+use updraft_model::LaunchSpec;
+use updraft_model::redact::is_sensitive;
+
+/// What is shorter is no secret that could be told from ordinary text.
+const SHORTEST: usize = 5;
+/// Longer ones are found by their beginning.
+const LONGEST: usize = 4096;
+/// So many bytes at the end of a chunk look like the beginning of a secret.
+const BEGINNING: usize = 4;
+
+/// Finds secrets.
+#[derive(Debug)]
+pub(crate) struct Finder {
+    patterns: Vec<Vec<u8>>,
+    automaton: AhoCorasick,
+    longest: usize,
+}
+
+impl Finder {
+    /// None, if there is nothing to find.
+    pub(crate) fn of<'a>(secrets: impl IntoIterator<Item = &'a str>) -> Option<Arc<Self>> {
+        let forms: BTreeSet<Vec<u8>> = secrets.into_iter().flat_map(lines).flat_map(forms).collect();
+        let patterns: Vec<Vec<u8>> = forms.into_iter().collect();
+        let longest = patterns.iter().map(Vec::len).max()?;
+        let automaton = AhoCorasick::builder().match_kind(MatchKind::Standard).build(&patterns).ok()?;
+        Some(Arc::new(Self { patterns, automaton, longest }))
+    }
+
+    /// The longest end of a text that begins a secret and does not finish it.
+    fn begun(&self, text: &[u8]) -> usize {
+        let most = (self.longest - 1).min(text.len());
+        let begins = |n: &usize| self.patterns.iter().any(|p| p.len() > *n && p.starts_with(&text[text.len() - n..]));
+        (BEGINNING..=most).rev().find(begins).unwrap_or(0)
+    }
+}
+
+/// The secret values that an attempt is started with.
+pub(crate) fn of_launch(spec: &LaunchSpec) -> Vec<&str> {
+    let mut found: Vec<&str> = spec.env.iter().filter(|(name, _)| is_sensitive(name)).map(|(_, value)| value.as_str()).collect();
+    if let Some(pod) = &spec.pod {
+        in_pod(pod, &mut found);
+    }
+    found
+}
+
+/// `{"name": …, "value": …}`, wherever it stands in a pod.
+fn in_pod<'a>(value: &'a Value, found: &mut Vec<&'a str>) {
+    match value {
+        Value::Object(fields) => {
+            if let (Some(Value::String(name)), Some(Value::String(value))) = (fields.get("name"), fields.get("value"))
+                && is_sensitive(name)
+            {
+                found.push(value);
+            }
+            fields.values().for_each(|value| in_pod(value, found));
+        }
+        Value::Array(items) => items.iter().for_each(|value| in_pod(value, found)),
+        _ => {}
+    }
+}
+
+/// A log shows a secret of several lines (a key, a certificate) line by line.
+fn lines(secret: &str) -> impl Iterator<Item = &str> {
+    secret.lines().chain(std::iter::once(secret)).map(str::trim).filter(|line| line.len() >= SHORTEST).map(|line| {
+        let end = (0..=LONGEST.min(line.len())).rev().find(|at| line.is_char_boundary(*at)).unwrap_or(0);
+        &line[..end]
+    })
+}
+
+/// The forms in which a secret may be written.
+fn forms(secret: &str) -> Vec<Vec<u8>> {
+    let bytes = secret.as_bytes();
+    let mut forms = vec![bytes.to_vec()];
+    for shift in 0..3 {
+        let mut text = vec![0; shift];
+        text.extend_from_slice(bytes);
+        // Characters that the bytes before and behind have a part in are nobody's.
+        let (first, last) = ((shift * 8).div_ceil(6), text.len() * 8 / 6);
+        for engine in [STANDARD_NO_PAD, URL_SAFE_NO_PAD] {
+            forms.push(engine.encode(&text).as_bytes()[first..last].to_vec());
+        }
+    }
+    let percent = |space: &str, upper: bool| {
+        let mut text = String::new();
+        for byte in bytes {
+            match byte {
+                b' ' => text.push_str(space),
+                b if b.is_ascii_alphanumeric() || b"-_.~".contains(b) => text.push(char::from(*b)),
+                b if upper => _ = write!(text, "%{b:02X}"),
+                b => _ = write!(text, "%{b:02x}"),
+            }
+        }
+        text.into_bytes()
+    };
+    forms.extend([percent("%20", true), percent("%20", false), percent("+", true)]);
+    if let Ok(json) = serde_json::to_string(secret) {
+        forms.push(json.trim_matches('"').as_bytes().to_vec());
+    }
+    let hex = |upper: bool| {
+        bytes.iter().fold(String::new(), |mut text, b| {
+            _ = if upper { write!(text, "{b:02X}") } else { write!(text, "{b:02x}") };
+            text
+        })
+    };
+    forms.extend([hex(false).into_bytes(), hex(true).into_bytes()]);
+    forms
+}
+
+/// The mask over one log.
+#[derive(Debug)]
+pub(crate) struct Mask {
+    finder: Arc<Finder>,
+    /// The end of what was seen, as it was.
+    before: Vec<u8>,
+}
+
+impl Mask {
+    pub(crate) fn new(finder: Arc<Finder>) -> Self {
+        Self { finder, before: Vec::new() }
+    }
+
+    /// Masks what comes next in the log.
+    pub(crate) fn apply(&mut self, data: &mut [u8]) {
+        if data.is_empty() {
+            return;
+        }
+        let old = self.before.len();
+        let mut text = std::mem::take(&mut self.before);
+        text.extend_from_slice(data);
+        let mut hide = |from: usize, to: usize| {
+            if to > old {
+                data[from.saturating_sub(old)..to - old].fill(b'*');
+            }
+        };
+        for found in self.finder.automaton.find_overlapping_iter(&text) {
+            hide(found.start(), found.end());
+        }
+        hide(text.len() - self.finder.begun(&text), text.len());
+        text.drain(..text.len().saturating_sub(self.finder.longest - 1));
+        self.before = text;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECRET: &str = "s3cr3t/+ \"käse\"";
+
+    fn masked(finder: &Arc<Finder>, text: &[u8], cuts: &[usize]) -> Vec<u8> {
+        let mut mask = Mask::new(Arc::clone(finder));
+        let mut all = Vec::new();
+        let mut from = 0;
+        for to in cuts.iter().copied().chain([text.len()]) {
+            let mut piece = text[from..to].to_vec();
+            mask.apply(&mut piece);
+            all.extend(piece);
+            from = to;
+        }
+        all
+    }
+
+    fn written() -> Vec<Vec<u8>> {
+        let hex: String = SECRET.bytes().map(|b| format!("{b:02x}")).collect();
+        let mut written = vec![
+            SECRET.as_bytes().to_vec(),
+            b"s3cr3t%2F%2B%20%22k%C3%A4se%22".to_vec(),
+            br#"s3cr3t/+ \"k\u00e4se\""#.to_vec(),
+            hex.into_bytes(),
+        ];
+        // As part of a longer text, as in an Authorization header.
+        for user in ["u", "us", "use", "user"] {
+            written.push(base64::engine::general_purpose::STANDARD.encode(format!("{user}:{SECRET}")).into_bytes());
+        }
+        // Not ASCII only: this is how Python writes JSON by default.
+        written.remove(2);
+        written
+    }
+
+    #[test]
+    fn a_secret_is_masked_in_every_form_wherever_the_log_is_cut() {
+        let finder = Finder::of([SECRET]).unwrap();
+        for form in written() {
+            let text = [b"before ".as_slice(), &form, b" behind\n"].concat();
+            let whole = masked(&finder, &text, &[]);
+            assert_eq!(whole.len(), text.len(), "positions stay");
+            assert!(whole.starts_with(b"before ") && whole.ends_with(b" behind\n"), "{}", String::from_utf8_lossy(&whole));
+            let left = whole.iter().filter(|b| **b != b'*').count() - b"before  behind\n".len();
+            // In base64 the user's name goes before, and the edges belong to both.
+            assert!(left <= 12, "{left} bytes of {} are left", String::from_utf8_lossy(&form));
+            for cut in 0..text.len() {
+                let cut_once = masked(&finder, &text, &[cut]);
+                let differ = whole.iter().zip(&cut_once).filter(|(a, b)| **a == b'*' && **b != b'*').count();
+                // What is shorter than a beginning cannot be told from ordinary text.
+                assert!(differ < BEGINNING, "cut at {cut}: {}", String::from_utf8_lossy(&cut_once));
+            }
+            let every = masked(&finder, &text, &(1..text.len()).collect::<Vec<_>>());
+            let tail = every.iter().rev().zip(whole.iter().rev()).filter(|(a, b)| **b == b'*' && **a != b'*').count();
+            assert!(tail < BEGINNING, "byte by byte: {}", String::from_utf8_lossy(&every));
+        }
+    }
+
+    #[test]
+    fn ordinary_text_stays_as_it_is() {
+        let finder = Finder::of([SECRET, "abc", ""]).unwrap();
+        let text = b"abc s3c secret s3cr3t/- and more s3cr3t!";
+        assert_eq!(masked(&finder, text, &[8, 27]), text);
+        assert!(Finder::of(["abcd", "  "]).is_none(), "too short to be told from ordinary words");
+    }
+
+    #[test]
+    fn a_key_is_masked_line_by_line() {
+        let finder = Finder::of(["-----BEGIN KEY-----\nMIIEvAIBADANBg\nkqhkiG9w0BAQ\n-----END KEY-----\n"]).unwrap();
+        let shown = masked(&finder, b"2026-01-31 MIIEvAIBADANBg\n2026-01-31 kqhkiG9w0BAQ\n", &[]);
+        assert_eq!(shown, b"2026-01-31 **************\n2026-01-31 ************\n");
+    }
+
+    #[test]
+    fn what_is_secret_is_said_by_names() {
+        let mut spec = LaunchSpec {
+            env: [("API_TOKEN", "one-one"), ("HOME", "/home/me")].map(|(k, v)| (k.to_owned(), v.to_owned())).into(),
+            ..LaunchSpec::default()
+        };
+        spec.pod =
+            Some(serde_json::json!({"containers": [{"env": [{"name": "DB_PASSWORD", "value": "two-two"}, {"name": "X", "value": "y"}]}]}));
+        assert_eq!(of_launch(&spec), ["one-one", "two-two"]);
+    }
+}

@@ -17,9 +17,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
 use crate::error::Error;
-
-/// Answered without a password: what probes and clients ask before they log in, and what is signed in another way.
-const OPEN: &[&str] = &["/api/v2/version", "/api/v2/monitor/health", "/auth/token", "/auth/token/cli", "/git/webhook"];
+use crate::routes::May;
 
 /// The one account of an API that is not on loopback.
 #[derive(Clone)]
@@ -98,15 +96,45 @@ pub(crate) fn same(a: &[u8; 32], b: &[u8; 32]) -> bool {
     a.iter().zip(b).fold(0u8, |different, (a, b)| different | (a ^ b)) == 0
 }
 
-pub(crate) async fn check(State(account): State<Option<Account>>, mut request: Request, next: Next) -> Response {
-    if let Err(why) = same_site(request.headers(), account.is_none()) {
-        return Error::Forbidden(why).into_response();
+/// Who is let in, to do what.
+#[derive(Debug, Clone)]
+pub(crate) struct Guard {
+    account: Option<Account>,
+    may: May,
+}
+
+impl Default for Guard {
+    fn default() -> Self {
+        Self::new(None)
     }
-    if let Some(account) = &account
-        && !OPEN.contains(&request.uri().path())
+}
+
+impl Guard {
+    pub(crate) const fn new(account: Option<Account>) -> Self {
+        Self { account, may: May::LoggedIn }
+    }
+
+    /// The same over a route that takes this.
+    pub(crate) fn over(&self, may: May) -> Self {
+        Self { may, ..self.clone() }
+    }
+}
+
+/// Lets a request through to its route, or not.
+pub(crate) async fn admit(State(guard): State<Guard>, mut request: Request, next: Next) -> Response {
+    if let Some(account) = &guard.account
+        && guard.may != May::Anybody
     {
         if !account.admits(request.headers()) {
             let ask = [(header::WWW_AUTHENTICATE, "Basic realm=\"Updraft\", charset=\"UTF-8\"")];
+            // As Airflow: a token that is not right is another thing than none.
+            let bearer = request
+                .headers()
+                .get(header::AUTHORIZATION)
+                .is_some_and(|value| value.as_bytes().to_ascii_lowercase().starts_with(b"bearer "));
+            if bearer {
+                return Error::Forbidden("Invalid JWT token".to_owned()).into_response();
+            }
             return (ask, Error::Unauthorized("Not authenticated".to_owned())).into_response();
         }
         // Nobody else can have sent it.
@@ -115,6 +143,14 @@ pub(crate) async fn check(State(account): State<Option<Account>>, mut request: R
         }
     }
     next.run(request).await
+}
+
+/// Keeps the pages of other sites out, whatever they ask for.
+pub(crate) async fn same_site_only(State(guard): State<Guard>, request: Request, next: Next) -> Response {
+    match same_site(request.headers(), guard.account.is_none()) {
+        Err(why) => Error::Forbidden(why).into_response(),
+        Ok(()) => next.run(request).await,
+    }
 }
 
 fn same_site(headers: &HeaderMap, local_only: bool) -> Result<(), String> {

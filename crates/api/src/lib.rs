@@ -1,8 +1,8 @@
 //! What people and programs see: `/api/v2` in the shape of Airflow's REST API, `/ui` for what the page and the CLI need beyond it, and
 //! the page itself.
 //!
-//! Nothing is decided here. A request becomes a read, or an intent in the store and a wake of the scheduler. [`guard`] says who may ask: on
-//! loopback everybody on this host, elsewhere whoever has the password.
+//! Nothing is decided here. A request becomes a read, or an intent in the store and a wake of the scheduler. [`routes`] says what each way in
+//! takes, and [`guard`] who may ask: on loopback everybody on this host, elsewhere whoever has the password.
 
 mod bulk;
 mod changes;
@@ -21,6 +21,7 @@ mod page;
 mod pools;
 mod refused;
 mod request;
+mod routes;
 mod runs;
 mod shapes;
 mod trigger;
@@ -34,7 +35,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::middleware;
-use axum::routing::{any, get, patch, post};
+use axum::routing::{MethodRouter, any};
 use chrono::{DateTime, Utc};
 use tokio::net::TcpListener;
 use tokio::sync::OnceCell;
@@ -48,8 +49,12 @@ use updraft_store::Store;
 use updraft_store::read::secrets::Sealed;
 use uuid::Uuid;
 
+use crate::guard::Guard;
+use crate::routes::Routes;
+
 pub use error::Error;
 pub use guard::Account;
+pub use routes::{May, Route, Thing};
 
 /// Largest body of a request, in bytes.
 const MOST_BODY: usize = 4 * 1024 * 1024;
@@ -178,92 +183,122 @@ impl ApiState {
     }
 }
 
-/// All routes.
+/// All routes, with what each takes.
+pub fn routes() -> Vec<Route> {
+    ways_in(&Guard::default()).1
+}
+
+/// The API and the page.
 pub fn router(state: ApiState) -> Router {
-    let v2 = Router::new()
-        .route("/version", get(meta::version))
-        .route("/monitor/health", get(meta::health))
-        .route("/jobs", get(meta::jobs))
-        .route("/eventLogs", get(meta::event_logs))
-        .route("/eventLogs/{id}", get(meta::event_log))
-        .route("/config", get(meta::config))
-        .route("/config/section/{section}/option/{option}", get(meta::config))
-        .route("/dagWarnings", get(meta::no_warnings))
-        .route("/variables", get(variables::list).post(variables::create).patch(variables::bulk))
-        .route("/variables/{*key}", get(variables::show).patch(variables::patch).delete(variables::delete))
-        .route("/connections", get(connections::list).post(connections::create).patch(connections::bulk))
-        .route("/connections/test", post(connections::test))
-        .route("/connections/enqueue-test", get(connections::tested).post(connections::test))
-        .route("/connections/defaults", post(connections::defaults))
-        .route("/connections/{id}", get(connections::show).patch(connections::patch).delete(connections::delete))
-        .route("/importErrors", get(dags::import_errors))
-        .route("/importErrors/{id}", get(dags::import_error))
-        .route("/dagStats", get(dags::stats))
-        .route("/dagTags", get(dags::tags))
-        .route("/dagSources/{dag_id}", get(dags::source))
-        .route("/dags", get(dags::list).patch(dags::patch_many))
-        .route("/dags/{dag_id}", get(dags::show).patch(dags::patch).delete(dags::delete))
-        .route("/dags/{dag_id}/details", get(dags::details))
-        .route("/dags/{dag_id}/tasks", get(dags::tasks))
-        .route("/dags/{dag_id}/tasks/{task_id}", get(dags::task))
-        .route("/dags/{dag_id}/dagVersions", get(dags::versions))
-        .route("/dags/{dag_id}/dagVersions/{number}", get(dags::version))
-        .route("/dags/{dag_id}/clearTaskInstances", post(clear::instances))
-        .route("/dags/{dag_id}/dagRuns", get(runs::list).post(trigger::trigger))
-        .route("/dags/{dag_id}/dagRuns/list", post(runs::list_by_body))
-        .route("/dags/{dag_id}/dagRuns/{run_id}", get(runs::show).patch(runs::patch).delete(runs::delete))
-        .route("/dags/{dag_id}/dagRuns/{run_id}/clear", post(clear::run))
-        .route("/dags/{dag_id}/dagRuns/{run_id}/upstreamAssetEvents", get(runs::no_asset_events))
-        .route("/dags/{dag_id}/dagRuns/{run_id}/wait", get(runs::wait))
-        .nest("/dags/{dag_id}/dagRuns/{run_id}/taskInstances", instance_routes())
-        .route("/pools", get(pools::list).post(pools::create).patch(pools::bulk))
-        .route("/pools/{name}", get(pools::show).patch(pools::patch).delete(pools::delete))
-        .fallback(refused::fallback);
-    let ui = Router::new()
-        .route("/overview", get(page::overview))
-        .route("/runs/{dag_id}/{run_id}", get(page::run))
-        .route("/runs/{dag_id}/{run_id}/tasks", get(page::tasks))
-        .route("/logs/{dag_id}/{run_id}/{task_id}/{try_number}", get(logs::raw))
-        .route("/why/{dag_id}/{run_id}/{task_id}", get(why::why))
-        .route("/events", get(changes::events))
-        .route("/doctor", get(doctor::doctor))
-        .route("/maintenance", get(maintenance::show).put(maintenance::begin).delete(maintenance::end))
-        .fallback(meta::not_found);
-    Router::new()
-        .nest("/api/v2", v2)
-        .route("/api/v1", any(meta::gone))
-        .route("/api/v1/{*rest}", any(meta::gone))
-        .nest("/ui", ui)
-        .route("/auth/token", post(meta::token))
-        .route("/auth/token/cli", post(meta::token))
-        .route("/git/webhook", post(webhook::git))
-        .merge(page::routes())
-        .fallback(meta::not_found)
+    let guard = Guard::new(state.inner.account.clone());
+    let (routes, _) = ways_in(&guard);
+    let refused = |handler: MethodRouter<ApiState>| handler.layer(middleware::from_fn_with_state(guard.over(May::LoggedIn), guard::admit));
+    routes
+        .fallback_service(refused(any(refused::fallback)).with_state(state.clone()))
         .method_not_allowed_fallback(meta::method_not_allowed)
         .layer(RequestBodyLimitLayer::new(MOST_BODY))
-        .layer(middleware::from_fn_with_state(state.inner.account.clone(), guard::check))
+        .layer(middleware::from_fn_with_state(guard.clone(), guard::same_site_only))
         .with_state(state)
 }
 
-fn instance_routes() -> Router<ApiState> {
-    Router::new()
-        .route("/", get(instances::list))
-        .route("/list", post(instances::list_by_body))
-        .route("/{task_id}", get(instances::show).patch(instances::patch))
-        .route("/{task_id}/dry_run", patch(instances::patch_dry))
-        .route("/{task_id}/tries", get(instances::tries))
-        .route("/{task_id}/tries/{try_number}", get(instances::one_try))
-        .route("/{task_id}/links", get(instances::links))
-        .route("/{task_id}/externalLogUrl/{try_number}", get(logs::no_external))
-        .route("/{task_id}/state-store", any(refused::state_store))
-        .route("/{task_id}/state-store/{*key}", any(refused::state_store))
-        .route("/{task_id}/listMapped", get(instances::list_mapped))
-        .route("/{task_id}/logs/{try_number}", get(logs::airflow))
-        .route("/{task_id}/xcomEntries", get(xcoms::list).post(xcoms::create))
-        .route("/{task_id}/xcomEntries/{*key}", get(xcoms::show).patch(xcoms::update).delete(xcoms::delete))
-        .route("/{task_id}/{map_index}", get(instances::show_mapped).patch(instances::patch_mapped))
-        .route("/{task_id}/{map_index}/tries", get(instances::tries_mapped))
-        .route("/{task_id}/{map_index}/tries/{try_number}", get(instances::one_try_mapped))
+fn ways_in(guard: &Guard) -> (Router<ApiState>, Vec<Route>) {
+    let routes = Routes::new("/api/v2", guard)
+        .get("/version", May::Anybody, meta::version)
+        .get("/monitor/health", May::Anybody, meta::health)
+        .get("/jobs", May::Read(Thing::Jobs), meta::jobs)
+        .get("/eventLogs", May::Read(Thing::AuditLog), meta::event_logs)
+        .get("/eventLogs/{id}", May::Read(Thing::AuditLog), meta::event_log)
+        .get("/config", May::Read(Thing::Installation), meta::config)
+        .get("/config/section/{section}/option/{option}", May::Read(Thing::Installation), meta::config)
+        .get("/dagWarnings", May::Read(Thing::Dags), meta::no_warnings)
+        .get("/variables", May::Read(Thing::Variables), variables::list)
+        .post("/variables", May::Create(Thing::Variables), variables::create)
+        .patch("/variables", May::Edit(Thing::Variables), variables::bulk)
+        .get("/variables/{*key}", May::Read(Thing::Variables), variables::show)
+        .patch("/variables/{*key}", May::Edit(Thing::Variables), variables::patch)
+        .delete("/variables/{*key}", May::Delete(Thing::Variables), variables::delete)
+        .get("/connections", May::Read(Thing::Connections), connections::list)
+        .post("/connections", May::Create(Thing::Connections), connections::create)
+        .patch("/connections", May::Edit(Thing::Connections), connections::bulk)
+        .post("/connections/test", May::Edit(Thing::Connections), connections::test)
+        .get("/connections/enqueue-test", May::Read(Thing::Connections), connections::tested)
+        .post("/connections/enqueue-test", May::Edit(Thing::Connections), connections::test)
+        .post("/connections/defaults", May::Create(Thing::Connections), connections::defaults)
+        .get("/connections/{id}", May::Read(Thing::Connections), connections::show)
+        .patch("/connections/{id}", May::Edit(Thing::Connections), connections::patch)
+        .delete("/connections/{id}", May::Delete(Thing::Connections), connections::delete)
+        .get("/importErrors", May::Read(Thing::ImportErrors), dags::import_errors)
+        .get("/importErrors/{id}", May::Read(Thing::ImportErrors), dags::import_error)
+        .get("/dagStats", May::Read(Thing::Dags), dags::stats)
+        .get("/dagTags", May::Read(Thing::Dags), dags::tags)
+        .get("/dagSources/{dag_id}", May::Read(Thing::Dags), dags::source)
+        .get("/dags", May::Read(Thing::Dags), dags::list)
+        .patch("/dags", May::Edit(Thing::Dags), dags::patch_many)
+        .get("/dags/{dag_id}", May::Read(Thing::Dags), dags::show)
+        .patch("/dags/{dag_id}", May::Edit(Thing::Dags), dags::patch)
+        .delete("/dags/{dag_id}", May::Delete(Thing::Dags), dags::delete)
+        .get("/dags/{dag_id}/details", May::Read(Thing::Dags), dags::details)
+        .get("/dags/{dag_id}/tasks", May::Read(Thing::Dags), dags::tasks)
+        .get("/dags/{dag_id}/tasks/{task_id}", May::Read(Thing::Dags), dags::task)
+        .get("/dags/{dag_id}/dagVersions", May::Read(Thing::Dags), dags::versions)
+        .get("/dags/{dag_id}/dagVersions/{number}", May::Read(Thing::Dags), dags::version)
+        .post("/dags/{dag_id}/clearTaskInstances", May::Edit(Thing::TaskInstances), clear::instances)
+        .get("/dags/{dag_id}/dagRuns", May::Read(Thing::Runs), runs::list)
+        .post("/dags/{dag_id}/dagRuns", May::Create(Thing::Runs), trigger::trigger)
+        .post("/dags/{dag_id}/dagRuns/list", May::Read(Thing::Runs), runs::list_by_body)
+        .get("/dags/{dag_id}/dagRuns/{run_id}", May::Read(Thing::Runs), runs::show)
+        .patch("/dags/{dag_id}/dagRuns/{run_id}", May::Edit(Thing::Runs), runs::patch)
+        .delete("/dags/{dag_id}/dagRuns/{run_id}", May::Delete(Thing::Runs), runs::delete)
+        .post("/dags/{dag_id}/dagRuns/{run_id}/clear", May::Edit(Thing::Runs), clear::run)
+        .get("/dags/{dag_id}/dagRuns/{run_id}/upstreamAssetEvents", May::Read(Thing::Runs), runs::no_asset_events)
+        .get("/dags/{dag_id}/dagRuns/{run_id}/wait", May::Read(Thing::Runs), runs::wait)
+        .get("/pools", May::Read(Thing::Pools), pools::list)
+        .post("/pools", May::Create(Thing::Pools), pools::create)
+        .patch("/pools", May::Edit(Thing::Pools), pools::bulk)
+        .get("/pools/{name}", May::Read(Thing::Pools), pools::show)
+        .patch("/pools/{name}", May::Edit(Thing::Pools), pools::patch)
+        .delete("/pools/{name}", May::Delete(Thing::Pools), pools::delete)
+        .under("/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances")
+        .get("", May::Read(Thing::TaskInstances), instances::list)
+        .post("/list", May::Read(Thing::TaskInstances), instances::list_by_body)
+        .get("/{task_id}", May::Read(Thing::TaskInstances), instances::show)
+        .patch("/{task_id}", May::Edit(Thing::TaskInstances), instances::patch)
+        .patch("/{task_id}/dry_run", May::Edit(Thing::TaskInstances), instances::patch_dry)
+        .get("/{task_id}/tries", May::Read(Thing::TaskInstances), instances::tries)
+        .get("/{task_id}/tries/{try_number}", May::Read(Thing::TaskInstances), instances::one_try)
+        .get("/{task_id}/links", May::Read(Thing::TaskInstances), instances::links)
+        .get("/{task_id}/externalLogUrl/{try_number}", May::Read(Thing::Logs), logs::no_external)
+        .any("/{task_id}/state-store", May::Read(Thing::TaskInstances), refused::state_store)
+        .any("/{task_id}/state-store/{*key}", May::Read(Thing::TaskInstances), refused::state_store)
+        .get("/{task_id}/listMapped", May::Read(Thing::TaskInstances), instances::list_mapped)
+        .get("/{task_id}/logs/{try_number}", May::Read(Thing::Logs), logs::airflow)
+        .get("/{task_id}/xcomEntries", May::Read(Thing::XComs), xcoms::list)
+        .post("/{task_id}/xcomEntries", May::Create(Thing::XComs), xcoms::create)
+        .get("/{task_id}/xcomEntries/{*key}", May::Read(Thing::XComs), xcoms::show)
+        .patch("/{task_id}/xcomEntries/{*key}", May::Edit(Thing::XComs), xcoms::update)
+        .delete("/{task_id}/xcomEntries/{*key}", May::Delete(Thing::XComs), xcoms::delete)
+        .get("/{task_id}/{map_index}", May::Read(Thing::TaskInstances), instances::show_mapped)
+        .patch("/{task_id}/{map_index}", May::Edit(Thing::TaskInstances), instances::patch_mapped)
+        .get("/{task_id}/{map_index}/tries", May::Read(Thing::TaskInstances), instances::tries_mapped)
+        .get("/{task_id}/{map_index}/tries/{try_number}", May::Read(Thing::TaskInstances), instances::one_try_mapped)
+        .under("/ui")
+        .get("/overview", May::Read(Thing::Dags), page::overview)
+        .get("/runs/{dag_id}/{run_id}", May::Read(Thing::Runs), page::run)
+        .get("/runs/{dag_id}/{run_id}/tasks", May::Read(Thing::TaskInstances), page::tasks)
+        .get("/logs/{dag_id}/{run_id}/{task_id}/{try_number}", May::Read(Thing::Logs), logs::raw)
+        .get("/why/{dag_id}/{run_id}/{task_id}", May::Read(Thing::TaskInstances), why::why)
+        .get("/events", May::Read(Thing::Runs), changes::events)
+        .get("/doctor", May::Read(Thing::Installation), doctor::doctor)
+        .get("/maintenance", May::Read(Thing::Installation), maintenance::show)
+        .put("/maintenance", May::Edit(Thing::Installation), maintenance::begin)
+        .delete("/maintenance", May::Edit(Thing::Installation), maintenance::end)
+        .under("")
+        .any("/api/v1", May::Anybody, meta::gone)
+        .any("/api/v1/{*rest}", May::Anybody, meta::gone)
+        .post("/auth/token", May::Anybody, meta::token)
+        .post("/auth/token/cli", May::Anybody, meta::token)
+        .post("/git/webhook", May::Anybody, webhook::git);
+    page::routes(routes).done()
 }
 
 /// Serves until `shutdown`, then lets requests that are under way end.

@@ -140,10 +140,6 @@ pub(crate) async fn token(State(state): State<ApiState>, body: Bytes) -> Result<
     Ok((StatusCode::CREATED, Json(json!({"access_token": token}))).into_response())
 }
 
-pub(crate) async fn not_found() -> Error {
-    Error::NotFound("Not Found".to_owned())
-}
-
 pub(crate) async fn method_not_allowed() -> Response {
     (StatusCode::METHOD_NOT_ALLOWED, Json(json!({"detail": "Method Not Allowed"}))).into_response()
 }

@@ -1,10 +1,9 @@
 //! The page, and the few reads that it and the CLI need beyond Airflow's API.
 
+use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use axum::{Json, Router};
 use serde_json::{Value, json};
 use updraft_dashboard::{ASSETS, PAGE};
 use updraft_model::TaskState;
@@ -15,18 +14,19 @@ use updraft_store::read::{Filter, Test};
 use crate::ApiState;
 use crate::error::Error;
 use crate::request::Params;
+use crate::routes::{May, Routes, Thing};
 use crate::shapes::{maybe, seconds, time, tries};
 use crate::versions::Version;
 
 /// Runs that a DAG's strip shows.
 const STRIP: i64 = 14;
 
-pub(crate) fn routes() -> Router<ApiState> {
-    let mut router = Router::new().route("/", get(|| async { file("text/html; charset=utf-8", PAGE) }));
+pub(crate) fn routes(routes: Routes) -> Routes {
+    let mut routes = routes.get("/", May::Read(Thing::Page), || async { file("text/html; charset=utf-8", PAGE) });
     for (path, kind, text) in ASSETS {
-        router = router.route(path, get(move || async move { file(kind, text) }));
+        routes = routes.get(path, May::Read(Thing::Page), move || async move { file(kind, text) });
     }
-    router
+    routes
 }
 
 fn file(kind: &'static str, text: &'static str) -> Response {

@@ -18,9 +18,9 @@ const FIRST: &[(&str, &str)] = &[
 ];
 const ANY: &[(&str, &str)] = &[("assets", ASSETS), ("hitlDetails", ASKING), ("state-store", STATE)];
 
-/// The answer to a path below `/api/v2` that has no route.
+/// The answer to a path that has no route.
 pub(crate) async fn fallback(uri: Uri) -> Error {
-    let path = uri.path().trim_start_matches("/api/v2").trim_start_matches('/');
+    let Some(path) = uri.path().strip_prefix("/api/v2/") else { return Error::NotFound("Not Found".to_owned()) };
     let mut segments = path.split('/');
     let first = segments.next().and_then(|first| FIRST.iter().find(|(name, _)| *name == first));
     let found = first.or_else(|| segments.find_map(|segment| ANY.iter().find(|(name, _)| *name == segment)));

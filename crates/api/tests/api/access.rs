@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use sqlx::PgPool;
 use tower::ServiceExt as _;
 use updraft_api::health::{self, Health};
-use updraft_api::{Access, Account};
+use updraft_api::{Access, Account, May, routes};
 use updraft_broker::Broker;
 use updraft_store::Store;
 use updraft_telemetry::Pulse;
@@ -35,25 +35,66 @@ async fn send(api: &Api, method: &str, path: &str, headers: &[(&str, &str)], bod
     (parts.status.as_u16(), String::from_utf8(to_bytes(body, usize::MAX).await.unwrap().to_vec()).unwrap())
 }
 
+/// A path in which every name stands for something.
+fn filled(path: &str) -> String {
+    let names = [("{dag_id}", "diamond"), ("{map_index}", "-1"), ("{number}", "1"), ("{try_number}", "1"), ("{id}", "1")];
+    let path = names.iter().fold(path.to_owned(), |path, (name, value)| path.replace(name, value));
+    path.split('/').map(|part| if part.starts_with('{') { "x" } else { part }).collect::<Vec<_>>().join("/")
+}
+
 #[sqlx::test(migrations = "../../migrations")]
-async fn nothing_but_health_is_answered_without_the_password(pool: PgPool) {
+async fn every_way_in_asks_who_comes(pool: PgPool) {
     let api = guarded(pool, Broker::in_process()).await;
-    for path in ["/api/v2/dags", "/api/v2/pools", "/ui/overview", "/ui/doctor", "/", "/nonsense", "/api/v2/dags/diamond/dagRuns"] {
-        for wrong in ["", "Basic YWRtaW46YWRtaW4=", "Bearer updraft-loopback-needs-no-token"] {
-            let (status, body) = send(&api, "GET", path, &[("authorization", wrong)], "").await;
-            assert_eq!(status, 401, "{path} with {wrong:?}: {body}");
+    let routes = routes();
+    assert!(routes.len() > 100, "{}", routes.len());
+    let basic = |text: &str| format!("Basic {}", BASE64.encode(text));
+    let right = basic(&format!("admin:{PASSWORD}"));
+    let (mut open, mut nobody) = (Vec::new(), routes.iter().map(|r| (r.method.to_string(), filled(&r.path), r.may)).collect::<Vec<_>>());
+    nobody.extend(
+        ["/nonsense", "/api/v2/nonsense", "/ui/nonsense", "/api/v2/assets"].map(|path| ("GET".to_owned(), path.to_owned(), May::LoggedIn)),
+    );
+    for (method, path, may) in nobody {
+        let body = if method == "GET" { "" } else { "{}" };
+        let json = ("content-type", "application/json");
+        let wrong = [
+            String::new(),
+            basic("admin:admin"),
+            basic("root:"),
+            "Bearer updraft-loopback-needs-no-token".to_owned(),
+            "Bearer ".to_owned(),
+        ];
+        if may == May::Anybody {
+            let (_, answer) = send(&api, &method, &path, &[json], body).await;
+            assert!(!answer.contains("Not authenticated"), "{method} {path}: {answer}");
+            open.push(path);
+            continue;
         }
+        for wrong in wrong {
+            let (status, answer) = send(&api, &method, &path, &[json, ("authorization", &wrong)], body).await;
+            let (expected, detail) = if wrong.starts_with("Bearer") { (403, "Invalid JWT token") } else { (401, "Not authenticated") };
+            assert_eq!(
+                (status, answer.as_str()),
+                (expected, json!({"detail": detail}).to_string().as_str()),
+                "{method} {path} with {wrong:?}"
+            );
+        }
+        // A stream has no end.
+        if path != "/ui/events" {
+            let (status, answer) = send(&api, &method, &path, &[json, ("authorization", &right)], body).await;
+            assert!(status != 401 && !answer.contains("Invalid JWT"), "{method} {path}: {status} {answer}");
+            assert!(status < 500 || status == 501, "{method} {path}: {status} {answer}");
+        }
+        let foreign = [json, ("authorization", right.as_str()), ("origin", "https://evil.example")];
+        assert_eq!(
+            send(&api, &method, &path, &foreign, body).await.0,
+            403,
+            "{method} {path}: the browser sends the password for whoever asks"
+        );
     }
-    let (status, _) =
-        send(&api, "POST", "/api/v2/dags/diamond/dagRuns", &[("content-type", "application/json")], "{\"logical_date\": null}").await;
-    assert_eq!(status, 401);
-    for path in ["/api/v2/version", "/api/v2/monitor/health"] {
-        assert_eq!(send(&api, "GET", path, &[], "").await.0, 200, "{path}");
-    }
-    let basic = format!("Basic {}", BASE64.encode(format!("admin:{PASSWORD}")));
-    assert_eq!(send(&api, "GET", "/api/v2/dags", &[("authorization", &basic)], "").await.0, 200);
-    let foreign = [("authorization", basic.as_str()), ("origin", "https://evil.example")];
-    assert_eq!(send(&api, "GET", "/api/v2/dags", &foreign, "").await.0, 403, "the browser sends the password for whoever asks");
+    open.sort();
+    open.dedup();
+    let expected = ["/api/v1", "/api/v1/x", "/api/v2/monitor/health", "/api/v2/version", "/auth/token", "/auth/token/cli", "/git/webhook"];
+    assert_eq!(open, expected, "what is open is said here, one by one");
 }
 
 #[sqlx::test(migrations = "../../migrations")]

@@ -81,7 +81,7 @@ pub struct DueDag {
     pub version_id: i64,
     /// Its cursor; `next` is due.
     pub cursor: DagCursor,
-    /// How many runs more than are active now it may have.
+    /// How many runs more than are active now it may have. Those of a backfill do not count.
     pub room: i64,
     /// By the database's clock.
     pub now: DateTime<Utc>,
@@ -179,7 +179,8 @@ impl Store {
     pub async fn dags_due(&self, limit: i64) -> Result<Vec<DueDag>, Error> {
         let rows = sqlx::query!(
             r#"select d.*, now() as "now!",
-                   d.max_active_runs - (select count(*) from run r where r.dag_id = d.dag_id and r.state in ('queued', 'running')) as "room!"
+                   d.max_active_runs - (select count(*) from run r where r.dag_id = d.dag_id and r.backfill_id is null
+                                        and r.state in ('queued', 'running')) as "room!"
                from dag d where not is_paused and not is_stale and not runs_capped and next_run_after <= now()
                order by next_run_after limit $1"#,
             limit
@@ -248,7 +249,8 @@ impl Store {
     pub async fn dag_cap(&self, dag_id: &str) -> Result<(), Error> {
         sqlx::query!(
             r#"update dag set runs_capped = true where dag_id = $1
-               and (select count(*) from run r where r.dag_id = dag.dag_id and r.state in ('queued', 'running')) >= max_active_runs"#,
+               and (select count(*) from run r where r.dag_id = dag.dag_id and r.backfill_id is null
+                    and r.state in ('queued', 'running')) >= max_active_runs"#,
             dag_id
         )
         .execute(&self.pool)

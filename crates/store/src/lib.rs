@@ -1,11 +1,12 @@
 //! All of Postgres: the schema, the one state writer, the claim, leases, logs, and what the API reads.
 //!
 //! Nobody else writes SQL. A [`Store`] is a handle on a pool of connections; clones share it. Methods are `noun_verb`. Every statement is
-//! either a read, a single guarded write, or one of the functions of `migrations/0002_functions.sql`, so that a dropped future or a lost
-//! connection never leaves half of a step.
+//! either a read, a single guarded write, or one of the functions of `migrations/0002_functions.sql` and `0005_backfills.sql`, so that a
+//! dropped future or a lost connection never leaves half of a step.
 
 mod admit;
 mod attempt;
+mod backfill;
 mod connect;
 mod dag;
 mod error;
@@ -18,6 +19,7 @@ mod run;
 
 pub use admit::{Admission, Candidate, HEAD_RUNS, HEADS_EACH, Head, Heads};
 pub use attempt::{Bound, Claimed, FinishOutcome, FinishResult, Finished, RunningAttempt};
+pub use backfill::{BackfillChanged, BackfillCreated, NewBackfill, Reprocess};
 pub use connect::{MigrationState, Options, Store, Tls};
 pub use dag::{DagCursor, DagUpsert, DueDag, SlotRow, Upserted};
 pub use error::{Error, Retry};

@@ -4,6 +4,7 @@
 //! by itself. A live attempt decides between `queued` and `running` here and nowhere else: see [`instances`].
 
 pub mod audit;
+pub mod backfills;
 pub mod changes;
 pub mod dags;
 pub mod doctor;

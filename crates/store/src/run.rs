@@ -75,7 +75,8 @@ impl Store {
         Ok(id.map(RunKey))
     }
 
-    /// Starts queued runs of a DAG, oldest first, while `max_active_runs` allows and the DAG is not paused (I9).
+    /// Starts queued runs of a DAG, its own and those of its backfill, in order, while `max_active_runs` of each allows and it is not
+    /// paused (I9). Completes the backfill when nothing of it is left.
     pub async fn runs_start(&self, dag_id: &str) -> Result<Vec<(RunKey, String)>, Error> {
         let rows = sqlx::query!(r#"select r_run as "run!", r_run_id as "run_id!" from runs_start($1)"#, dag_id)
             .fetch_all(&self.pool)
@@ -84,14 +85,24 @@ impl Store {
         Ok(rows.into_iter().map(|row| (RunKey(row.run), row.run_id)).collect())
     }
 
-    /// The DAGs that have a queued run which could start, or whose next slot waits for a run to end although none is in the way any more.
+    /// The DAGs that have a queued run which could start, or whose next slot waits for a run to end although none is in the way any more,
+    /// or whose backfill is complete and nobody has said so.
     /// The safety net for a start that was lost in a crash.
     pub async fn dags_to_start(&self) -> Result<Vec<String>, Error> {
         sqlx::query_scalar!(
             r#"select d.dag_id from dag d
-               where (not d.is_paused and exists (select 1 from run r where r.dag_id = d.dag_id and r.state = 'queued' and r.run_after <= now())
-                      and (select count(*) from run r where r.dag_id = d.dag_id and r.state = 'running') < d.max_active_runs)
-                  or (d.runs_capped and (select count(*) from run r where r.dag_id = d.dag_id and r.state in ('queued', 'running')) < d.max_active_runs)"#
+               where (not d.is_paused
+                      and exists (select 1 from run r where r.dag_id = d.dag_id and r.backfill_id is null and r.state = 'queued'
+                                  and r.run_after <= now())
+                      and (select count(*) from run r where r.dag_id = d.dag_id and r.backfill_id is null
+                           and r.state = 'running') < d.max_active_runs)
+                  or (d.runs_capped and (select count(*) from run r where r.dag_id = d.dag_id and r.backfill_id is null
+                                         and r.state in ('queued', 'running')) < d.max_active_runs)
+                  or exists (select 1 from backfill b where b.dag_id = d.dag_id and b.completed_at is null
+                      and (not exists (select 1 from run r where r.backfill_id = b.id and r.state in ('queued', 'running'))
+                           or (not d.is_paused and not b.is_paused
+                               and exists (select 1 from run r where r.backfill_id = b.id and r.state = 'queued' and r.run_after <= now())
+                               and (select count(*) from run r where r.backfill_id = b.id and r.state = 'running') < b.max_active_runs)))"#
         )
         .fetch_all(&self.pool)
         .await

@@ -245,6 +245,9 @@ impl Store {
             }
         }
         let mut tx = self.pool.begin().await.map_err(Error::of(op))?;
+        // Whoever writes a backfill holds its DAG's row.
+        sqlx::query("select 1 from dag where dag_id = $1 for update").bind(dag_id).execute(&mut *tx).await.map_err(Error::of(op))?;
+        sqlx::query("delete from backfill where dag_id = $1").bind(dag_id).execute(&mut *tx).await.map_err(Error::of(op))?;
         let gone =
             sqlx::query("delete from dag where dag_id = $1 and is_stale").bind(dag_id).execute(&mut *tx).await.map_err(Error::of(op))?;
         if gone.rows_affected() == 1 {

@@ -140,8 +140,17 @@ pub const CHECKS: &[Check] = &[
         name: "limits: no DAG has more runs at once than max_active_runs",
         severity: Severity::Fail,
         remedy: "if the limit was lowered a moment ago, the runs end by themselves; else please report it",
-        sql: "select d.dag_id || ': ' || count(*) || ' of ' || d.max_active_runs from dag d join run r on r.dag_id = d.dag_id and r.state = 'running' \
+        sql: "select d.dag_id || ': ' || count(*) || ' of ' || d.max_active_runs from dag d \
+              join run r on r.dag_id = d.dag_id and r.backfill_id is null and r.state = 'running' \
               group by d.dag_id, d.max_active_runs having count(*) > d.max_active_runs",
+    },
+    Check {
+        id: "I9-backfills",
+        name: "limits: no backfill has more runs at once than its max_active_runs",
+        severity: Severity::Fail,
+        remedy: "this should be impossible: please report it with the output of `updraft backfill show`",
+        sql: "select 'backfill ' || b.id || ' of ' || b.dag_id || ': ' || count(*) || ' of ' || b.max_active_runs from backfill b \
+              join run r on r.backfill_id = b.id and r.state = 'running' group by b.id having count(*) > b.max_active_runs",
     },
     Check {
         id: "import-errors",

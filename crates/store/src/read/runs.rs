@@ -266,7 +266,7 @@ impl Store {
             .map_err(Error::of(op))?;
         sqlx::query(
             "update dag set runs_capped = false where runs_capped and dag_id = (select dag_id from run where id = $1) \
-             and (select count(*) from run r where r.dag_id = dag.dag_id and r.state in ('queued', 'running')) < max_active_runs",
+             and (select count(*) from run r where r.dag_id = dag.dag_id and r.backfill_id is null and r.state in ('queued', 'running')) < max_active_runs",
         )
         .bind(run.0)
         .execute(&mut *tx)

@@ -19,9 +19,13 @@ pub struct WhyFacts {
     pub dag_paused: bool,
     /// Whether its file no longer has it.
     pub dag_stale: bool,
-    /// The DAG's limit.
+    /// The backfill that the run belongs to.
+    pub backfill_id: Option<i64>,
+    /// Whether that is paused.
+    pub backfill_paused: bool,
+    /// The limit of the backfill, or else of the DAG.
     pub max_active_runs: i32,
-    /// Runs of the DAG that run.
+    /// Runs that count to that limit and run.
     pub active_runs: i64,
     /// Attempts of the run that live.
     pub live_in_run: i64,
@@ -64,8 +68,9 @@ impl Store {
                  select w.id, w.concurrency, (select count(*) from live_attempt k join lease_group g on g.id = k.group_id where g.owner = w.id) as used \
                  from worker w where w.last_heartbeat > now() - interval '30 seconds' and $4 = any(w.queues)) \
              select now() as now, i.maintenance_since, i.maintenance_reason, coalesce(d.is_paused, true) as dag_paused, coalesce(d.is_stale, true) as dag_stale, \
-                 coalesce(d.max_active_runs, 0) as max_active_runs, \
-                 (select count(*) from run o where o.dag_id = r.dag_id and o.state = 'running') as active_runs, \
+                 r.backfill_id, coalesce(b.is_paused, false) as backfill_paused, \
+                 coalesce(b.max_active_runs, d.max_active_runs, 0) as max_active_runs, \
+                 (select count(*) from run o where o.dag_id = r.dag_id and o.backfill_id is not distinct from r.backfill_id and o.state = 'running') as active_runs, \
                  (select count(*) from live_attempt l where l.run_id = r.id) as live_in_run, \
                  (select count(*) from live_attempt l join run o on o.id = l.run_id where o.dag_id = r.dag_id and l.idx = $2) as live_of_task, \
                  coalesce((select s.seq - s.planned from run_seq s where s.run_id = r.id), 0) as unplanned, \
@@ -76,7 +81,7 @@ impl Store {
                      and (o.prio, -o.idx, -o.map_index) > (me.prio, -me.idx, -me.map_index) \
                      where me.run_id = r.id and me.idx = $2 and me.map_index = $3 and me.pool = $5), 0) as ahead, \
                  g.last_heartbeat as watcher_heartbeat, g.host as watcher_host, l.detail as detail \
-             from run r cross join installation i left join dag d on d.dag_id = r.dag_id \
+             from run r cross join installation i left join dag d on d.dag_id = r.dag_id left join backfill b on b.id = r.backfill_id \
                  left join live_attempt l on l.run_id = r.id and l.idx = $2 and l.map_index = $3 \
                  left join lateral (select w.last_heartbeat, w.host from lease_group lg join worker w on w.id = lg.owner where lg.id = l.group_id) g on true \
              where r.id = $1",

@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 use sqlx::PgPool;
 use updraft_model::state::Intent;
 use updraft_model::{AttemptKey, RunKey};
-use updraft_store::{Claimed, Commit, GroupRow, MoveRow, RunEnd, RunningAttempt};
+use updraft_store::{BackfillCreated, Claimed, Commit, GroupRow, MoveRow, NewBackfill, Reprocess, RunEnd, RunningAttempt, SlotRow};
 use uuid::Uuid;
 
-use crate::fixture::{Fixture, Random, candidate, exit, key, lost, step, wide};
+use crate::fixture::{Fixture, Random, candidate, exit, key, lost, moment, step, wide};
 
 const TASKS: usize = 500;
 const FOR: Duration = Duration::from_secs(5);
@@ -20,7 +20,7 @@ struct Session {
     me: Uuid,
     groups: Vec<GroupRow>,
     held: Vec<RunningAttempt>,
-    done: [u32; 10],
+    done: [u32; 11],
 }
 
 impl Session {
@@ -142,8 +142,42 @@ impl Session {
         }
     }
 
+    /// Makes the runs of two dates, or does them again, and cancels what has not begun.
+    async fn backfill(&mut self) {
+        let version_id: i64 = self.f.one("select version_id from dag where dag_id = 'd'").await;
+        let slots: Vec<(String, SlotRow)> = [0, 1]
+            .map(|day| {
+                let at = moment(day * 86_400);
+                (format!("b{day}"), SlotRow { logical_date: at, interval_start: at, interval_end: at, run_after: at })
+            })
+            .into();
+        let new = NewBackfill {
+            dag_id: "d",
+            version_id,
+            from: moment(0),
+            to: moment(86_400),
+            backwards: false,
+            conf: None,
+            reprocess: Reprocess::Completed,
+            max_active_runs: 1,
+            user: "ann",
+            movable: &[],
+            slots: &slots,
+        };
+        if let BackfillCreated::Done { id, .. } = self.f.store.backfill_create(&new).await.unwrap() {
+            self.f.store.runs_start("d").await.unwrap();
+            self.f.store.backfill_pause(id, true).await.unwrap();
+            self.f.store.backfill_cancel(id, "ann").await.unwrap();
+            let runs: Vec<i64> =
+                sqlx::query_scalar("select id from run where backfill_id = $1").bind(id).fetch_all(&self.f.db).await.unwrap();
+            for run in runs {
+                self.f.store.run_end_by_hand(RunKey(run), "failed", "ann").await.unwrap();
+            }
+        }
+    }
+
     async fn turn(&mut self) {
-        let which = self.random.below(10);
+        let which = self.random.below(11);
         self.done[which] += 1;
         match which {
             0 | 1 => self.plan().await,
@@ -161,6 +195,7 @@ impl Session {
                 self.f.store.runs_start("d").await.unwrap();
             }
             8 => self.adopt().await,
+            9 => self.backfill().await,
             _ => {
                 self.f.store.worker_beat(self.me).await.unwrap();
                 self.f.store.pools_unpark().await.unwrap();
@@ -188,7 +223,7 @@ async fn eight_sessions_at_random_never_deadlock_and_leave_a_consistent_state(db
             me: Uuid::new_v4(),
             groups: Vec::new(),
             held: Vec::new(),
-            done: [0; 10],
+            done: [0; 11],
         };
         tasks.spawn(async move {
             let begin = Instant::now();
@@ -198,7 +233,7 @@ async fn eight_sessions_at_random_never_deadlock_and_leave_a_consistent_state(db
             session.done
         });
     }
-    let mut done = [0; 10];
+    let mut done = [0; 11];
     while let Some(joined) = tasks.join_next().await {
         for (sum, n) in done.iter_mut().zip(joined.unwrap()) {
             *sum += n;

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "these are tests; what allows it in tests does not see their helpers")]
 
 mod admit;
+mod backfill;
 mod bind;
 mod claim;
 mod deadlock;

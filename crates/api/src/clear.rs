@@ -207,8 +207,8 @@ async fn clear(state: &ApiState, caller: &Caller, runs: Vec<RunRow>, choice: &Ch
     for run in runs {
         let mut instances = choose(state, &run, choice.tasks.as_deref(), choice.up, choice.down).await?;
         instances.retain(|(_, _, s)| match s.as_str() {
-            // Nothing has happened to it: there is nothing to clear.
-            "none" => false,
+            // Nothing has happened to it: there is nothing to clear, unless its run was ended before it began (a backfill was cancelled).
+            "none" => run.is_over() && !choice.only_failed && !choice.only_running,
             "failed" | "upstream_failed" => !choice.only_running,
             "running" => choice.only_running || !choice.only_failed,
             _ => !choice.only_failed && !choice.only_running,

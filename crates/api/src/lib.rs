@@ -4,6 +4,7 @@
 //! Nothing is decided here. A request becomes a read, or an intent in the store and a wake of the scheduler. [`routes`] says what each way in
 //! takes, and [`guard`] who may ask: on loopback everybody on this host, elsewhere whoever has the password.
 
+mod backfills;
 mod bulk;
 mod changes;
 mod clear;
@@ -227,6 +228,13 @@ fn ways_in(guard: &Guard) -> (Router<ApiState>, Vec<Route>) {
         .get("/connections/{id}", May::Read(Thing::Connections), connections::show)
         .patch("/connections/{id}", May::Edit(Thing::Connections), connections::patch)
         .delete("/connections/{id}", May::Delete(Thing::Connections), connections::delete)
+        .get("/backfills", May::Read(Thing::Backfills), backfills::list)
+        .post("/backfills", May::Create(Thing::Backfills), backfills::create)
+        .post("/backfills/dry_run", May::Create(Thing::Backfills), backfills::dry_run)
+        .get("/backfills/{id}", May::Read(Thing::Backfills), backfills::show)
+        .put("/backfills/{id}/pause", May::Edit(Thing::Backfills), backfills::pause)
+        .put("/backfills/{id}/unpause", May::Edit(Thing::Backfills), backfills::unpause)
+        .put("/backfills/{id}/cancel", May::Edit(Thing::Backfills), backfills::cancel)
         .get("/importErrors", May::Read(Thing::ImportErrors), dags::import_errors)
         .get("/importErrors/{id}", May::Read(Thing::ImportErrors), dags::import_error)
         .get("/dagStats", May::Read(Thing::Dags), dags::stats)

@@ -23,6 +23,7 @@ pub enum Thing {
     Pools,
     Variables,
     Connections,
+    Backfills,
     ImportErrors,
     Jobs,
     AuditLog,

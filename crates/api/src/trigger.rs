@@ -126,7 +126,7 @@ fn check_run_id(run_id: &str) -> Result<(), String> {
 }
 
 /// Checks the configuration against the DAG's params: types, enums, bounds, and that what has no default is given.
-fn check_conf(spec: &DagSpec, conf: &Map<String, Value>) -> Result<(), String> {
+pub(crate) fn check_conf(spec: &DagSpec, conf: &Map<String, Value>) -> Result<(), String> {
     for (name, param) in &spec.params {
         let value = conf.get(name).unwrap_or(&param.value);
         if conf.get(name).is_none() && param.value.is_null() && !param.schema.is_empty() && !allows(param, &Value::Null) {

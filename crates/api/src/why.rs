@@ -239,10 +239,16 @@ fn run_queued(run: &RunRow, facts: &WhyFacts) -> Vec<Waiting> {
     if run.run_after > facts.now {
         found.push(waiting("until", format!("the run may start at {}", shapes::time_text(run.run_after))));
     }
+    if let Some(backfill) = facts.backfill_id.filter(|_| facts.backfill_paused) {
+        found.push(
+            waiting("backfill_paused", format!("its backfill {backfill} is paused")).remedy(format!("updraft backfill unpause {backfill}")),
+        );
+    }
     if facts.active_runs >= i64::from(facts.max_active_runs) {
+        let whose = facts.backfill_id.map_or_else(|| "the DAG".to_owned(), |backfill| format!("backfill {backfill}"));
         found.push(waiting(
             "max_active_runs",
-            format!("{} runs of the DAG are running and max_active_runs is {}", facts.active_runs, facts.max_active_runs),
+            format!("{} runs of {whose} are running and max_active_runs is {}", facts.active_runs, facts.max_active_runs),
         ));
     }
     if found.is_empty() {

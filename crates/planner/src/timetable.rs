@@ -181,6 +181,20 @@ impl Timetable {
         Ok(std::iter::successors(first, |at| all.next(*at)).take(count).collect())
     }
 
+    /// The slots of a stretch of time, both ends included, in order, whatever the DAG's own window says: what a backfill makes runs for. None
+    /// for a schedule that is not periodic. A delta stays on the grid that `anchor` (a slot of the DAG, or its start date) is on, so that the
+    /// runs that are there already are met; without one its grid begins at `from`.
+    pub fn slots_between(&self, from: DateTime<Utc>, to: DateTime<Utc>, anchor: Option<DateTime<Utc>>) -> impl Iterator<Item = Slot> + '_ {
+        let start = match &self.kind {
+            Kind::Delta { every, .. } => anchor.and_then(|anchor| first_on_grid(anchor, *every, from)).unwrap_or(from),
+            _ => from,
+        };
+        let window = Window { start_date: Some(start), end_date: Some(to), catchup: true };
+        // With catchup the slots follow from the window alone.
+        let next = move |last: Option<&Slot>| if self.is_periodic() { self.next_slot(last, &window, from) } else { None };
+        std::iter::successors(next(None), move |last| next(Some(last)))
+    }
+
     /// The time that a run triggered by hand at `run_after` covers, start and end: the last whole interval before it, or that moment alone.
     pub fn manual_interval(&self, run_after: DateTime<Utc>) -> (DateTime<Utc>, DateTime<Utc>) {
         match &self.kind {
@@ -384,6 +398,13 @@ fn delta_trigger(every: TimeDelta, last: Option<&Slot>, window: &Window, now: Da
     let missed = if window.catchup || now < first { 0 } else { (now - first).num_microseconds()? / every.num_microseconds()? };
     let skipped = TimeDelta::microseconds(every.num_microseconds()?.checked_mul(missed)?);
     Some(Slot::exact(first.checked_add_signed(skipped)?))
+}
+
+/// The first time at or after `from` that lies a whole number of steps from `anchor`.
+fn first_on_grid(anchor: DateTime<Utc>, every: TimeDelta, from: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    let step = every.num_microseconds()?;
+    let beyond = (from - anchor).num_microseconds()?.rem_euclid(step);
+    from.checked_add_signed(TimeDelta::microseconds(if beyond == 0 { 0 } else { step - beyond }))
 }
 
 fn continuous(last: Option<&Slot>, window: &Window, now: DateTime<Utc>) -> Slot {

@@ -6,6 +6,7 @@
 )]
 
 mod access;
+mod backfills;
 mod harness;
 mod secrets;
 mod shapes;

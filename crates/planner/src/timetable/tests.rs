@@ -338,6 +338,34 @@ fn expressions() -> impl Strategy<Value = String> {
         .prop_map(|(a, b, c, d, e)| format!("{a} {b} {c} {d} {e}"))
 }
 
+#[test]
+fn a_stretch_has_the_slots_of_the_schedule_both_ends_included() {
+    let daily = |semantics| cron("0 0 * * *", "UTC", semantics);
+    let dates = |table: &Timetable, from: &str, to: &str, anchor: Option<&str>| -> Vec<DateTime<Utc>> {
+        table.slots_between(at(from), at(to), anchor.map(at)).map(|slot| slot.logical_date).collect()
+    };
+    let days = ["2026-04-01", "2026-04-02", "2026-04-03"].map(at).to_vec();
+    for semantics in [Semantics::Airflow2, Semantics::Airflow3] {
+        assert_eq!(dates(&daily(semantics), "2026-04-01", "2026-04-03", None), days, "{semantics:?}");
+        assert_eq!(dates(&daily(semantics), "2026-03-31T00:01", "2026-04-03T23:59", None), days, "{semantics:?}");
+        assert!(dates(&daily(semantics), "2026-04-01T01:00", "2026-04-01T02:00", None).is_empty());
+        // A delta meets the runs that are there, on either side of what it is counted from.
+        let steps = delta(TimeDelta::days(1), semantics);
+        let six = ["2026-04-01T06:00", "2026-04-02T06:00"].map(at).to_vec();
+        assert_eq!(dates(&steps, "2026-04-01", "2026-04-03", Some("2026-01-01T06:00")), six, "{semantics:?}");
+        assert_eq!(dates(&steps, "2026-04-01", "2026-04-03", Some("2026-06-01T06:00")), six, "{semantics:?}");
+        assert_eq!(dates(&steps, "2026-04-01T06:00", "2026-04-02T06:00", Some("2026-04-01T06:00")), six, "{semantics:?}");
+        assert_eq!(dates(&steps, "2026-04-01", "2026-04-03", None), days, "{semantics:?}");
+    }
+    let intervals = daily(Semantics::Airflow2);
+    let slot = intervals.slots_between(at("2026-04-01"), at("2026-04-01"), None).next().unwrap();
+    assert_eq!((slot.data_interval_end, slot.run_after), (at("2026-04-02"), at("2026-04-02")));
+    for schedule in [Schedule::None, Schedule::Once, Schedule::Continuous] {
+        let table = Timetable::new(&schedule, "UTC", Semantics::Airflow3).unwrap();
+        assert_eq!(table.slots_between(at("2026-04-01"), at("2026-04-03"), None).next(), None, "{schedule:?}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 

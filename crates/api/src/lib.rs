@@ -296,6 +296,7 @@ fn ways_in(guard: &Guard) -> (Router<ApiState>, Vec<Route>) {
         .get("/logs/{dag_id}/{run_id}/{task_id}/{try_number}", May::Read(Thing::Logs), logs::raw)
         .get("/why/{dag_id}/{run_id}/{task_id}", May::Read(Thing::TaskInstances), why::why)
         .get("/events", May::Read(Thing::Runs), changes::events)
+        .get("/backfills/{id}", May::Read(Thing::Backfills), backfills::progress)
         .get("/doctor", May::Read(Thing::Installation), doctor::doctor)
         .get("/maintenance", May::Read(Thing::Installation), maintenance::show)
         .put("/maintenance", May::Edit(Thing::Installation), maintenance::begin)

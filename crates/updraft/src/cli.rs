@@ -3,6 +3,7 @@
 //! stdout is data and nothing else; what went wrong, why, and what to do next goes to stderr. Exit codes: 0 done, 1 failed, 2 usage,
 //! 3 not found, 4 forbidden, 5 conflict, 6 the API cannot be reached; `runs watch` and `--wait` end with 10 when the run failed.
 
+mod backfill;
 mod connections;
 mod dags;
 mod explain;
@@ -60,6 +61,9 @@ pub(crate) enum ClientCommand {
     /// Checks the installation: database, schedulers, workers, limits, promises. Exits 1 when something is broken.
     #[command(after_help = "Example:\n  updraft doctor")]
     Doctor(explain::Doctor),
+    /// Backfills, runs for a stretch of the past: create, list, show, pause, unpause, cancel.
+    #[command(subcommand)]
+    Backfill(backfill::Backfill),
     /// Pools: list, get, set.
     #[command(subcommand)]
     Pools(pools::Pools),
@@ -139,6 +143,7 @@ async fn carry_out(command: ClientCommand, client: &http::Client) -> Result<Exit
         ClientCommand::Tasks(tasks::Tasks::Clear(options)) => tasks::clear(client, &options).await,
         ClientCommand::Why(options) => explain::why(client, &options).await,
         ClientCommand::Doctor(options) => explain::doctor(client, &options).await,
+        ClientCommand::Backfill(command) => backfill::run(client, &command).await,
         ClientCommand::Pools(pools::Pools::List(options)) => pools::list(client, &options).await,
         ClientCommand::Pools(pools::Pools::Get(options)) => pools::get(client, &options).await,
         ClientCommand::Pools(pools::Pools::Set(options)) => pools::set(client, &options).await,

@@ -180,6 +180,9 @@ async fn refused(response: Response) -> Failure {
         3 if what.contains("DagRun") => failure.next("updraft runs list DAG"),
         3 if what.contains("Task") => failure.next("updraft tasks list DAG"),
         3 if what.contains("Pool") => failure.next("updraft pools list"),
+        3 if what.contains("Backfill") => failure.next("updraft backfill list DAG"),
+        3 if what.starts_with("Could not find dag ") => failure.next("updraft dags list"),
+        5 if what.starts_with("There is already a running backfill") => failure.next("updraft backfill list DAG"),
         6 => failure.next("updraft doctor"),
         _ => failure,
     }

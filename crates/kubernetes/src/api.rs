@@ -154,7 +154,10 @@ impl Cluster {
         Ok(events.items)
     }
 
-    async fn call<T: DeserializeOwned>(&self, request: Result<http::Request<Vec<u8>>, kube::core::request::Error>) -> Result<T, Fault> {
+    pub(crate) async fn call<T: DeserializeOwned>(
+        &self,
+        request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
+    ) -> Result<T, Fault> {
         let request = request.map_err(|error| Fault::Refused(error.to_string()))?;
         self.within(self.client.request(request)).await
     }

@@ -6,6 +6,9 @@ use std::time::Duration;
 use updraft_model::PodPolicy;
 use uuid::Uuid;
 
+/// Longest wait for an answer of the API server.
+pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(15);
+
 /// Settings of the pod runner.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -71,7 +74,7 @@ impl Config {
             startup_timeout: Duration::from_secs(600),
             pull_grace: Duration::from_secs(120),
             node_grace: Duration::from_secs(120),
-            call_timeout: Duration::from_secs(15),
+            call_timeout: CALL_TIMEOUT,
             relist_every: Duration::from_secs(30),
             log_every: Duration::from_secs(1),
             live_logs: 200,

@@ -13,6 +13,9 @@ pub enum Error {
     /// What was found cannot be used.
     #[error("cannot make a client of the cluster's configuration: check the certificates and the proxy that it names")]
     Client(#[source] kube::Error),
+    /// The API server gave no answer that helps. The text is the server's, or says that there was none.
+    #[error("the cluster's API server does not answer: {0}")]
+    Silent(String),
 }
 
 /// What an answer means. The texts are the server's.

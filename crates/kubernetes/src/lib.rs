@@ -26,6 +26,7 @@ mod marks;
 mod name;
 mod pod;
 mod pod_merge;
+mod rights;
 mod seen;
 mod wait;
 mod watch;
@@ -46,6 +47,7 @@ pub use api::Calls;
 pub use config::{Config, GateMode};
 pub use errors::Error;
 pub use marks::Gate;
+pub use rights::{Right, rights, rights_of};
 
 use crate::api::Cluster;
 use crate::entry::{Entry, Registry};

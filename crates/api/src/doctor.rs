@@ -1,5 +1,7 @@
 //! `updraft doctor`: findings about the installation, worst first in meaning, in a fixed order.
 
+mod host;
+
 use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, Utc};
@@ -45,6 +47,7 @@ pub(crate) async fn doctor(State(state): State<ApiState>) -> Json<Value> {
                 None,
             ));
             schema(&state, &mut findings).await;
+            clock(&state, &mut findings).await;
             processes(&state, &mut findings).await;
             maintenance(&state, &mut findings).await;
             for check in CHECKS {
@@ -71,9 +74,19 @@ pub(crate) async fn doctor(State(state): State<ApiState>) -> Json<Value> {
             Some("is Postgres running, and is --database-url right?"),
         )),
     }
+    let broker = state.inner.broker.status().borrow().clone();
+    findings.push(host::broker(&broker, Utc::now()));
+    findings.extend(host::disks(&state.inner.folders));
     let status = findings.iter().map(|f| f.status).max().unwrap_or(Status::Ok);
     let uptime = (Utc::now() - state.inner.started_at).num_seconds();
     Json(json!({"status": status, "version": state.inner.version, "uptime_seconds": uptime, "findings": findings}))
+}
+
+async fn clock(state: &ApiState, findings: &mut Vec<Finding>) {
+    let before = Utc::now();
+    if let Ok(Ok(there)) = tokio::time::timeout(host::PATIENCE, state.store().clock()).await {
+        findings.push(host::clock(before, there, Utc::now()));
+    }
 }
 
 async fn schema(state: &ApiState, findings: &mut Vec<Finding>) {

@@ -32,6 +32,7 @@ mod webhook;
 mod why;
 mod xcoms;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::Router;
@@ -106,6 +107,7 @@ struct Inner {
     feed: changes::Feed,
     /// Ends what would never end by itself: the event streams.
     closing: CancellationToken,
+    folders: Vec<PathBuf>,
 }
 
 impl ApiState {
@@ -133,8 +135,18 @@ impl ApiState {
             keyring: access.keyring,
             feed: changes::Feed::default(),
             closing: CancellationToken::new(),
+            folders: vec![std::env::temp_dir()],
         };
         Self { inner: Arc::new(inner) }
+    }
+
+    /// Folders that must have room, for `doctor`. To be called before there are clones.
+    #[must_use]
+    pub fn watching(mut self, folders: Vec<PathBuf>) -> Self {
+        if let Some(inner) = Arc::get_mut(&mut self.inner) {
+            inner.folders = folders;
+        }
+        self
     }
 
     fn store(&self) -> &Store {

@@ -165,4 +165,9 @@ impl Store {
         sqlx::query("select 1").execute(&self.pool).await.map_err(Error::of("ping"))?;
         Ok(begin.elapsed())
     }
+
+    /// The time by the database's clock, now and not when a transaction began.
+    pub async fn clock(&self) -> Result<chrono::DateTime<chrono::Utc>, Error> {
+        sqlx::query_scalar("select clock_timestamp()").fetch_one(&self.pool).await.map_err(Error::of("clock"))
+    }
 }

@@ -270,6 +270,8 @@ async fn doctor_finds_what_is_broken(pool: PgPool) {
     let before = api.get("/ui/doctor").await;
     for id in [
         "database",
+        "clock",
+        "broker",
         "runs-planned",
         "due-taken",
         "dags-due",
@@ -287,6 +289,9 @@ async fn doctor_finds_what_is_broken(pool: PgPool) {
         assert_eq!(status(&before, id), "ok", "{id}: {before}");
     }
     assert_eq!((status(&before, "scheduler"), status(&before, "workers")), ("fail".to_owned(), "fail".to_owned()));
+    let findings = before["findings"].as_array().unwrap();
+    assert!(findings.iter().any(|f| f["id"].as_str().unwrap().starts_with("disk:")), "{before}");
+    assert!(findings.iter().all(|f| f["status"] == "ok" || f["remedy"].is_string()), "each finding has a remedy: {before}");
     api.half_done().await;
     let healthy = api.get("/ui/doctor").await;
     for id in ["workers", "attempts-watched", "I3", "I4", "I7", "I9-pools"] {

@@ -44,6 +44,7 @@ one_writer() { # I9, I4: task_instance.state is written in one place; a note for
     if [ -n "$found" ]; then echo "task_instance is written outside the functions:"; echo "$found"; return 1; fi
 }
 state_machine_page() { diff <(cargo run -q --locked -p updraft -- docs state-machine) docs/state_machine.md; }
+cli_page() { diff <(cargo run -q --locked -p updraft -- docs cli) docs/cli-reference.md; }
 python_style() { python3 -m compileall -q crates/dagfile/python tools && find . -name __pycache__ -prune -exec rm -rf {} +; }
 
 # What a release says of its crates, by cargo's own words.
@@ -70,6 +71,7 @@ check 'arrows between crates' arrows
 check 'one TLS provider' one_tls_provider
 check 'one state writer' one_writer
 check 'state machine page' state_machine_page
+check 'command reference' cli_page
 check 'python compiles' python_style
 check 'image tools' image_tools
 check 'chart' tests/chart/run.sh

@@ -7,6 +7,7 @@
 mod backfills;
 mod bad_input;
 mod chaos;
+mod commands;
 mod ends;
 mod events;
 mod harness;

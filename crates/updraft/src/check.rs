@@ -98,11 +98,11 @@ pub(crate) async fn run(options: Options) -> ExitCode {
 }
 
 fn processor(options: &Options) -> Result<Processor, PythonError> {
+    reader(options.dag_python.clone(), Duration::from_secs(options.dag_file_timeout))
+}
+
+/// What reads Python files, in a child that is locked down.
+pub(crate) fn reader(python: Option<PathBuf>, timeout: Duration) -> Result<Processor, PythonError> {
     let helper = std::env::current_exe().map(|exe| vec![exe.into(), "sandbox".into()]).unwrap_or_default();
-    Processor::new(python::Options {
-        python: options.dag_python.clone(),
-        helper,
-        timeout: Duration::from_secs(options.dag_file_timeout),
-        ..python::Options::default()
-    })
+    Processor::new(python::Options { python, helper, timeout, ..python::Options::default() })
 }

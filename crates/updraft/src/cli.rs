@@ -1,18 +1,28 @@
 //! The verbs that talk to the API. Nothing here touches the database.
 //!
-//! stdout is data and nothing else; what went wrong, why, and what to do next goes to stderr. Exit codes: 0 done, 1 failed, 2 usage,
-//! 3 not found, 4 forbidden, 5 conflict, 6 the API cannot be reached; `runs watch` and `--wait` end with 10 when the run failed.
+//! stdout is data and nothing else; what went wrong, why, and what to do next goes to stderr. [`EXIT_CODES`] says what they mean.
 
+pub(crate) mod airflow;
 mod backfill;
+pub(crate) mod call;
+pub(crate) mod complete;
 mod connections;
+mod contexts;
 mod dags;
+mod diff;
+mod doctor;
 mod explain;
 mod http;
+mod jobs;
+mod login;
 mod maintenance;
 pub(crate) mod output;
 mod pools;
+mod redact;
+pub(crate) mod reference;
 mod runs;
 mod tasks;
+mod terminal;
 mod variables;
 
 use std::process::ExitCode;
@@ -22,60 +32,122 @@ use serde_json::{Value, json};
 
 use http::Failure;
 
+/// What a verb ends with.
+pub(crate) const EXIT_CODES: &[(u8, &str)] = &[
+    (0, "Done"),
+    (
+        1,
+        "Failed. `doctor`: something is broken; `dags check`: a file has a mistake; `jobs check`: none is alive; `dags diff --exit-code`: there is a difference",
+    ),
+    (2, "Usage or configuration: a wrong flag, a value that is refused, a verb of Airflow's that is not here"),
+    (3, "Not found"),
+    (4, "Forbidden, or not logged in"),
+    (5, "Conflict: a run of that name or date exists"),
+    (6, "The API, or for `db` Postgres, cannot be reached"),
+    (10, "`runs watch`, `dags trigger --wait`: the run failed"),
+    (11, "`runs watch`, `dags trigger --wait`: the run was not over within --timeout"),
+    (130, "Interrupted by Ctrl-C"),
+];
+
 /// What all verbs share.
 #[derive(Clone, Args)]
 pub(crate) struct Global {
-    /// Where the API is.
-    #[arg(long, env = "UPDRAFT_API_URL", default_value = "http://127.0.0.1:8080", value_name = "URL", global = true)]
-    pub(crate) api_url: String,
+    /// Which API, by its name (`updraft context add`). Default: the context in use. On the command line it beats the environment's address
+    /// and login.
+    #[arg(long, env = "UPDRAFT_CONTEXT", value_name = "NAME", global = true, help_heading = "API")]
+    pub(crate) context: Option<String>,
+    /// Where the API is. Default: the context's address, else http://127.0.0.1:8080.
+    #[arg(long, env = "UPDRAFT_API_URL", value_name = "URL", global = true, help_heading = "API")]
+    pub(crate) api_url: Option<String>,
     /// Who logs in, where the API has a password.
-    #[arg(long, env = "UPDRAFT_API_USER", default_value = "admin", value_name = "USER", global = true)]
+    #[arg(long, env = "UPDRAFT_API_USER", default_value = "admin", value_name = "USER", global = true, help_heading = "API")]
     pub(crate) api_user: String,
     /// The API's password. Better given as UPDRAFT_API_PASSWORD or UPDRAFT_API_PASSWORD_FILE: a command line is readable to everybody.
-    #[arg(long, env = "UPDRAFT_API_PASSWORD", hide_env_values = true, value_name = "PASSWORD", global = true)]
+    #[arg(long, env = "UPDRAFT_API_PASSWORD", hide_env_values = true, value_name = "PASSWORD", global = true, help_heading = "API")]
     pub(crate) api_password: Option<String>,
+    /// A token instead of a password. Better given as UPDRAFT_API_TOKEN or UPDRAFT_API_TOKEN_FILE, or kept by `updraft login`.
+    #[arg(long, env = "UPDRAFT_API_TOKEN", hide_env_values = true, value_name = "TOKEN", global = true, help_heading = "API")]
+    pub(crate) api_token: Option<String>,
 }
 
 // By hand: the password is nobody's business.
 impl std::fmt::Debug for Global {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Global").field("api_url", &self.api_url).field("api_user", &self.api_user).finish_non_exhaustive()
+        f.debug_struct("Global").field("context", &self.context).field("api_url", &self.api_url).finish_non_exhaustive()
+    }
+}
+
+impl Global {
+    /// A context that was named on the command line beats what the environment says of the API.
+    pub(crate) fn settle(&mut self, matches: &clap::ArgMatches) {
+        let typed = |name: &str| matches.value_source(name) == Some(clap::parser::ValueSource::CommandLine);
+        if !typed("context") {
+            return;
+        }
+        for (name, value) in [("api_url", &mut self.api_url), ("api_password", &mut self.api_password), ("api_token", &mut self.api_token)]
+        {
+            if !typed(name) {
+                *value = None;
+            }
+        }
     }
 }
 
 /// The verbs.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ClientCommand {
-    /// DAGs: list, show, trigger, pause, check.
+    /// DAGs: list, show, trigger, pause, delete, check, diff.
     #[command(subcommand)]
     Dags(Dags),
     /// Runs of DAGs: list, show, watch.
     #[command(subcommand)]
     Runs(runs::Runs),
-    /// Tasks: list, states in a run, logs, clear.
+    /// Tasks: list, states in a run, logs, render, clear.
     #[command(subcommand)]
     Tasks(tasks::Tasks),
     /// Says why a task is not running, or how it ended and what proves it.
     #[command(after_help = "Examples:\n  updraft why sales_daily latest load\n  updraft why sales_daily latest load -o json")]
     Why(explain::Why),
-    /// Checks the installation: database, schedulers, workers, limits, promises. Exits 1 when something is broken.
-    #[command(after_help = "Example:\n  updraft doctor")]
-    Doctor(explain::Doctor),
     /// Backfills, runs for a stretch of the past: create, list, show, pause, unpause, cancel.
     #[command(subcommand)]
     Backfill(backfill::Backfill),
-    /// Pools: list, get, set.
+    /// Checks the installation: database, broker, clocks, disks, DAG sources, schedulers, workers, limits, promises. Exits 1 when something
+    /// is broken.
+    #[command(
+        after_help = "Examples:\n  updraft doctor\n  updraft doctor --bundle support.json\n  kubectl exec deployment/updraft-worker -- updraft doctor --kubernetes"
+    )]
+    Doctor(doctor::Doctor),
+    /// Jobs, Airflow's word for schedulers and workers: list, check.
+    #[command(subcommand)]
+    Jobs(jobs::Jobs),
+    /// Pools: list, get, set, delete, import, export.
     #[command(subcommand)]
     Pools(pools::Pools),
     /// Variables: list, get, set, delete, import, export.
     #[command(subcommand)]
     Variables(variables::Variables),
-    /// Connections: list, get, add, delete, import.
+    /// Connections: list, get, add, delete, import, export.
     #[command(subcommand)]
     Connections(connections::Connections),
     /// Maintenance: on, off, status. Nothing is launched while it is on; what runs goes on.
     #[command(subcommand)]
     Maintenance(maintenance::Maintenance),
+    /// Contexts, names for APIs: add, use, list, remove.
+    #[command(subcommand)]
+    Context(contexts::ContextCommand),
+    /// Logs in at an API, and keeps the token in a context: a file that only you can read.
+    #[command(
+        after_help = "Examples:\n  updraft login https://updraft.example.com --api-user me\n  updraft login https://updraft.example.com --context prod < password\n  updraft login --context prod --token - < token"
+    )]
+    Login(login::Login),
+    /// Forgets the token of a context.
+    #[command(after_help = "Example:\n  updraft logout --context prod")]
+    Logout,
+    /// Sends any request to the API: `updraft api GET /dags` is the same.
+    #[command(
+        after_help = "Examples:\n  updraft api GET /dags -q limit=2\n  updraft api POST /dags/sales_daily/dagRuns -d '{\"logical_date\": null}'\n  updraft api /ui/doctor"
+    )]
+    Call(call::Call),
 }
 
 /// The verbs about DAGs.
@@ -84,7 +156,7 @@ pub(crate) enum Dags {
     /// Reads DAG files and says what is in them, or what is wrong with them. Needs no API and no database.
     Check(crate::check::Options),
     /// Lists DAGs.
-    #[command(after_help = "Examples:\n  updraft dags list\n  updraft dags list --tag sales -o json")]
+    #[command(after_help = "Examples:\n  updraft dags list\n  updraft dags list --tag sales -o json\n  updraft dags list --paused -o name")]
     List(dags::List),
     /// Shows a DAG and its tasks.
     #[command(alias = "details", after_help = "Example:\n  updraft dags show sales_daily")]
@@ -106,6 +178,23 @@ pub(crate) enum Dags {
     /// Prints the state of a run.
     #[command(after_help = "Example:\n  updraft dags state sales_daily latest")]
     State(runs::Show),
+    /// Says when a DAG runs next by its schedule.
+    #[command(after_help = "Example:\n  updraft dags next-execution sales_daily")]
+    NextExecution(dags::Only),
+    /// Lists the versions of a DAG, the newest first.
+    #[command(after_help = "Example:\n  updraft dags versions sales_daily")]
+    Versions(dags::Only),
+    /// Prints the file of a DAG as it was read.
+    #[command(after_help = "Examples:\n  updraft dags source sales_daily\n  updraft dags source sales_daily --dag-version 3")]
+    Source(dags::Source),
+    /// Deletes a DAG with its runs.
+    #[command(after_help = "Example:\n  updraft dags delete sales_daily --yes")]
+    Delete(dags::Delete),
+    /// Says what changes for DAGs between two commits: DAGs, tasks and fields. Needs no API.
+    #[command(
+        after_help = "Examples:\n  updraft dags diff main..my-branch --folder dags\n  updraft dags diff HEAD\n  updraft dags diff origin/main...HEAD --exit-code -o json"
+    )]
+    Diff(diff::Diff),
     /// Lists files that cannot be read.
     #[command(after_help = "Example:\n  updraft dags list-import-errors")]
     ListImportErrors(dags::ImportErrors),
@@ -113,19 +202,37 @@ pub(crate) enum Dags {
 
 /// Carries out a verb.
 pub(crate) async fn run(command: ClientCommand, global: &Global) -> ExitCode {
-    let client = match http::Client::new(global) {
-        Ok(client) => client,
-        Err(failure) => return failure.tell(),
+    let done = match &command {
+        ClientCommand::Context(command) => contexts::run(command),
+        ClientCommand::Login(options) => login::login(options, global).await,
+        ClientCommand::Logout => login::logout(global),
+        ClientCommand::Dags(Dags::Diff(options)) => diff::run(options).await,
+        _ => match http::Client::new(global) {
+            Ok(client) => carry_out(command, &client).await,
+            Err(failure) => Err(failure),
+        },
     };
-    match carry_out(command, &client).await {
-        Ok(code) => code,
-        Err(failure) => failure.tell(),
-    }
+    done.unwrap_or_else(Failure::tell)
 }
 
 async fn carry_out(command: ClientCommand, client: &http::Client) -> Result<ExitCode, Failure> {
     match command {
-        ClientCommand::Dags(Dags::Check(_)) => Err(Failure::usage("dags check does not talk to the API")),
+        ClientCommand::Dags(Dags::Check(_) | Dags::Diff(_))
+        | ClientCommand::Context(_)
+        | ClientCommand::Login(_)
+        | ClientCommand::Logout => Err(Failure::usage("this verb is not one of the API's")),
+        ClientCommand::Dags(Dags::NextExecution(options)) => dags::next_execution(client, &options).await,
+        ClientCommand::Dags(Dags::Versions(options)) => dags::versions(client, &options).await,
+        ClientCommand::Dags(Dags::Source(options)) => dags::source(client, &options).await,
+        ClientCommand::Dags(Dags::Delete(options)) => dags::delete(client, &options).await,
+        ClientCommand::Tasks(tasks::Tasks::State(options)) => tasks::state(client, &options).await,
+        ClientCommand::Tasks(tasks::Tasks::FailedDeps(options)) => tasks::failed_deps(client, &options).await,
+        ClientCommand::Tasks(tasks::Tasks::Render(options)) => tasks::render(client, &options).await,
+        ClientCommand::Jobs(command) => jobs::run(client, &command).await,
+        ClientCommand::Call(options) => call::run(client, &options).await,
+        ClientCommand::Pools(pools::Pools::Delete(options)) => pools::delete(client, &options).await,
+        ClientCommand::Pools(pools::Pools::Import(options)) => pools::import(client, &options).await,
+        ClientCommand::Pools(pools::Pools::Export(options)) => pools::export(client, &options).await,
         ClientCommand::Dags(Dags::List(options)) => dags::list(client, &options).await,
         ClientCommand::Dags(Dags::Show(options)) => dags::show(client, &options).await,
         ClientCommand::Dags(Dags::Trigger(options)) => dags::trigger(client, &options).await,
@@ -142,8 +249,8 @@ async fn carry_out(command: ClientCommand, client: &http::Client) -> Result<Exit
         ClientCommand::Tasks(tasks::Tasks::Logs(options)) => tasks::logs(client, &options).await,
         ClientCommand::Tasks(tasks::Tasks::Clear(options)) => tasks::clear(client, &options).await,
         ClientCommand::Why(options) => explain::why(client, &options).await,
-        ClientCommand::Doctor(options) => explain::doctor(client, &options).await,
         ClientCommand::Backfill(command) => backfill::run(client, &command).await,
+        ClientCommand::Doctor(options) => doctor::run(client, &options).await,
         ClientCommand::Pools(pools::Pools::List(options)) => pools::list(client, &options).await,
         ClientCommand::Pools(pools::Pools::Get(options)) => pools::get(client, &options).await,
         ClientCommand::Pools(pools::Pools::Set(options)) => pools::set(client, &options).await,
@@ -187,4 +294,16 @@ async fn bulk_create(client: &http::Client, path: &str, entities: Vec<Value>, ex
     }
     crate::say(&format!("imported {} of {}", done["create"]["success"].as_array().map_or(0, Vec::len), entities.len()));
     Ok(())
+}
+
+/// Asks on a terminal. Elsewhere nobody can answer: the flag that says yes is named.
+fn confirmed(question: &str, flag: &str) -> Result<bool, Failure> {
+    use std::io::IsTerminal as _;
+    if !std::io::stdin().is_terminal() {
+        return Err(Failure::usage(format!("{question} Nobody is here to answer: say {flag}")));
+    }
+    crate::say(&format!("{question} [y/N]"));
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer).map_err(|e| Failure::new(1, format!("cannot read the answer: {e}")))?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }

@@ -16,7 +16,7 @@ pub(crate) enum Db {
     #[command(after_help = "Example:\n  updraft db migrate --database-url postgres://updraft@localhost/updraft")]
     Migrate(Target),
     /// Says whether the database answers and its schema fits this program. Exit code 1: it does not.
-    #[command(after_help = "Example:\n  updraft db check --database-url postgres://updraft@localhost/updraft")]
+    #[command(alias = "check-migrations", after_help = "Example:\n  updraft db check --database-url postgres://updraft@localhost/updraft")]
     Check(Target),
     /// Forgets finished runs that are old, with their attempts, logs and values. Schedulers do it by themselves with --retention.
     #[command(after_help = "Examples:\n  updraft db clean --older-than 90d --dry-run\n  updraft db clean --older-than 90d")]

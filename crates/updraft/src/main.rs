@@ -24,7 +24,13 @@ const USAGE: u8 = 2;
 
 /// Runs DAGs of pods: a scheduler and a worker fleet for the DAG files that Airflow users have.
 #[derive(Debug, Parser)]
-#[command(name = "updraft", version, max_term_width = 110, arg_required_else_help = true)]
+#[command(
+    name = "updraft",
+    version,
+    max_term_width = 110,
+    arg_required_else_help = true,
+    after_help = "Examples:\n  updraft standalone --dags dags\n  updraft dags list\n  updraft why DAG latest TASK\n\nA verb of Airflow's that is not here says why, and what to type instead."
+)]
 struct Cli {
     #[command(flatten)]
     global: cli::Global,
@@ -40,7 +46,8 @@ enum Command {
     Scheduler(roles::scheduler::Options),
     /// Takes attempts, starts them, watches them to their end. Any number may run.
     Worker(roles::worker::Options),
-    /// The REST API and the page. Any number may run.
+    /// The REST API and the page. Any number may run. `updraft api GET /dags` is a request to it: see `updraft call`.
+    #[command(alias = "api-server")]
     Api(roles::api::Options),
     /// Reads DAG files for a scheduler, in a process without credentials.
     DagProcessor(dag_processor::Options),
@@ -58,15 +65,23 @@ enum Command {
     /// Prints the JSON Schema of YAML DAG files.
     #[command(after_help = "Example:\n  updraft schema > dag.schema.json")]
     Schema,
+    /// Prints the version of this program.
+    #[command(after_help = "Example:\n  updraft version")]
+    Version,
+    /// Prints every command with one line about it.
+    #[command(after_help = "Example:\n  updraft cheat-sheet")]
+    CheatSheet,
     /// Prints a page of the documentation that is made from the code.
     #[command(hide = true)]
     Docs {
         /// Which page.
-        #[arg(value_parser = ["state-machine"])]
+        #[arg(value_parser = ["state-machine", "cli", "commands"])]
         page: String,
     },
-    /// Prints completions for a shell.
-    #[command(after_help = "Example:\n  updraft completion bash > /etc/bash_completion.d/updraft")]
+    /// Prints completions for a shell. They know the ids of DAGs, runs, tasks, pools and contexts, by asking the API.
+    #[command(
+        after_help = "Examples:\n  updraft completion bash > /etc/bash_completion.d/updraft\n  updraft completion fish > ~/.config/fish/completions/updraft.fish"
+    )]
     Completion {
         /// The shell.
         shell: clap_complete::Shell,
@@ -87,6 +102,7 @@ fn main() -> ExitCode {
         }
         _ => {}
     }
+    cli::complete::answer(Cli::command);
     let command = match env_files::with_files(Cli::command()) {
         Ok(command) => command,
         Err(mistakes) => {
@@ -94,11 +110,25 @@ fn main() -> ExitCode {
             return ExitCode::from(USAGE);
         }
     };
-    let cli = match Cli::from_arg_matches(&command.get_matches()) {
-        Ok(cli) => cli,
-        Err(error) => error.exit(),
-    };
-    run(cli)
+    let words = cli::call::rewritten(std::env::args_os().collect());
+    let parsed = command.try_get_matches_from(&words).and_then(|matches| {
+        let mut cli = Cli::from_arg_matches(&matches)?;
+        cli.global.settle(&matches);
+        Ok(cli)
+    });
+    match parsed {
+        Ok(cli) => run(cli),
+        Err(error) => {
+            let words: Vec<String> = words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+            match cli::airflow::explain(&error, &words) {
+                Some(why) => {
+                    say(&why);
+                    ExitCode::from(USAGE)
+                }
+                None => error.exit(),
+            }
+        }
+    }
 }
 
 fn run(cli: Cli) -> ExitCode {
@@ -113,18 +143,38 @@ fn run(cli: Cli) -> ExitCode {
         Command::Schedule(command) => schedule::run(&command),
         Command::Init(options) => init::run(&options),
         Command::Schema => print(&format!("{:#}\n", updraft_dagfile::yaml::json_schema())),
-        Command::Docs { .. } => print(&updraft_model::state::state_machine_page()),
-        Command::Completion { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "updraft", &mut std::io::stdout());
-            ExitCode::SUCCESS
-        }
+        Command::Version => print(&format!("{}\n", env!("CARGO_PKG_VERSION"))),
+        Command::CheatSheet => print(&cli::reference::cheat_sheet(Cli::command())),
+        Command::Docs { page } => match page.as_str() {
+            "cli" => print(&cli::reference::page(Cli::command())),
+            "commands" => print(&format!("{}\n", cli::reference::list(Cli::command()))),
+            _ => print(&updraft_model::state::state_machine_page()),
+        },
+        Command::Completion { shell } => match cli::complete::registration(shell) {
+            Ok(script) => {
+                let printed = print(&script);
+                cli::complete::hint(shell);
+                printed
+            }
+            Err(why) => {
+                say(&format!("error: {why}"));
+                ExitCode::FAILURE
+            }
+        },
         Command::Client(cli::ClientCommand::Dags(cli::Dags::Check(options))) => block_on(check::run(options)),
-        Command::Client(command) => block_on(cli::run(command, &cli.global)),
+        // One request at a time: threads would cost more than they bring.
+        Command::Client(command) => finish(tokio::runtime::Builder::new_current_thread(), cli::run(command, &cli.global)),
     }
 }
 
 fn block_on(work: impl Future<Output = ExitCode>) -> ExitCode {
-    match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.worker_threads(2);
+    finish(builder, work)
+}
+
+fn finish(mut builder: tokio::runtime::Builder, work: impl Future<Output = ExitCode>) -> ExitCode {
+    match builder.enable_all().build() {
         Ok(runtime) => {
             let code = runtime.block_on(work);
             // A reader of a slow disk must not hold up the exit.

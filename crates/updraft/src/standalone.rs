@@ -182,7 +182,8 @@ async fn serve(options: Options) -> anyhow::Result<()> {
         env!("CARGO_PKG_VERSION"),
         Utc::now(),
         updraft_api::Access { keyring: Some(Arc::clone(&keyring)), ..updraft_api::Access::default() },
-    );
+    )
+    .watching(vec![data.path().to_owned(), std::env::temp_dir()]);
     let api = tokio::spawn(updraft_api::serve(listener, state, shutdown.clone()));
 
     banner(&options, &data, server.is_some(), begin.elapsed());

@@ -29,6 +29,16 @@ pub(crate) enum Connections {
     /// Makes or changes the connections of a JSON file, an object of ids and connections, as Airflow exports them.
     #[command(after_help = "Example:\n  updraft connections import connections.json")]
     Import(Import),
+    /// Writes connections to a JSON file that `import` reads. Passwords and secret extras come out masked: they have to be filled in.
+    #[command(after_help = "Example:\n  updraft connections export connections.json")]
+    Export(Export),
+}
+
+/// Options of `connections export`.
+#[derive(Debug, Args)]
+pub(crate) struct Export {
+    /// The file; - is standard output.
+    file: String,
 }
 
 /// Options of `connections list`.
@@ -134,6 +144,19 @@ pub(crate) async fn run(client: &Client, command: &Connections) -> Result<ExitCo
             for id in &options.ids {
                 client.delete(&path_of(id)).await?;
             }
+        }
+        Connections::Export(options) => {
+            let rows = client.all("/api/v2/connections", "connections", None).await?;
+            let all: serde_json::Map<String, Value> = rows
+                .into_iter()
+                .filter_map(|row| {
+                    let Value::Object(mut fields) = row else { return None };
+                    let id = fields.remove("connection_id")?.as_str()?.to_owned();
+                    fields.retain(|key, value| !value.is_null() && key != "team_name");
+                    Some((id, Value::Object(fields)))
+                })
+                .collect();
+            super::write(&options.file, &format!("{:#}\n", Value::Object(all)))?;
         }
         Connections::Import(options) => {
             let mut entities = Vec::new();

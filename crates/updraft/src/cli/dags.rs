@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::http::{Client, Failure, part};
-use super::output::{Column, Output, text, when};
+use super::output::{Listing, Output, text, when};
 
 /// Options of `dags list`.
 #[derive(Debug, Args)]
@@ -58,6 +58,9 @@ pub(crate) struct Trigger {
     /// Wait for the end; exit 10 when the run fails.
     #[arg(long)]
     wait: bool,
+    /// With --wait: no longer than this, as in 90s or 2h; exit 11 then. The run goes on.
+    #[arg(long, requires = "wait", value_name = "DURATION", value_parser = crate::settings::duration)]
+    timeout: Option<std::time::Duration>,
     #[command(flatten)]
     output: Output,
 }
@@ -79,14 +82,67 @@ pub(crate) struct ImportErrors {
     output: Output,
 }
 
-const COLUMNS: &[Column] = &[
-    ("dag_id", |d| text(&d["dag_id"])),
-    ("paused", |d| text(&d["is_paused"])),
-    ("schedule", |d| text(&d["timetable_summary"])),
-    ("next_run", |d| when(&d["next_dagrun_run_after"])),
-    ("owners", |d| text(&d["owners"])),
-    ("file", |d| text(&d["relative_fileloc"])),
-];
+/// Options of `dags delete`.
+#[derive(Debug, Args)]
+pub(crate) struct Delete {
+    /// The DAG.
+    dag: String,
+    /// Do not ask.
+    #[arg(short, long)]
+    yes: bool,
+}
+
+/// Options of `dags next-execution` and `dags versions`.
+#[derive(Debug, Args)]
+pub(crate) struct Only {
+    /// The DAG.
+    dag: String,
+    #[command(flatten)]
+    output: Output,
+}
+
+/// Options of `dags source`.
+#[derive(Debug, Args)]
+pub(crate) struct Source {
+    /// The DAG.
+    dag: String,
+    /// Which version. Default: the newest.
+    #[arg(long = "dag-version", value_name = "NUMBER")]
+    number: Option<u32>,
+}
+
+const LISTING: Listing = Listing {
+    name: |d| text(&d["dag_id"]),
+    columns: &[
+        ("dag_id", |d| text(&d["dag_id"])),
+        ("paused", |d| text(&d["is_paused"])),
+        ("schedule", |d| text(&d["timetable_summary"])),
+        ("next_run", |d| when(&d["next_dagrun_run_after"])),
+        ("owners", |d| text(&d["owners"])),
+        ("file", |d| text(&d["relative_fileloc"])),
+    ],
+    wide: &[
+        ("tags", |d| {
+            d["tags"].as_array().map(|tags| tags.iter().map(|tag| text(&tag["name"])).collect::<Vec<_>>().join(", ")).unwrap_or_default()
+        }),
+        ("max_active_runs", |d| text(&d["max_active_runs"])),
+        ("max_active_tasks", |d| text(&d["max_active_tasks"])),
+        ("parsed", |d| when(&d["last_parsed_time"])),
+        ("import_errors", |d| text(&d["has_import_errors"])),
+        ("description", |d| text(&d["description"])),
+    ],
+};
+
+const VERSIONS: Listing = Listing {
+    name: |v| text(&v["version_number"]),
+    columns: &[
+        ("version", |v| text(&v["version_number"])),
+        ("created", |v| when(&v["created_at"])),
+        ("bundle", |v| text(&v["bundle_name"])),
+        ("commit", |v| text(&v["bundle_version"])),
+    ],
+    wide: &[("id", |v| text(&v["id"])), ("url", |v| text(&v["bundle_url"]))],
+};
 
 pub(crate) async fn list(client: &Client, options: &List) -> Result<ExitCode, Failure> {
     let mut path = String::from("/api/v2/dags?order_by=dag_id");
@@ -103,7 +159,7 @@ pub(crate) async fn list(client: &Client, options: &List) -> Result<ExitCode, Fa
     if rows.is_empty() {
         crate::say("no DAGs. Put a file into the folder of --dags, and see what `updraft dags check FOLDER` says");
     }
-    Ok(options.output.rows(&rows, COLUMNS))
+    Ok(options.output.list(&rows, &LISTING))
 }
 
 pub(crate) async fn show(client: &Client, options: &Show) -> Result<ExitCode, Failure> {
@@ -159,12 +215,9 @@ pub(crate) async fn trigger(client: &Client, options: &Trigger) -> Result<ExitCo
     }
     let run = client.post(&format!("/api/v2/dags/{}/dagRuns", part(&options.dag)), &body).await?;
     let run_id = text(&run["dag_run_id"]);
-    let code = match options.output.output {
-        super::output::Format::Table => crate::print(&format!("{run_id}\n")),
-        _ => options.output.one(&run, &[]),
-    };
+    let code = if options.output.output.is_data() { options.output.one(&run, &[]) } else { crate::print(&format!("{run_id}\n")) };
     if options.wait {
-        return super::runs::wait(client, &options.dag, &run_id).await;
+        return super::runs::wait(client, &options.dag, &run_id, options.timeout).await;
     }
     let dag = client.get(&format!("/api/v2/dags/{}", part(&options.dag))).await?;
     if dag["is_paused"] == Value::Bool(true) {
@@ -181,6 +234,52 @@ pub(crate) async fn pause(client: &Client, options: &Pause, paused: bool) -> Res
         rows.push(client.patch(&format!("/api/v2/dags/{}", part(dag)), &json!({"is_paused": paused})).await?);
     }
     Ok(options.output.rows(&rows, &[("dag_id", |d| text(&d["dag_id"])), ("paused", |d| text(&d["is_paused"]))]))
+}
+
+pub(crate) async fn delete(client: &Client, options: &Delete) -> Result<ExitCode, Failure> {
+    let dag = part(&options.dag);
+    if !options.yes {
+        let runs = client.get(&format!("/api/v2/dags/{dag}/dagRuns?limit=1")).await?;
+        let question = format!("{} and its {} runs, with their logs, will be gone. Go on?", options.dag, text(&runs["total_entries"]));
+        if !super::confirmed(&question, "--yes")? {
+            return Ok(ExitCode::FAILURE);
+        }
+    }
+    client.delete(&format!("/api/v2/dags/{dag}")).await?;
+    crate::say(&format!("deleted {}. If its file is still there, it comes back without its runs when that is read next", options.dag));
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(crate) async fn next_execution(client: &Client, options: &Only) -> Result<ExitCode, Failure> {
+    let dag = client.get(&format!("/api/v2/dags/{}", part(&options.dag))).await?;
+    let next = json!({
+        "dag_id": dag["dag_id"], "is_paused": dag["is_paused"], "logical_date": dag["next_dagrun_logical_date"],
+        "run_after": dag["next_dagrun_run_after"], "data_interval_start": dag["next_dagrun_data_interval_start"],
+        "data_interval_end": dag["next_dagrun_data_interval_end"],
+    });
+    if next["run_after"].is_null() {
+        crate::say(&format!("{} has no next run by its schedule ({})", options.dag, text(&dag["timetable_summary"])));
+    } else if dag["is_paused"] == true {
+        crate::say(&format!("the DAG is paused: nothing starts until `updraft dags unpause {}`", options.dag));
+    }
+    let pairs = [
+        ("run_after", text(&next["run_after"])),
+        ("logical_date", text(&next["logical_date"])),
+        ("data_interval_start", text(&next["data_interval_start"])),
+        ("data_interval_end", text(&next["data_interval_end"])),
+    ];
+    Ok(options.output.one(&next, &pairs))
+}
+
+pub(crate) async fn versions(client: &Client, options: &Only) -> Result<ExitCode, Failure> {
+    let path = format!("/api/v2/dags/{}/dagVersions?order_by=-version_number", part(&options.dag));
+    Ok(options.output.list(&client.all(&path, "dag_versions", None).await?, &VERSIONS))
+}
+
+pub(crate) async fn source(client: &Client, options: &Source) -> Result<ExitCode, Failure> {
+    let number = options.number.map(|number| format!("?version_number={number}")).unwrap_or_default();
+    let answer = client.get(&format!("/api/v2/dagSources/{}{number}", part(&options.dag))).await?;
+    Ok(crate::print(&text(&answer["content"])))
 }
 
 pub(crate) async fn import_errors(client: &Client, options: &ImportErrors) -> Result<ExitCode, Failure> {

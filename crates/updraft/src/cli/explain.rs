@@ -1,4 +1,4 @@
-//! `why` and `doctor`: the answers to the two questions that people ask.
+//! `why`: the answer to the question that people ask.
 
 use std::process::ExitCode;
 
@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::Value;
 
 use super::http::{Client, Failure, part};
-use super::output::{Column, Output, state as state_word, text};
+use super::output::{Output, state as state_word, text};
 
 /// Options of `why`.
 #[derive(Debug, Args)]
@@ -20,13 +20,6 @@ pub(crate) struct Why {
     /// Which instance of a mapped task.
     #[arg(long, default_value_t = -1, allow_negative_numbers = true, hide_default_value = true)]
     map_index: i32,
-    #[command(flatten)]
-    output: Output,
-}
-
-/// Options of `doctor`.
-#[derive(Debug, Args)]
-pub(crate) struct Doctor {
     #[command(flatten)]
     output: Output,
 }
@@ -70,28 +63,4 @@ pub(crate) async fn why(client: &Client, options: &Why) -> Result<ExitCode, Fail
         ("log", text(&answer["log"])),
     ];
     Ok(options.output.one(&answer, &pairs))
-}
-
-pub(crate) async fn doctor(client: &Client, options: &Doctor) -> Result<ExitCode, Failure> {
-    let answer = client.get("/ui/doctor").await?;
-    let broken = answer["status"] == "fail";
-    let code = match options.output.output {
-        super::output::Format::Table => {
-            const COLUMNS: &[Column] = &[
-                ("status", |f| match f["status"].as_str() {
-                    Some("ok") => "✓ ok".to_owned(),
-                    Some("warn") => "! warn".to_owned(),
-                    _ => "✗ FAIL".to_owned(),
-                }),
-                ("check", |f| text(&f["name"])),
-                ("detail", |f| match text(&f["remedy"]) {
-                    remedy if remedy.is_empty() => text(&f["detail"]),
-                    remedy => format!("{}\n→ {remedy}", text(&f["detail"])),
-                }),
-            ];
-            options.output.rows(answer["findings"].as_array().map_or(&[], Vec::as_slice), COLUMNS)
-        }
-        _ => options.output.one(&answer, &[]),
-    };
-    Ok(if broken { ExitCode::FAILURE } else { code })
 }

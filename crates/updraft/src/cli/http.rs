@@ -8,6 +8,8 @@ use reqwest::{Method, Response, StatusCode};
 use serde_json::Value;
 
 use super::Global;
+use super::contexts::{Proof, Target, address};
+use super::login::is_local;
 
 /// Rows of one request when a verb wants all of them.
 const PAGE: usize = 1000;
@@ -35,6 +37,11 @@ impl Failure {
         self
     }
 
+    /// In words.
+    pub(crate) fn what(&self) -> &str {
+        &self.what
+    }
+
     /// Says it on stderr.
     pub(crate) fn tell(self) -> ExitCode {
         crate::say(&format!("error: {}", self.what));
@@ -50,7 +57,8 @@ pub(crate) struct Client {
     http: reqwest::Client,
     base: String,
     user: String,
-    password: Option<(String, String)>,
+    proof: Proof,
+    context: Option<String>,
 }
 
 /// One part of a path, encoded: run ids hold `:` and `+`.
@@ -67,21 +75,33 @@ pub(crate) fn part(text: &str) -> String {
 }
 
 impl Client {
+    /// The API that the flags, the environment and the contexts name.
     pub(crate) fn new(global: &Global) -> Result<Self, Failure> {
-        let url = &global.api_url;
-        let base = url.trim_end_matches('/').to_owned();
-        if !(base.starts_with("http://") || base.starts_with("https://")) {
-            return Err(Failure::usage(format!("--api-url is {url:?}; it must begin with http:// or https://")));
+        Self::at(Target::of(global)?)
+    }
+
+    pub(crate) fn at(target: Target) -> Result<Self, Failure> {
+        let base = address(&target.url)?;
+        let mut builder = reqwest::Client::builder()
+            .connect_timeout(Duration::from_secs(5))
+            .timeout(Duration::from_secs(120))
+            // A redirect would carry what proves who asks to where nobody said it should go.
+            .redirect(reqwest::redirect::Policy::none());
+        if base.starts_with("http://") {
+            // No certificate is looked at: the host's roots, a hundred files, need not be read.
+            builder = builder.tls_certs_only(std::iter::empty());
         }
-        let mut builder = reqwest::Client::builder().connect_timeout(Duration::from_secs(5)).timeout(Duration::from_secs(120));
-        let host = base.split_once("://").map_or("", |(_, rest)| rest);
-        if ["127.", "localhost", "[::1]"].iter().any(|local| host.starts_with(local)) {
+        if is_local(&base) {
             builder = builder.no_proxy();
         }
         let http = builder.build().map_err(|e| Failure::new(1, format!("cannot set up HTTP: {e}")))?;
         let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_default();
-        let password = global.api_password.clone().map(|password| (global.api_user.clone(), password));
-        Ok(Self { http, base, user, password })
+        Ok(Self { http, base, user, proof: target.proof, context: target.context })
+    }
+
+    /// Where requests go.
+    pub(crate) fn base(&self) -> &str {
+        &self.base
     }
 
     pub(crate) async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Response, Failure> {
@@ -89,14 +109,26 @@ impl Client {
         if !self.user.is_empty() && self.user.is_ascii() {
             request = request.header("updraft-user", &self.user);
         }
-        if let Some((user, password)) = &self.password {
-            request = request.basic_auth(user, Some(password));
+        match &self.proof {
+            Proof::Nothing => {}
+            Proof::Password(user, password) => request = request.basic_auth(user, Some(password)),
+            Proof::Token(token) => request = request.bearer_auth(token),
         }
         if let Some(body) = body {
             request = request.json(body);
         }
         let response = request.send().await.map_err(|e| self.unreachable(&e))?;
-        if response.status().is_success() { Ok(response) } else { Err(refused(response).await) }
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        let status = response.status();
+        let failure = refused(response).await;
+        Err(match (status, &self.proof) {
+            // A token of a context is a key that no longer fits; what somebody gave by hand is theirs to look at.
+            (StatusCode::UNAUTHORIZED, Proof::Token(_)) if self.context.is_some() => failure.next("updraft login"),
+            (StatusCode::UNAUTHORIZED, Proof::Nothing) => failure.next(format!("updraft login {}", self.base)),
+            _ => failure,
+        })
     }
 
     fn unreachable(&self, error: &reqwest::Error) -> Failure {
@@ -105,12 +137,16 @@ impl Client {
             cause = inner;
         }
         Failure::new(6, format!("cannot reach the API at {}: {cause}", self.base))
-            .next("start it with `updraft standalone`, or name another with --api-url or UPDRAFT_API_URL")
+            .next("start it with `updraft standalone`, or name another with --api-url, --context or `updraft context use`")
     }
 
     async fn json(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, Failure> {
         let response = self.send(method, path, body).await?;
         let text = response.text().await.map_err(|e| self.unreachable(&e))?;
+        if text.is_empty() {
+            // What was deleted.
+            return Ok(Value::Null);
+        }
         serde_json::from_str(&text)
             .map_err(|_| Failure::new(1, format!("{}{path} did not answer with JSON: is it an Updraft API?", self.base)))
     }
@@ -157,6 +193,11 @@ impl Client {
 /// What the server refuses, in one sentence.
 async fn refused(response: Response) -> Failure {
     let status = response.status();
+    if status.is_redirection() {
+        let there = response.headers().get("location").and_then(|to| to.to_str().ok()).unwrap_or("elsewhere").to_owned();
+        return Failure::new(2, format!("the API's address sends requests on to {there}: is that its real address?"))
+            .next("name it with --api-url, or by `updraft context add`");
+    }
     let text = response.text().await.unwrap_or_default();
     let detail = serde_json::from_str::<Value>(&text).ok().and_then(|mut body| body.get_mut("detail").map(Value::take));
     let what = match detail {

@@ -14,10 +14,21 @@ use serde_json::Value;
 pub(crate) enum Format {
     /// Columns on a terminal, tab-separated when piped.
     Table,
+    /// The same with more columns.
+    Wide,
     /// JSON, with the keys of the API.
     Json,
     /// YAML, with the keys of the API.
     Yaml,
+    /// Only names, one a line.
+    Name,
+}
+
+impl Format {
+    /// Whether it is for programs: whole objects with the keys of the API.
+    pub(crate) fn is_data(self) -> bool {
+        matches!(self, Self::Json | Self::Yaml)
+    }
 }
 
 /// How to print.
@@ -33,6 +44,17 @@ pub(crate) struct Output {
 
 /// A column of a table: its title, and what it shows of a row.
 pub(crate) type Column = (&'static str, fn(&Value) -> String);
+
+/// What of a row is shown.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Listing {
+    /// What `-o name` prints.
+    pub(crate) name: fn(&Value) -> String,
+    /// The columns.
+    pub(crate) columns: &'static [Column],
+    /// Those that `-o wide` adds.
+    pub(crate) wide: &'static [Column],
+}
 
 /// A value as text for people.
 pub(crate) fn text(value: &Value) -> String {
@@ -90,25 +112,35 @@ fn sign(state: &str) -> char {
 }
 
 impl Output {
+    /// Writes a list whose first column is the name of a row.
+    pub(crate) fn rows(&self, rows: &[Value], columns: &'static [Column]) -> ExitCode {
+        let name = columns.first().map_or(text as fn(&Value) -> String, |(_, show)| *show);
+        self.list(rows, &Listing { name, columns, wide: &[] })
+    }
+
     /// Writes a list.
-    pub(crate) fn rows(&self, rows: &[Value], columns: &[Column]) -> ExitCode {
+    pub(crate) fn list(&self, rows: &[Value], listing: &Listing) -> ExitCode {
+        let wide = if self.output == Format::Wide { listing.wide } else { &[] };
         match self.output {
             Format::Json => crate::print(&format!("{:#}\n", Value::Array(rows.to_vec()))),
             Format::Yaml => crate::print(&yaml(&Value::Array(rows.to_vec()))),
-            Format::Table => {
-                let cells: Vec<Vec<String>> = rows.iter().map(|row| columns.iter().map(|(_, show)| show(row)).collect()).collect();
-                let titles: Vec<&str> = columns.iter().map(|(title, _)| *title).collect();
+            Format::Name => crate::print(&rows.iter().map(|row| format!("{}\n", (listing.name)(row))).collect::<String>()),
+            Format::Table | Format::Wide => {
+                let columns = || listing.columns.iter().chain(wide);
+                let cells: Vec<Vec<String>> = rows.iter().map(|row| columns().map(|(_, show)| show(row)).collect()).collect();
+                let titles: Vec<&str> = columns().map(|(title, _)| *title).collect();
                 crate::print(&self.table(&titles, &cells))
             }
         }
     }
 
-    /// Writes one thing: pairs of a name and a value as a table, or the whole.
+    /// Writes one thing: pairs of a name and a value as a table, the first value as its name, or the whole.
     pub(crate) fn one(&self, whole: &Value, pairs: &[(&str, String)]) -> ExitCode {
         match self.output {
             Format::Json => crate::print(&format!("{whole:#}\n")),
             Format::Yaml => crate::print(&yaml(whole)),
-            Format::Table => {
+            Format::Name => crate::print(&pairs.first().map(|(_, name)| format!("{name}\n")).unwrap_or_default()),
+            Format::Table | Format::Wide => {
                 let cells: Vec<Vec<String>> =
                     pairs.iter().filter(|(_, v)| !v.is_empty()).map(|(name, value)| vec![(*name).to_owned(), value.clone()]).collect();
                 let headless = Self { no_headers: true, ..self.clone() };
@@ -130,8 +162,10 @@ impl Output {
             table.add_row(row);
         }
         let mut out = String::new();
+        let colours = super::terminal::colours();
         for line in table.lines() {
-            let _ = writeln!(out, "{}", line.trim_end());
+            let line = line.trim_end();
+            let _ = writeln!(out, "{}", if colours { super::terminal::paint(line) } else { line.to_owned() });
         }
         out
     }

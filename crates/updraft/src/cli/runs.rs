@@ -9,10 +9,13 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::http::{Client, Failure, part};
-use super::output::{Column, Format, Output, state as state_word, text, took, when};
+use super::output::{Format, Listing, Output, state as state_word, text, took, when};
+use super::terminal::{self, StatusLine};
 
 /// A run that failed.
 const RUN_FAILED: u8 = 10;
+/// A run that was not over in time.
+const TIMED_OUT: u8 = 11;
 /// How often a watch looks.
 const LOOK: Duration = Duration::from_millis(300);
 /// How long a watch waits for an API that went away.
@@ -69,18 +72,31 @@ pub(crate) struct Watch {
     /// The run, or `latest`.
     #[arg(default_value = "latest")]
     run: String,
+    /// No longer than this, as in 90s or 2h; exit 11 then. The run goes on.
+    #[arg(long, value_name = "DURATION", value_parser = crate::settings::duration)]
+    timeout: Option<Duration>,
     #[command(flatten)]
     output: Output,
 }
 
-const COLUMNS: &[Column] = &[
-    ("dag_id", |r| text(&r["dag_id"])),
-    ("run_id", |r| text(&r["dag_run_id"])),
-    ("state", |r| state_word(&r["state"])),
-    ("type", |r| text(&r["run_type"])),
-    ("started", |r| when(&r["start_date"])),
-    ("took", |r| took(&r["duration"])),
-];
+const LISTING: Listing = Listing {
+    name: |r| text(&r["dag_run_id"]),
+    columns: &[
+        ("dag_id", |r| text(&r["dag_id"])),
+        ("run_id", |r| text(&r["dag_run_id"])),
+        ("state", |r| state_word(&r["state"])),
+        ("type", |r| text(&r["run_type"])),
+        ("started", |r| when(&r["start_date"])),
+        ("took", |r| took(&r["duration"])),
+    ],
+    wide: &[
+        ("logical_date", |r| text(&r["logical_date"])),
+        ("run_after", |r| text(&r["run_after"])),
+        ("ended", |r| when(&r["end_date"])),
+        ("triggered_by", |r| format!("{} {}", text(&r["triggered_by"]), text(&r["triggering_user_name"])).trim_end().to_owned()),
+        ("note", |r| text(&r["note"])),
+    ],
+};
 
 pub(crate) async fn list(client: &Client, options: &List) -> Result<ExitCode, Failure> {
     let mut path =
@@ -92,7 +108,7 @@ pub(crate) async fn list(client: &Client, options: &List) -> Result<ExitCode, Fa
     if rows.is_empty() && options.dag != "~" {
         crate::say(&format!("no runs. Start one: updraft dags trigger {}", options.dag));
     }
-    Ok(options.output.rows(&rows, COLUMNS))
+    Ok(options.output.list(&rows, &LISTING))
 }
 
 fn run_path(dag: &str, run: &str) -> String {
@@ -127,20 +143,34 @@ pub(crate) async fn show(client: &Client, options: &Show) -> Result<ExitCode, Fa
 /// Airflow's `dags state`: the word alone.
 pub(crate) async fn state(client: &Client, options: &Show) -> Result<ExitCode, Failure> {
     let run = client.get(&format!("/api/v2/dags/{}/dagRuns/{}", part(&options.dag), part(&options.run))).await?;
-    Ok(match options.output.output {
-        Format::Table => crate::print(&format!("{}\n", text(&run["state"]))),
-        _ => options.output.one(&run, &[]),
-    })
+    let word = options.output.output;
+    Ok(if word.is_data() { options.output.one(&run, &[]) } else { crate::print(&format!("{}\n", text(&run["state"]))) })
 }
 
 pub(crate) async fn watch(client: &Client, options: &Watch) -> Result<ExitCode, Failure> {
     let first = client.get(&run_path(&options.dag, &options.run)).await?;
-    follow(client, &options.dag, &text(&first["dag_run_id"]), Some(options.output.output)).await
+    let run = text(&first["dag_run_id"]);
+    within(options.timeout, &options.dag, &run, follow(client, &options.dag, &run, Some(options.output.output))).await
+}
+
+/// A limit on the waiting, not on the run.
+async fn within(
+    limit: Option<Duration>,
+    dag: &str,
+    run: &str,
+    work: impl Future<Output = Result<ExitCode, Failure>>,
+) -> Result<ExitCode, Failure> {
+    let Some(limit) = limit else { return work.await };
+    match tokio::time::timeout(limit, work).await {
+        Ok(done) => done,
+        Err(_) => Err(Failure::new(TIMED_OUT, format!("the run was not over after {} s; it goes on", limit.as_secs_f64()))
+            .next(format!("updraft runs watch {dag} {run}"))),
+    }
 }
 
 /// Waits for the end of a run and says it on stderr.
-pub(crate) async fn wait(client: &Client, dag: &str, run: &str) -> Result<ExitCode, Failure> {
-    follow(client, dag, run, None).await
+pub(crate) async fn wait(client: &Client, dag: &str, run: &str, limit: Option<Duration>) -> Result<ExitCode, Failure> {
+    within(limit, dag, run, follow(client, dag, run, None)).await
 }
 
 /// Asks again until the API answers, for as long as a restart may take.
@@ -159,6 +189,8 @@ async fn follow(client: &Client, dag: &str, run: &str, form: Option<Format>) -> 
     let mut seen: HashMap<(String, i64), (Value, Value)> = HashMap::new();
     let mut counted = Value::Null;
     let mut run_state = Value::Null;
+    let begin = tokio::time::Instant::now();
+    let mut status = StatusLine::new();
     loop {
         // The run first: when it is over, the tasks that are read after it are final.
         let now = patiently(client, &path).await?;
@@ -171,6 +203,9 @@ async fn follow(client: &Client, dag: &str, run: &str, form: Option<Format>) -> 
                 let value = (task["state"].clone(), task["try_number"].clone());
                 let before = seen.insert(key, value.clone());
                 let changed = before.as_ref().map_or_else(|| !value.0.is_null(), |b| *b != value);
+                if changed {
+                    status.clear();
+                }
                 if changed && print_task(&task, form) != ExitCode::SUCCESS {
                     return Ok(ExitCode::SUCCESS);
                 }
@@ -178,24 +213,45 @@ async fn follow(client: &Client, dag: &str, run: &str, form: Option<Format>) -> 
         }
         if now["state"] != run_state {
             run_state = now["state"].clone();
+            status.clear();
             if let Some(form) = form {
                 print_run(&now, form);
             }
         }
         match now["state"].as_str() {
             Some("success") => {
+                status.clear();
                 if form.is_none() {
                     crate::say(&format!("success after {}", took(&now["duration"])));
                 }
                 return Ok(ExitCode::SUCCESS);
             }
             Some("failed") => {
+                status.clear();
                 crate::say(&format!("the run failed. See: updraft tasks states {dag} {run}"));
                 return Ok(ExitCode::from(RUN_FAILED));
             }
-            _ => tokio::time::sleep(LOOK).await,
+            _ => {
+                status.show(&progress(&now, begin.elapsed()));
+                tokio::time::sleep(LOOK).await;
+            }
         }
     }
+}
+
+/// How far a run is, in one line.
+fn progress(run: &Value, waited: Duration) -> String {
+    let (mut done, mut total) = (0, 0);
+    for (state, count) in run["task_counts"].as_object().into_iter().flatten() {
+        let count = count.as_u64().unwrap_or(0);
+        total += count;
+        if matches!(state.as_str(), "success" | "failed" | "upstream_failed" | "skipped" | "removed") {
+            done += count;
+        }
+    }
+    let seconds = waited.as_secs();
+    let running = run["task_counts"]["running"].as_u64().unwrap_or(0);
+    format!("{} · {done} of {total} tasks are over, {running} run · {}:{:02}", text(&run["state"]), seconds / 60, seconds % 60)
 }
 
 fn print_task(task: &Value, form: Format) -> ExitCode {
@@ -217,8 +273,23 @@ fn print_run(run: &Value, form: Format) {
 
 fn emit(whole: &Value, form: Format, line: &str) -> ExitCode {
     match form {
-        Format::Table => crate::print(line),
+        Format::Table | Format::Wide if terminal::colours() => crate::print(&terminal::paint(line)),
+        Format::Table | Format::Wide => crate::print(line),
+        Format::Name => {
+            crate::print(&format!("{}\n", text(if whole["task_id"].is_null() { &whole["dag_run_id"] } else { &whole["task_id"] })))
+        }
         Format::Json => crate::print(&format!("{whole}\n")),
         Format::Yaml => crate::print(&format!("---\n{}", super::output::yaml(whole))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn progress_counts_what_is_over() {
+        let run = json!({"state": "running", "task_counts": {"success": 3, "skipped": 1, "running": 2, "none": 4}});
+        assert_eq!(progress(&run, Duration::from_secs(75)), "running · 4 of 10 tasks are over, 2 run · 1:15");
     }
 }

@@ -153,6 +153,21 @@ pub(crate) async fn same_site_only(State(guard): State<Guard>, request: Request,
     }
 }
 
+/// What every answer says to a browser, unless the answer says it otherwise: it is data of one user, and no document to run or to frame.
+pub(crate) async fn seal_answer(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    for (name, value) in [
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::CACHE_CONTROL, "no-store"),
+        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+    ] {
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    response
+}
+
 fn same_site(headers: &HeaderMap, local_only: bool) -> Result<(), String> {
     let text = |name| headers.get(name).map(|v| v.to_str().unwrap_or("?"));
     let host = text(header::HOST);

@@ -211,6 +211,7 @@ pub fn router(state: ApiState) -> Router {
         .method_not_allowed_fallback(meta::method_not_allowed)
         .layer(RequestBodyLimitLayer::new(MOST_BODY))
         .layer(middleware::from_fn_with_state(guard.clone(), guard::same_site_only))
+        .layer(middleware::from_fn(guard::seal_answer))
         .with_state(state)
 }
 

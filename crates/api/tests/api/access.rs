@@ -98,6 +98,24 @@ async fn every_way_in_asks_who_comes(pool: PgPool) {
 }
 
 #[sqlx::test(migrations = "../../migrations")]
+async fn a_browser_is_told_what_an_answer_is(pool: PgPool) {
+    let api = guarded(pool, Broker::in_process()).await;
+    let basic = format!("Basic {}", BASE64.encode(format!("admin:{PASSWORD}")));
+    for (path, kept) in [("/api/v2/dags", "no-store"), ("/api/v2/nonsense", "no-store"), ("/ui/overview", "no-store"), ("/", "no-cache")] {
+        for login in [basic.as_str(), ""] {
+            let request = Request::get(path).header("host", "updraft.example").header("authorization", login).body(Body::empty()).unwrap();
+            let headers = api.app.clone().oneshot(request).await.unwrap().headers().clone();
+            let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default();
+            assert_eq!((text("x-content-type-options").as_str(), text("referrer-policy").as_str()), ("nosniff", "no-referrer"), "{path}");
+            assert_eq!(text("cache-control"), if login.is_empty() { "no-store" } else { kept }, "{path}");
+            let policy = text("content-security-policy");
+            assert!(policy.contains("frame-ancestors 'none'") && !policy.contains("unsafe"), "{path}: {policy}");
+            assert!(!headers.contains_key("access-control-allow-origin"), "{path}: other sites read nothing");
+        }
+    }
+}
+
+#[sqlx::test(migrations = "../../migrations")]
 async fn a_client_of_airflow_logs_in_and_the_audit_log_names_it(pool: PgPool) {
     let api = guarded(pool, Broker::in_process()).await;
     let json_body = [("content-type", "application/json")];

@@ -137,7 +137,7 @@ impl Target {
         let given = global.api_url.as_deref().map(|url| url.trim_end_matches('/'));
         // A token is for its own API: another address does not get it.
         let context = context.filter(|(_, context)| given.is_none_or(|url| url == context.url));
-        let url = given.or(context.map(|(_, context)| context.url.as_str())).unwrap_or(LOCAL).to_owned();
+        let url = given.or_else(|| context.map(|(_, context)| context.url.as_str())).unwrap_or(LOCAL).to_owned();
         let proof = match (&global.api_token, &global.api_password, context.and_then(|(_, context)| context.token.as_ref())) {
             (Some(token), ..) | (None, None, Some(token)) => Proof::Token(token.clone()),
             (None, Some(password), _) => Proof::Password(global.api_user.clone(), password.clone()),

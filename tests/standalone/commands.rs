@@ -207,8 +207,16 @@ fn said(walk: &Walk) {
     assert_eq!(walk.server.end_of("walk", &run, Duration::from_secs(60)), "success");
     assert_eq!(out(&["tasks", "state", "walk", "first", "latest"]), "success\n");
     assert_eq!(out(&["tasks", "state", "walk", "latest", "first"]), "success\n", "our own order is understood, too");
+    assert_eq!(out(&["dags", "state", "walk", "latest"]), "success\n");
+    let day = json!({"logical_date": "2026-01-31T00:00:00Z", "dag_run_id": "of-a-day"});
+    assert_eq!(walk.server.post("/api/v2/dags/walk/dagRuns", &day).0, 200);
+    assert_eq!(walk.server.end_of("walk", "of-a-day", Duration::from_secs(60)), "success");
+    assert_eq!(walk.json(&["runs", "show", "walk", "2026-01-31", "-o", "json"])["dag_run_id"], "of-a-day", "by its date");
+    assert_eq!(walk.run(&["runs", "show", "walk", "2026-02-01"]).status.code(), Some(3));
+    let cleared = walk.json(&["tasks", "clear", "walk", "-s", "2026-01-31", "-e", "2026-01-31", "--dry-run", "-o", "json"]);
+    assert!(cleared.is_array(), "{cleared}");
     assert_eq!(out(&["dags", "list", "-o", "name"]), "walk\n");
-    assert_eq!(out(&["runs", "list", "walk", "-o", "name"]), format!("{run}\n"));
+    assert!(out(&["runs", "list", "walk", "-o", "name"]).lines().any(|name| name == run));
     assert!(out(&["dags", "source", "walk"]).contains("said-by-first"));
     let slow = walk.run(&["runs", "watch", "walk", &run, "--timeout", "5m", "-o", "name"]);
     assert_eq!(slow.status.code(), Some(0), "over already");

@@ -97,13 +97,16 @@ impl Global {
 #[derive(Debug, Subcommand)]
 pub(crate) enum ClientCommand {
     /// DAGs: list, show, trigger, pause, delete, check, diff.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Examples:\n  updraft dags list\n  updraft dags trigger sales_daily --wait")]
     Dags(Dags),
     /// Runs of DAGs: list, show, watch.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Examples:\n  updraft runs list sales_daily\n  updraft runs watch sales_daily latest")]
     Runs(runs::Runs),
     /// Tasks: list, states in a run, logs, render, clear.
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  updraft tasks states sales_daily latest\n  updraft tasks logs -f sales_daily latest load"
+    )]
     Tasks(tasks::Tasks),
     /// Says why a task is not running, or how it ended and what proves it.
     #[command(after_help = "Examples:\n  updraft why sales_daily latest load\n  updraft why sales_daily latest load -o json")]
@@ -118,22 +121,22 @@ pub(crate) enum ClientCommand {
     )]
     Doctor(doctor::Doctor),
     /// Jobs, Airflow's word for schedulers and workers: list, check.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Example:\n  updraft jobs list")]
     Jobs(jobs::Jobs),
     /// Pools: list, get, set, delete, import, export.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Example:\n  updraft pools set warehouse 4")]
     Pools(pools::Pools),
     /// Variables: list, get, set, delete, import, export.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Example:\n  updraft variables set region eu")]
     Variables(variables::Variables),
     /// Connections: list, get, add, delete, import, export.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Example:\n  updraft connections list")]
     Connections(connections::Connections),
     /// Maintenance: on, off, status. Nothing is launched while it is on; what runs goes on.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Example:\n  updraft maintenance on --reason 'node pool upgrade'")]
     Maintenance(maintenance::Maintenance),
     /// Contexts, names for APIs: add, use, list, remove.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Example:\n  updraft context add prod https://updraft.example.com")]
     Context(contexts::ContextCommand),
     /// Logs in at an API, and keeps the token in a context: a file that only you can read.
     #[command(

@@ -52,15 +52,15 @@ enum Command {
     /// Reads DAG files for a scheduler, in a process without credentials.
     DagProcessor(dag_processor::Options),
     /// Migrates or checks the database.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Example:\n  updraft db check --database-url postgres://updraft@localhost/updraft")]
     Db(database::Db),
     /// Makes and changes the keys that seal variables and connections.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Example:\n  updraft secrets new-key > secret-keys")]
     Secrets(secrets::Secrets),
     /// Makes a repository of DAGs: two DAGs, the image of their tasks, values for the chart, a Makefile.
     Init(init::Options),
     /// When a cron expression fires.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Example:\n  updraft schedule next '0 6 * * 1-5' --count 3")]
     Schedule(schedule::Schedule),
     /// Prints the JSON Schema of YAML DAG files.
     #[command(after_help = "Example:\n  updraft schema > dag.schema.json")]

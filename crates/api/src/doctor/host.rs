@@ -76,7 +76,7 @@ fn room(folder: &Path) -> std::io::Result<Room> {
 
 fn disk(folder: &Path, room: std::io::Result<Room>) -> Finding {
     let id = format!("disk:{}", folder.display());
-    let name = format!("there is room in {}", folder.display());
+    let name = format!("there is room in the API's {}", folder.display());
     let remedy = "make room, or a larger volume; `updraft db clean` forgets old runs, which Postgres then uses again";
     let (status, detail) = match room {
         Err(error) => (Status::Warn, format!("cannot be looked at: {error}")),

@@ -172,7 +172,13 @@ impl Contexts {
         let shown = path.display();
         let text = match std::fs::read_to_string(&path) {
             Ok(text) => text,
-            Err(error) if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {
+            // In a container HOME may be a folder that is not ours: there are no contexts then.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory | std::io::ErrorKind::PermissionDenied
+                ) =>
+            {
                 return Ok(Self::default());
             }
             Err(error) => return Err(Failure::usage(format!("cannot read {shown}: {error}"))),

@@ -5,24 +5,25 @@ use std::fmt::Write as _;
 use clap::{Arg, Command};
 use serde_json::{Value, json};
 
-/// Calls `each` with every command that does something, and its words without the program's name. Hidden ones are left out.
-fn walk(command: &Command, words: &mut Vec<String>, each: &mut impl FnMut(&[String], &Command)) {
-    if !command.has_subcommands() {
-        each(words, command);
-    }
-    for sub in command.get_subcommands().filter(|sub| !sub.is_hide_set() && sub.get_name() != "help") {
-        words.push(sub.get_name().to_owned());
-        walk(sub, words, each);
-        words.pop();
-    }
-}
-
-/// Every command with its words, built so that its usage can be told.
+/// Every command with its words (without the program's name), nouns before their verbs, built so that its usage can be told. Hidden ones are
+/// left out.
 fn commands(mut program: Command) -> Vec<(Vec<String>, Command)> {
+    fn walk(command: &Command, words: &[String], all: &mut Vec<(Vec<String>, Command)>) {
+        for sub in command.get_subcommands().filter(|sub| !sub.is_hide_set() && sub.get_name() != "help") {
+            let words = [words, &[sub.get_name().to_owned()]].concat();
+            all.push((words.clone(), sub.clone()));
+            walk(sub, &words, all);
+        }
+    }
     program.build();
     let mut all = Vec::new();
-    walk(&program, &mut Vec::new(), &mut |words, command| all.push((words.to_vec(), command.clone())));
+    walk(&program, &[], &mut all);
     all
+}
+
+/// Those that do something.
+fn verbs(program: Command) -> impl Iterator<Item = (Vec<String>, Command)> {
+    commands(program).into_iter().filter(|(_, command)| !command.has_subcommands())
 }
 
 fn own(command: &Command) -> impl Iterator<Item = &Arg> {
@@ -47,16 +48,13 @@ pub(crate) fn page(program: Command) -> String {
     for (code, meaning) in super::EXIT_CODES {
         let _ = writeln!(out, "| {code} | {meaning} |");
     }
-    let mut noun = String::new();
     for (words, mut command) in commands(program) {
-        if words.first() != Some(&noun) {
-            noun = words.first().cloned().unwrap_or_default();
-            let _ = write!(out, "\n## {noun}\n");
-        }
-        if words.len() > 1 {
-            let _ = write!(out, "\n### {}\n", words.join(" "));
-        }
+        let _ = write!(out, "\n{} {}\n", if words.len() > 1 { "###" } else { "##" }, words.join(" "));
         let about = command.get_about().map(|about| one_line(&about.to_string())).unwrap_or_default();
+        if command.has_subcommands() {
+            let _ = write!(out, "\n{about}\n");
+            continue;
+        }
         let usage = one_line(&command.render_usage().to_string());
         let _ = write!(out, "\n{about}\n\n```text\n{}\n```\n\n", usage.trim_start_matches("Usage: "));
         let before = out.len();
@@ -101,7 +99,7 @@ fn line(arg: &Arg, out: &mut String) {
 
 /// Every command with one line each.
 pub(crate) fn cheat_sheet(program: Command) -> String {
-    let all = commands(program);
+    let all: Vec<_> = verbs(program).collect();
     let width = all.iter().map(|(words, _)| words.join(" ").len()).max().unwrap_or(0);
     let mut out = String::new();
     for (words, command) in all {
@@ -113,7 +111,7 @@ pub(crate) fn cheat_sheet(program: Command) -> String {
 
 /// For the test that walks all commands: their words, and their arguments that have no flag.
 pub(crate) fn list(program: Command) -> Value {
-    let all = commands(program).into_iter().map(|(words, command)| {
+    let all = verbs(program).map(|(words, command)| {
         let positional: Vec<&str> =
             own(&command).filter(|arg| arg.is_positional() && arg.is_required_set()).map(|arg| arg.get_id().as_str()).collect();
         let has_output = own(&command).any(|arg| arg.get_id() == "output");

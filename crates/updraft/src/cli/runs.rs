@@ -119,8 +119,37 @@ fn counts(run: &Value) -> String {
     run["task_counts"].as_object().map(|map| map.iter().map(|(s, n)| format!("{n} {s}")).collect::<Vec<_>>().join(", ")).unwrap_or_default()
 }
 
+/// A run by its id, as `latest`, or by its logical date, as Airflow's verbs take it.
+pub(crate) async fn find(client: &Client, dag: &str, run: &str) -> Result<Value, Failure> {
+    match client.get(&run_path(dag, run)).await {
+        Err(failure) if failure.code == 3 => match at_date(client, dag, run).await? {
+            Some(run) => client.get(&run_path(dag, &run)).await,
+            None => Err(failure),
+        },
+        other => other,
+    }
+}
+
+/// The run of this logical date: a moment, or the only one of a day.
+async fn at_date(client: &Client, dag: &str, word: &str) -> Result<Option<String>, Failure> {
+    let (from, until) = match (word.parse::<chrono::NaiveDate>(), chrono::DateTime::parse_from_rfc3339(word)) {
+        (Ok(day), _) => (format!("{day}T00:00:00Z"), format!("{day}T23:59:59.999999Z")),
+        (_, Ok(_)) => (word.to_owned(), word.to_owned()),
+        _ => return Ok(None),
+    };
+    let path = format!("/api/v2/dags/{}/dagRuns?logical_date_gte={}&logical_date_lte={}&limit=2", part(dag), part(&from), part(&until));
+    let found = client.get(&path).await?;
+    match found["dag_runs"].as_array().map(Vec::as_slice) {
+        Some([run]) => Ok(Some(text(&run["dag_run_id"]))),
+        Some([_, ..]) => {
+            Err(Failure::usage(format!("there is more than one run on {word}: name its run id")).next(format!("updraft runs list {dag}")))
+        }
+        _ => Ok(None),
+    }
+}
+
 pub(crate) async fn show(client: &Client, options: &Show) -> Result<ExitCode, Failure> {
-    let run = client.get(&run_path(&options.dag, &options.run)).await?;
+    let run = find(client, &options.dag, &options.run).await?;
     let pairs = [
         ("dag_id", text(&run["dag_id"])),
         ("run_id", text(&run["dag_run_id"])),
@@ -142,13 +171,12 @@ pub(crate) async fn show(client: &Client, options: &Show) -> Result<ExitCode, Fa
 
 /// Airflow's `dags state`: the word alone.
 pub(crate) async fn state(client: &Client, options: &Show) -> Result<ExitCode, Failure> {
-    let run = client.get(&format!("/api/v2/dags/{}/dagRuns/{}", part(&options.dag), part(&options.run))).await?;
-    let word = options.output.output;
-    Ok(if word.is_data() { options.output.one(&run, &[]) } else { crate::print(&format!("{}\n", text(&run["state"]))) })
+    let run = find(client, &options.dag, &options.run).await?;
+    Ok(if options.output.output.is_data() { options.output.one(&run, &[]) } else { crate::print(&format!("{}\n", text(&run["state"]))) })
 }
 
 pub(crate) async fn watch(client: &Client, options: &Watch) -> Result<ExitCode, Failure> {
-    let first = client.get(&run_path(&options.dag, &options.run)).await?;
+    let first = find(client, &options.dag, &options.run).await?;
     let run = text(&first["dag_run_id"]);
     within(options.timeout, &options.dag, &run, follow(client, &options.dag, &run, Some(options.output.output))).await
 }
@@ -251,7 +279,7 @@ fn progress(run: &Value, waited: Duration) -> String {
     }
     let seconds = waited.as_secs();
     let running = run["task_counts"]["running"].as_u64().unwrap_or(0);
-    format!("{} · {done} of {total} tasks are over, {running} run · {}:{:02}", text(&run["state"]), seconds / 60, seconds % 60)
+    format!("{} · {done} of {total} tasks are over, {running} running · {}:{:02}", text(&run["state"]), seconds / 60, seconds % 60)
 }
 
 fn print_task(task: &Value, form: Format) -> ExitCode {
@@ -290,6 +318,6 @@ mod tests {
     #[test]
     fn progress_counts_what_is_over() {
         let run = json!({"state": "running", "task_counts": {"success": 3, "skipped": 1, "running": 2, "none": 4}});
-        assert_eq!(progress(&run, Duration::from_secs(75)), "running · 4 of 10 tasks are over, 2 run · 1:15");
+        assert_eq!(progress(&run, Duration::from_secs(75)), "running · 4 of 10 tasks are over, 2 running · 1:15");
     }
 }

@@ -113,10 +113,10 @@ pub(crate) struct Clear {
     /// The run, or `latest`. Or none, with --start-date or --end-date.
     #[arg(required_unless_present_any = ["start_date", "end_date"], conflicts_with_all = ["start_date", "end_date"])]
     run: Option<String>,
-    /// All runs from this date on, as in 2026-01-31 or 2026-01-31T12:00:00Z.
+    /// All runs that were due from this date on, as in 2026-01-31 or 2026-01-31T12:00:00Z.
     #[arg(short, long, value_name = "TIME")]
     start_date: Option<String>,
-    /// All runs up to this date.
+    /// All runs that were due up to this date.
     #[arg(short, long, value_name = "TIME")]
     end_date: Option<String>,
     /// Only these tasks. Default: all.
@@ -191,13 +191,7 @@ pub(crate) async fn states(client: &Client, options: &States) -> Result<ExitCode
             ("reason", |t| text(&t["reason"])),
             ("message", |t| text(&t["message"])),
         ],
-        wide: &[
-            ("ended", |t| when(&t["end_date"])),
-            ("pool", |t| text(&t["pool"])),
-            ("queue", |t| text(&t["queue"])),
-            ("hostname", |t| text(&t["hostname"])),
-            ("note", |t| text(&t["note"])),
-        ],
+        wide: &[("ended", |t| when(&t["end_date"])), ("hostname", |t| text(&t["hostname"])), ("note", |t| text(&t["note"]))],
     };
     Ok(options.output.list(&rows, &LISTING))
 }
@@ -214,32 +208,8 @@ async fn locate(client: &Client, options: &One) -> Result<(String, String), Fail
     let is_task = |word: &str| known["tasks"].as_array().into_iter().flatten().any(|task| task["task_id"] == word);
     let turned = !is_task(&options.task) && is_task(&options.run);
     let (task, run) = if turned { (&options.run, &options.task) } else { (&options.task, &options.run) };
-    match client.get(&format!("/ui/runs/{dag}/{}", part(run))).await {
-        Ok(found) => Ok((task.clone(), text(&found["dag_run_id"]))),
-        Err(failure) if failure.code == 3 => match at_date(client, &dag, run).await? {
-            Some(run) => Ok((task.clone(), run)),
-            None => Err(failure),
-        },
-        Err(failure) => Err(failure),
-    }
-}
-
-/// The run of this logical date: a moment, or the only one of a day.
-async fn at_date(client: &Client, dag: &str, word: &str) -> Result<Option<String>, Failure> {
-    let (from, until) = match (word.parse::<chrono::NaiveDate>(), chrono::DateTime::parse_from_rfc3339(word)) {
-        (Ok(day), _) => (format!("{day}T00:00:00Z"), format!("{day}T23:59:59.999999Z")),
-        (_, Ok(_)) => (word.to_owned(), word.to_owned()),
-        _ => return Ok(None),
-    };
-    let path = format!("/api/v2/dags/{dag}/dagRuns?logical_date_gte={}&logical_date_lte={}&limit=2", part(&from), part(&until));
-    let found = client.get(&path).await?;
-    match found["dag_runs"].as_array().map(Vec::as_slice) {
-        Some([run]) => Ok(Some(text(&run["dag_run_id"]))),
-        Some([_, ..]) => {
-            Err(Failure::usage(format!("there is more than one run on {word}: name its run id")).next(format!("updraft runs list {dag}")))
-        }
-        _ => Ok(None),
-    }
+    let found = super::runs::find(client, &options.dag, run).await?;
+    Ok((task.clone(), text(&found["dag_run_id"])))
 }
 
 fn instance_path(dag: &str, run: &str, task: &str, map_index: i32) -> String {
@@ -287,7 +257,7 @@ fn over(state: &Value) -> bool {
 }
 
 pub(crate) async fn logs(client: &Client, options: &Logs) -> Result<ExitCode, Failure> {
-    let run = client.get(&format!("/ui/runs/{}/{}", part(&options.dag), part(&options.run))).await?;
+    let run = super::runs::find(client, &options.dag, &options.run).await?;
     let run_id = text(&run["dag_run_id"]);
     let (dag, run, task, map) = (part(&options.dag), part(&run_id), part(&options.task), options.map_index);
     let instance = instance_path(&options.dag, &run_id, &options.task, map);
@@ -352,7 +322,7 @@ pub(crate) async fn clear(client: &Client, options: &Clear) -> Result<ExitCode, 
         "include_upstream": options.upstream, "include_past": options.past, "include_future": options.future,
     });
     if let Some(run) = &options.run {
-        let run = client.get(&format!("/ui/runs/{}/{}", part(&options.dag), part(run))).await?;
+        let run = super::runs::find(client, &options.dag, run).await?;
         body["dag_run_id"] = run["dag_run_id"].clone();
     }
     for (key, date) in [("start_date", &options.start_date), ("end_date", &options.end_date)] {

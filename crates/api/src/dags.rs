@@ -2,16 +2,17 @@
 
 use axum::Json;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use updraft_store::read::audit::Audit;
-use updraft_store::read::dags::{DAG_COLUMNS, DagNarrow, DagRow, IMPORT_ERROR_COLUMNS, ImportErrorRow, VERSION_COLUMNS};
+use updraft_store::read::dags::{ANY_RUN_COLUMNS, DAG_COLUMNS, DagNarrow, DagRow, IMPORT_ERROR_COLUMNS, ImportErrorRow, VERSION_COLUMNS};
 use updraft_store::read::{Filter, Test};
 
 use crate::ApiState;
 use crate::error::Error;
-use crate::request::{Body, Caller, Fields, Params, pattern};
+use crate::listing::{self, Field};
+use crate::request::{Body, Caller, Fields, Params, unorderable};
 use crate::shapes;
 
 /// A DAG, or Airflow's 404.
@@ -24,8 +25,8 @@ async fn shape(state: &ApiState, row: &DagRow) -> Result<Value, Error> {
     Ok(Value::Object(shapes::dag(row, &head, &state.inner.defaults)))
 }
 
-pub(crate) async fn list(State(state): State<ApiState>, params: Params) -> Result<Json<Value>, Error> {
-    let page = matching(&state, &params).await?;
+pub(crate) async fn list(State(state): State<ApiState>, params: Params, caller: Caller) -> Result<Json<Value>, Error> {
+    let page = matching(&state, &params, &caller).await?;
     let mut dags = Vec::with_capacity(page.rows.len());
     for row in &page.rows {
         dags.push(shape(&state, row).await?);
@@ -33,15 +34,25 @@ pub(crate) async fn list(State(state): State<ApiState>, params: Params) -> Resul
     Ok(Json(json!({"dags": dags, "total_entries": page.total})))
 }
 
-async fn matching(state: &ApiState, params: &Params) -> Result<updraft_store::read::Page<DagRow>, Error> {
+async fn matching(state: &ApiState, params: &Params, caller: &Caller) -> Result<updraft_store::read::Page<DagRow>, Error> {
     let mut query = params.list(DAG_COLUMNS)?;
     if params.flag("exclude_stale")?.unwrap_or(true)
         && let Some(column) = DAG_COLUMNS.iter().find(|c| c.name == "is_stale")
     {
         query.filters.push(Filter { column, test: Test::Is(false) });
     }
-    let narrow =
-        DagNarrow { tags: params.all("tags"), tags_all: params.one("tags_match_mode") == Some("all"), owners: params.all("owners") };
+    for name in ["last_dag_run_state", "dag_run_state"] {
+        params.words(name, "state", super::runs::STATES)?;
+    }
+    // Of these parameters only the filters: what orders and pages is the list's own.
+    let any_run = Params(params.0.iter().filter(|(name, _)| name.starts_with("dag_run_")).cloned().collect());
+    let narrow = DagNarrow {
+        tags: params.all("tags"),
+        tags_all: params.one("tags_match_mode") == Some("all"),
+        owners: params.all("owners"),
+        any_run: any_run.list(ANY_RUN_COLUMNS)?.filters,
+        favorite: params.flag("is_favorite")?.map(|is| (caller.user.clone(), is)),
+    };
     Ok(state.store().dag_list(&query, &narrow).await?)
 }
 
@@ -50,12 +61,67 @@ pub(crate) async fn show(State(state): State<ApiState>, Path(dag_id): Path<Strin
     Ok(Json(shape(&state, &row).await?))
 }
 
-pub(crate) async fn details(State(state): State<ApiState>, Path(dag_id): Path<String>) -> Result<Json<Value>, Error> {
+pub(crate) async fn details(State(state): State<ApiState>, Path(dag_id): Path<String>, caller: Caller) -> Result<Json<Value>, Error> {
     let row = find(&state, &dag_id).await?;
     let head = state.head(row.version_id).await?;
     let catchup = head.spec.catchup.unwrap_or_else(|| head.spec.semantics.unwrap_or(state.inner.semantics).catchup());
     let active = state.store().run_active_count(&dag_id).await?;
-    Ok(Json(Value::Object(shapes::dag_details(&row, &head, &state.inner.defaults, catchup, active))))
+    let mut shape = shapes::dag_details(&row, &head, &state.inner.defaults, catchup, active);
+    shape.insert("is_favorite".to_owned(), json!(state.store().favorite_is(&dag_id, &caller.user).await?));
+    Ok(Json(Value::Object(shape)))
+}
+
+async fn find_for_favorite(state: &ApiState, dag_id: &str) -> Result<(), Error> {
+    let found = state.store().dag_get(dag_id).await?;
+    found.map(|_| ()).ok_or_else(|| Error::NotFound(format!("Dag with id '{dag_id}' not found")))
+}
+
+/// Favorites are the user's own: nothing of the DAG changes.
+pub(crate) async fn favorite(State(state): State<ApiState>, Path(dag_id): Path<String>, caller: Caller) -> Result<StatusCode, Error> {
+    find_for_favorite(&state, &dag_id).await?;
+    if !state.store().favorite_add(&dag_id, &caller.user).await? {
+        return Err(Error::Exists(format!("Dag '{dag_id}' is a favorite already")));
+    }
+    Ok(StatusCode::NO_CONTENT)
+}
+
+pub(crate) async fn unfavorite(State(state): State<ApiState>, Path(dag_id): Path<String>, caller: Caller) -> Result<StatusCode, Error> {
+    find_for_favorite(&state, &dag_id).await?;
+    if !state.store().favorite_remove(&dag_id, &caller.user).await? {
+        return Err(Error::Conflict("Dag is not marked as favorite".to_owned()));
+    }
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// The one thing that Airflow warns of and that is no error here: pools that do not exist, whose tasks wait until somebody makes them.
+pub(crate) async fn warnings(State(state): State<ApiState>, params: Params) -> Result<Json<Value>, Error> {
+    const FIELDS: &[Field] = &[
+        Field::order("dag_id", "dag_id"),
+        Field::order("warning_type", "warning_type"),
+        Field::order("message", "message"),
+        Field::order("timestamp", "timestamp"),
+    ];
+    params.words("warning_type", "warning_type", &["asset conflict", "non-existent pool", "runtime varying value"])?;
+    let missing = state.store().missing_pools().await?;
+    let mut rows: Vec<Value> = missing
+        .chunk_by(|a, b| a.dag_id == b.dag_id)
+        .map(|group| {
+            let dag = &group[0];
+            let pools = group.iter().map(|row| format!("'{}'", row.pool)).collect::<Vec<_>>().join(", ");
+            json!({
+                "dag_id": dag.dag_id, "warning_type": "non-existent pool", "timestamp": shapes::time(dag.at),
+                "message": format!("Dag '{}' references non-existent pools: [{pools}]", dag.dag_id),
+                "dag_display_name": dag.display_name.as_deref().unwrap_or(&dag.dag_id),
+            })
+        })
+        .collect();
+    for name in ["dag_id", "warning_type"] {
+        if let Some(wanted) = params.one(name) {
+            rows.retain(|row| row[name] == wanted);
+        }
+    }
+    let (page, total) = listing::page(&params, rows, FIELDS)?;
+    Ok(Json(json!({"dag_warnings": page, "total_entries": total})))
 }
 
 fn paused_of(params: &Params, body: Value) -> Result<Option<bool>, Error> {
@@ -107,7 +173,7 @@ pub(crate) async fn patch_many(
     if params.one("dag_id_pattern").is_none() && params.one("dag_id_prefix_pattern").is_none() {
         return Ok(Json(json!({"dags": [], "total_entries": 0})));
     }
-    let page = matching(&state, &params).await?;
+    let page = matching(&state, &params, &caller).await?;
     let mut dags = Vec::with_capacity(page.rows.len());
     for row in &page.rows {
         if let Some(paused) = paused {
@@ -119,7 +185,9 @@ pub(crate) async fn patch_many(
 }
 
 pub(crate) async fn delete(State(state): State<ApiState>, Path(dag_id): Path<String>, caller: Caller) -> Result<Json<Value>, Error> {
-    find(&state, &dag_id).await?;
+    if state.store().dag_get(&dag_id).await?.is_none() {
+        return Err(Error::NotFound(format!("Dag with id: {dag_id} was not found")));
+    }
     if !state.store().dag_forget(&dag_id, &caller.user).await? {
         return Err(Error::Conflict(format!("Task instances of dag with id: '{dag_id}' are still running")));
     }
@@ -215,18 +283,22 @@ pub(crate) async fn stats(State(state): State<ApiState>, params: Params) -> Resu
         let count = |wanted: &str| group.iter().find(|r| r.state.as_deref() == Some(wanted)).map_or(0, |r| r.count);
         let stats: Vec<Value> = ["queued", "running", "success", "failed"].iter().map(|s| json!({"state": s, "count": count(s)})).collect();
         let dag_id = &group[0].dag_id;
-        let name = match state.store().dag_get(dag_id).await? {
-            Some(dag) => state.head(dag.version_id).await?.spec.display_name.clone(),
-            None => None,
-        };
-        dags.push(json!({"dag_id": dag_id, "dag_display_name": name.as_deref().unwrap_or(dag_id), "stats": stats}));
+        let name = group[0].display_name.as_ref().unwrap_or(dag_id);
+        dags.push(json!({"dag_id": dag_id, "dag_display_name": name, "stats": stats}));
     }
     Ok(Json(json!({"total_entries": dags.len(), "dags": dags})))
 }
 
 pub(crate) async fn tags(State(state): State<ApiState>, params: Params) -> Result<Json<Value>, Error> {
-    let like = params.one("tag_name_pattern").map(pattern);
-    let page = state.store().dag_tags(like.as_deref(), params.limit()?, params.offset()?).await?;
+    let mut descending = false;
+    for (name, turned) in params.order_by()?.into_iter().rev() {
+        if name != "name" {
+            return Err(unorderable(&name, std::iter::once("name")));
+        }
+        descending = turned;
+    }
+    let tests = params.text_tests("", "tag_name_pattern", "tag_name_prefix_pattern");
+    let page = state.store().dag_tags(&tests, descending, params.limit()?, params.offset()?).await?;
     Ok(Json(json!({"tags": page.rows, "total_entries": page.total})))
 }
 

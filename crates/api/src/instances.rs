@@ -3,20 +3,47 @@
 use axum::Json;
 use axum::extract::{Path, State};
 use serde_json::{Value, json};
-use updraft_model::RunKey;
 use updraft_model::hint::NOT_MAPPED;
 use updraft_model::state::Intent;
+use updraft_model::{RunKey, TaskSpec};
+use updraft_store::read::Test;
 use updraft_store::read::audit::Audit;
-use updraft_store::read::instances::{INSTANCE_COLUMNS, InstanceRow, InstanceScope};
+use updraft_store::read::instances::{Fallback, INSTANCE_COLUMNS, INSTANCE_KEY, InstanceRow, InstanceScope, POOL, QUEUE};
 use updraft_store::read::runs::RunRow;
 
-use crate::ApiState;
 use crate::error::Error;
-use crate::request::{Body, Caller, Fields, Params, pattern};
-use crate::shapes;
+use crate::request::{Body, Caller, Fields, Params};
+use crate::{ApiState, batch, cursor, shapes};
 
-/// Parameters that choose tasks: their ids are in the DAG versions, not in rows.
-const TASK_PARAMETERS: [&str; 5] = ["task_id", "task_id_pattern", "task_id_prefix_pattern", "task_display_name_pattern", "operator"];
+/// States of instances, in Airflow's order.
+pub(crate) const STATES: &[&str] = &[
+    "removed",
+    "scheduled",
+    "queued",
+    "running",
+    "success",
+    "restarting",
+    "failed",
+    "up_for_retry",
+    "up_for_reschedule",
+    "upstream_failed",
+    "skipped",
+    "deferred",
+    "awaiting_input",
+];
+
+/// What is said of a task in its DAG version, and not in rows, with the parameters that ask for it: all of it, a pattern, a prefix.
+type Said = (fn(&TaskSpec) -> &str, [&'static str; 3]);
+
+const TASK_ID: Said = (|task| task.task_id.as_str(), ["task_id", "task_id_pattern", "task_id_prefix_pattern"]);
+const DISPLAY_NAME: Said = (
+    |task| task.display_name.as_deref().unwrap_or(task.task_id.as_str()),
+    ["", "task_display_name_pattern", "task_display_name_prefix_pattern"],
+);
+const OPERATOR: Said = (shapes::operator, ["operator", "operator_name_pattern", "operator_name_prefix_pattern"]);
+/// The same, of which an attempt may say something else.
+const POOLS: Said = (|task| &task.pool, ["pool", "pool_name_pattern", "pool_name_prefix_pattern"]);
+const QUEUES: Said = (|task| &task.queue, ["queue", "queue_name_pattern", "queue_name_prefix_pattern"]);
 
 /// One instance with its run, or Airflow's 404.
 pub(crate) async fn find(
@@ -67,7 +94,10 @@ pub(crate) async fn shape(state: &ApiState, row: &InstanceRow) -> Result<Value, 
 pub(crate) async fn scope(state: &ApiState, dag_id: &str, run_id: &str, params: &Params) -> Result<InstanceScope, Error> {
     let mut scope = InstanceScope::default();
     let mut version = None;
-    if dag_id != "~" && run_id != "~" {
+    if dag_id == "~" && run_id != "~" {
+        return Err(Error::BadRequest("dag_id is required when dag_run_id is specified".to_owned()));
+    }
+    if run_id != "~" {
         let run = super::runs::find(state, dag_id, run_id).await?;
         scope.run = Some(run.key());
         version = Some(run.version_id);
@@ -75,13 +105,17 @@ pub(crate) async fn scope(state: &ApiState, dag_id: &str, run_id: &str, params: 
         super::dags::find(state, dag_id).await?;
         scope.dag_id = Some(dag_id.to_owned());
     }
-    if !TASK_PARAMETERS.iter().any(|name| params.one(name).is_some()) {
+    let tests =
+        |(said, [equal, pattern, prefix]): Said| params.text_tests(equal, pattern, prefix).into_iter().map(move |test| (said, test));
+    let by_task: Vec<_> = [TASK_ID, DISPLAY_NAME, OPERATOR].into_iter().flat_map(tests).collect();
+    let by_attempt: Vec<_> =
+        [(POOL, POOLS), (QUEUE, QUEUES)].into_iter().flat_map(|(of, said)| tests(said).map(move |(said, test)| (of, said, test))).collect();
+    let order = params.order_by()?;
+    let word = [("operator", OPERATOR), ("task_id", TASK_ID)].into_iter().find(|(name, _)| order.iter().any(|(by, _)| by == name));
+    if by_task.is_empty() && by_attempt.is_empty() && word.is_none() {
         return Ok(scope);
     }
     let ids = params.all("task_id");
-    let like = params.one("task_id_pattern").or_else(|| params.one("task_display_name_pattern")).map(|p| pattern(p).to_lowercase());
-    let prefix = params.one("task_id_prefix_pattern").map(str::to_owned);
-    let operators = params.all("operator");
     let versions = match (version, ids.first()) {
         (Some(version), _) => vec![version],
         (None, Some(id)) if ids.len() == 1 => {
@@ -89,22 +123,41 @@ pub(crate) async fn scope(state: &ApiState, dag_id: &str, run_id: &str, params: 
         }
         _ => state.store().versions_containing(scope.dag_id.as_deref(), "").await?,
     };
-    let mut tasks = Vec::new();
+    let mut chosen = Vec::new();
+    let mut fallbacks: Vec<Fallback> =
+        by_attempt.iter().map(|(of, _, test)| Fallback { of, test: test.clone(), tasks: Vec::new() }).collect();
+    let mut words = Vec::new();
     for id in versions {
         let version = state.version(id).await?;
         for (task, at) in version.spec().tasks.iter().zip(0i32..) {
-            let name = task.task_id.as_str();
-            let chosen = (ids.is_empty() || ids.iter().any(|i| i == name))
-                && like.as_ref().is_none_or(|p| like_matches(p, &name.to_lowercase()))
-                && prefix.as_ref().is_none_or(|p| name.starts_with(p.as_str()))
-                && (operators.is_empty() || operators.iter().any(|o| o == shapes::operator(task)));
-            if chosen {
-                tasks.push((id, at));
+            if !by_task.iter().all(|(said, test)| holds(test, said(task))) {
+                continue;
+            }
+            chosen.push((id, at));
+            for ((_, said, test), fallback) in by_attempt.iter().zip(&mut fallbacks) {
+                if holds(test, said(task)) {
+                    fallback.tasks.push((id, at));
+                }
+            }
+            if let Some((_, (said, _))) = word {
+                words.push((id, at, said(task).to_owned()));
             }
         }
     }
-    scope.tasks = Some(tasks);
+    scope.tasks = (!by_task.is_empty()).then_some(chosen);
+    scope.fallbacks = fallbacks;
+    scope.words = word.map(|_| words);
     Ok(scope)
+}
+
+/// Whether a text passes, as in the database.
+fn holds(test: &Test, text: &str) -> bool {
+    match test {
+        Test::AnyOf(values) => values.iter().any(|value| value == text),
+        Test::Like(patterns) => patterns.iter().any(|pattern| like_matches(&pattern.to_lowercase(), &text.to_lowercase())),
+        Test::Prefix(prefixes) => prefixes.iter().any(|prefix| text.starts_with(prefix)),
+        _ => false,
+    }
 }
 
 /// `LIKE`, for names that are not in the database.
@@ -133,16 +186,14 @@ fn like_matches(pattern: &str, text: &str) -> bool {
 
 async fn page(state: &ApiState, dag_id: &str, run_id: &str, params: &Params) -> Result<Json<Value>, Error> {
     let scope = scope(state, dag_id, run_id, params).await?;
-    let query = params.list(INSTANCE_COLUMNS)?;
-    let page = state.store().instance_list(&scope, &query).await?;
+    params.words("state", "state", STATES)?;
+    let query = params.keyed_list(INSTANCE_COLUMNS, INSTANCE_KEY)?;
+    let page = state.store().instance_page(&scope, &query).await?;
     let mut rows = Vec::with_capacity(page.rows.len());
     for row in &page.rows {
         rows.push(shape(state, row).await?);
     }
-    let (next, previous) = params.cursors(&query, page.total);
-    Ok(Json(json!({
-        "task_instances": rows, "total_entries": page.total, "total_entries_limit": null, "next_cursor": next, "previous_cursor": previous,
-    })))
+    Ok(Json(cursor::collection("task_instances", rows, &page, &query, INSTANCE_KEY)))
 }
 
 pub(crate) async fn list(
@@ -158,7 +209,7 @@ pub(crate) async fn list_by_body(
     Path((dag_id, run_id)): Path<(String, String)>,
     Body(body): Body,
 ) -> Result<Json<Value>, Error> {
-    page(&state, &dag_id, &run_id, &Params::from_body(&body)?).await
+    page(&state, &dag_id, &run_id, &batch::instances(body)?).await
 }
 
 pub(crate) async fn list_mapped(

@@ -5,16 +5,19 @@
 //! takes, and [`guard`] who may ask: on loopback everybody on this host, elsewhere whoever has the password.
 
 mod backfills;
+mod batch;
 mod bulk;
 mod changes;
 mod clear;
 mod connections;
+mod cursor;
 mod dags;
 mod doctor;
 mod error;
 mod guard;
 pub mod health;
 mod instances;
+mod listing;
 mod logs;
 mod maintenance;
 mod meta;
@@ -224,7 +227,7 @@ fn ways_in(guard: &Guard) -> (Router<ApiState>, Vec<Route>) {
         .get("/eventLogs/{id}", May::Read(Thing::AuditLog), meta::event_log)
         .get("/config", May::Read(Thing::Installation), meta::config)
         .get("/config/section/{section}/option/{option}", May::Read(Thing::Installation), meta::config)
-        .get("/dagWarnings", May::Read(Thing::Dags), meta::no_warnings)
+        .get("/dagWarnings", May::Read(Thing::Dags), dags::warnings)
         .get("/variables", May::Read(Thing::Variables), variables::list)
         .post("/variables", May::Create(Thing::Variables), variables::create)
         .patch("/variables", May::Edit(Thing::Variables), variables::bulk)
@@ -259,6 +262,8 @@ fn ways_in(guard: &Guard) -> (Router<ApiState>, Vec<Route>) {
         .patch("/dags/{dag_id}", May::Edit(Thing::Dags), dags::patch)
         .delete("/dags/{dag_id}", May::Delete(Thing::Dags), dags::delete)
         .get("/dags/{dag_id}/details", May::Read(Thing::Dags), dags::details)
+        .post("/dags/{dag_id}/favorite", May::Read(Thing::Dags), dags::favorite)
+        .post("/dags/{dag_id}/unfavorite", May::Read(Thing::Dags), dags::unfavorite)
         .get("/dags/{dag_id}/tasks", May::Read(Thing::Dags), dags::tasks)
         .get("/dags/{dag_id}/tasks/{task_id}", May::Read(Thing::Dags), dags::task)
         .get("/dags/{dag_id}/dagVersions", May::Read(Thing::Dags), dags::versions)

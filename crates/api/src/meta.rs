@@ -7,11 +7,12 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use updraft_store::read::audit::{AUDIT_COLUMNS, AuditRow};
-use updraft_store::read::{Column, Kind};
+use updraft_store::read::{Compare, Filter, Test};
 
 use crate::ApiState;
-use crate::error::Error;
-use crate::request::Params;
+use crate::error::{Error, problem};
+use crate::listing::{self, Field};
+use crate::request::{Params, parse_time};
 use crate::shapes::{iso, maybe, time};
 
 /// A process that was silent for longer counts as gone, in seconds. Airflow's own threshold.
@@ -73,7 +74,9 @@ pub(crate) async fn jobs(State(state): State<ApiState>, params: Params) -> Resul
     for w in state.store().fleet_worker_list().await? {
         push("WorkerJob", &w.host, w.started_at, w.last_heartbeat, w.silent_seconds);
     }
-    for (parameter, field) in [("job_type", "job_type"), ("job_state", "state"), ("hostname", "hostname")] {
+    for (parameter, field) in
+        [("job_type", "job_type"), ("job_state", "state"), ("hostname", "hostname"), ("executor_class", "executor_class")]
+    {
         if let Some(wanted) = params.one(parameter) {
             jobs.retain(|job| job[field] == wanted);
         }
@@ -81,23 +84,50 @@ pub(crate) async fn jobs(State(state): State<ApiState>, params: Params) -> Resul
     if let Some(alive) = params.flag("is_alive")? {
         jobs.retain(|job| (job["state"] == "running") == alive);
     }
-    let total = jobs.len();
-    let skip = usize::try_from(params.offset()?).unwrap_or(0);
-    let take = usize::try_from(params.limit()?).unwrap_or(0);
-    let page: Vec<Value> = jobs.into_iter().skip(skip).take(take).collect();
+    let (page, total) = listing::page(&params, jobs, JOBS)?;
     Ok(Json(json!({"jobs": page, "total_entries": total})))
 }
+
+/// What jobs are ordered by, and which of it are times with ranges.
+const JOBS: &[Field] = &[
+    Field::order("id", "id"),
+    Field::order("dag_id", "dag_id"),
+    Field::order("state", "state"),
+    Field::order("job_type", "job_type"),
+    Field::range("start_date", "start_date"),
+    Field::range("end_date", "end_date"),
+    Field::order("latest_heartbeat", "latest_heartbeat"),
+    Field::order("executor_class", "executor_class"),
+    Field::order("hostname", "hostname"),
+    Field::order("unixname", "unixname"),
+];
 
 fn event_shape(row: &AuditRow) -> Value {
     json!({
         "event_log_id": row.id, "when": time(row.at), "dag_id": row.dag_id, "task_id": row.task_id, "run_id": row.run_id,
         "map_index": row.map_index, "try_number": row.try_number, "event": row.event, "logical_date": maybe(row.logical_date),
-        "owner": row.who, "extra": row.extra.as_ref().map(Value::to_string), "dag_display_name": row.dag_id, "task_display_name": row.task_id,
+        "owner": row.who, "extra": row.extra.as_ref().map(Value::to_string), "dag_display_name": row.dag_display_name.as_ref().or(row.dag_id.as_ref()), "task_display_name": row.task_id,
     })
 }
 
 pub(crate) async fn event_logs(State(state): State<ApiState>, params: Params) -> Result<Json<Value>, Error> {
-    let page = state.store().audit_list(&params.list(AUDIT_COLUMNS)?).await?;
+    let mut query = params.list(AUDIT_COLUMNS)?;
+    let mut filter = |name: &str, test: Test| {
+        query.filters.extend(AUDIT_COLUMNS.iter().find(|c| c.name == name).map(|column| Filter { column, test }));
+    };
+    let (included, excluded) = (params.all("included_events"), params.all("excluded_events"));
+    if !included.is_empty() {
+        filter("event", Test::AnyOf(included));
+    }
+    if !excluded.is_empty() {
+        filter("event", Test::NoneOf(excluded));
+    }
+    for (name, compare) in [("before", Compare::Less), ("after", Compare::Greater)] {
+        if let Some(text) = params.one(name) {
+            filter("when", Test::Time(compare, parse_time("query", name, text)?));
+        }
+    }
+    let page = state.store().audit_list(&query).await?;
     Ok(Json(json!({"event_logs": page.rows.iter().map(event_shape).collect::<Vec<_>>(), "total_entries": page.total})))
 }
 
@@ -113,23 +143,19 @@ pub(crate) async fn config() -> Error {
     Error::Forbidden("Your Airflow administrator chose not to expose the configuration, most likely for security reasons.".to_owned())
 }
 
-/// What Airflow warns of is an import error here, or a line of `dags check`.
-pub(crate) async fn no_warnings(params: Params) -> Result<Json<Value>, Error> {
-    const fn column(name: &'static str, kind: Kind) -> Column {
-        Column { name, sql: "null", kind }
-    }
-    const COLUMNS: &[Column] =
-        &[column("dag_id", Kind::Text), column("warning_type", Kind::Text), column("message", Kind::Text), column("timestamp", Kind::Time)];
-    params.list(COLUMNS)?;
-    Ok(Json(json!({"dag_warnings": [], "total_entries": 0})))
-}
-
 /// Clients log in before anything else. On loopback there is nothing to prove, and the token is nothing's key.
 pub(crate) async fn token(State(state): State<ApiState>, body: Bytes) -> Result<Response, Error> {
     let token = match &state.inner.account {
         None => "updraft-loopback-needs-no-token".to_owned(),
         Some(account) => {
             let body: Value = serde_json::from_slice(&body).unwrap_or_default();
+            // The body is not said back, as other 422s do: it has half of a secret.
+            let missing = ["username", "password"].into_iter().filter(|name| body.get(name).is_none());
+            let missing: Vec<Value> =
+                missing.map(|name| problem("missing", json!(["body", name]), "Field required", Value::Null)).collect();
+            if !missing.is_empty() {
+                return Err(Error::Invalid(missing));
+            }
             let text = |key: &str| body.get(key).and_then(Value::as_str).unwrap_or_default();
             if !account.is(text("username"), text("password")) {
                 return Err(Error::Unauthorized("Invalid credentials".to_owned()));

@@ -22,6 +22,10 @@ const ANY: &[(&str, &str)] = &[("assets", ASSETS), ("hitlDetails", ASKING), ("st
 pub(crate) async fn fallback(uri: Uri) -> Error {
     let Some(path) = uri.path().strip_prefix("/api/v2/") else { return Error::NotFound("Not Found".to_owned()) };
     let mut segments = path.split('/');
+    // Of an asset or of a task: the words are about the store.
+    if segments.clone().any(|segment| segment == "state-store") {
+        return Error::NotImplemented(STATE.to_owned());
+    }
     let first = segments.next().and_then(|first| FIRST.iter().find(|(name, _)| *name == first));
     let found = first.or_else(|| segments.find_map(|segment| ANY.iter().find(|(name, _)| *name == segment)));
     found.map_or_else(|| Error::NotFound("Not Found".to_owned()), |(_, why)| Error::NotImplemented((*why).to_owned()))

@@ -7,12 +7,18 @@ use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
 use serde_json::{Map, Value, json};
 use updraft_store::read::{Column, Compare, Filter, Kind, ListQuery, Test, escape_like};
 
+use crate::cursor;
 use crate::error::{Error, problem};
 
 /// Rows of a page when the request does not say.
 const DEFAULT_LIMIT: i64 = 50;
 /// Most rows of a page. Airflow's default cap is 100; ours is higher because a page costs little here.
 const MOST_LIMIT: i64 = 1000;
+
+/// Most columns of an order.
+const MOST_ORDERS: usize = 10;
+/// The ways to say "no state".
+const NO_STATE: [&str; 4] = ["none", "null", "no_status", "None"];
 
 /// The query parameters, in order.
 #[derive(Debug, Clone, Default)]
@@ -48,17 +54,55 @@ impl Params {
         self.one(name).map(|value| parse_int(name, value)).transpose()
     }
 
+    /// The names to order by, and whether each is descending.
+    pub(crate) fn order_by(&self) -> Result<Vec<(String, bool)>, Error> {
+        let given: Vec<String> = self.all("order_by").iter().flat_map(|value| value.split(',')).map(str::to_owned).collect();
+        if given.len() > MOST_ORDERS {
+            let list = given.iter().map(|name| format!("'{name}'")).collect::<Vec<_>>().join(", ");
+            return Err(Error::BadRequest(format!("Ordering with more than {MOST_ORDERS} parameters is not allowed. Provided: [{list}]")));
+        }
+        let read = |name: String| match name.strip_prefix('-') {
+            Some(rest) => (rest.to_owned(), true),
+            None => (name, false),
+        };
+        Ok(given.into_iter().filter(|name| !name.is_empty()).map(read).collect())
+    }
+
+    /// Refuses words that a parameter cannot have; the ways to say "none" are among those that it can.
+    pub(crate) fn words(&self, name: &str, called: &str, allowed: &[&str]) -> Result<(), Error> {
+        for value in self.all(name) {
+            if !allowed.contains(&value.as_str()) && !NO_STATE.contains(&value.as_str()) {
+                let msg = format!("Invalid value for {called}. Valid values are {}", allowed.join(", "));
+                return Err(Error::invalid("value_error", json!(["query", name]), &msg, json!(value)));
+            }
+        }
+        Ok(())
+    }
+
+    /// What texts must be, by a parameter for the whole text, one for a pattern and one for a prefix.
+    pub(crate) fn text_tests(&self, equal: &str, pattern: &str, prefix: &str) -> Vec<Test> {
+        let whole = self.all(equal);
+        let whole = (!whole.is_empty()).then_some(Test::AnyOf(whole));
+        whole.into_iter().chain(self.one(pattern).and_then(pattern_test)).chain(self.one(prefix).and_then(prefix_test)).collect()
+    }
+
+    /// As [`Self::list`], with pages by cursor for who asks for them. `key` makes every order total.
+    pub(crate) fn keyed_list(&self, columns: &'static [Column], key: &'static [Column]) -> Result<ListQuery, Error> {
+        let mut query = self.list(columns)?;
+        if let Some(token) = self.one("cursor") {
+            query.offset = 0;
+            query.paging = cursor::read(token, &query.total_order(key))?;
+        }
+        Ok(query)
+    }
+
     /// Filters, order and page, by the columns of a list. Parameters that name no column are ignored, as in Airflow.
     pub(crate) fn list(&self, columns: &'static [Column]) -> Result<ListQuery, Error> {
         let mut query = ListQuery::first(self.limit()?);
         query.offset = self.offset()?;
-        for name in self.0.iter().filter(|(key, _)| key == "order_by").flat_map(|(_, value)| value.split(',')).filter(|n| !n.is_empty()) {
-            let (name, descending) = name.strip_prefix('-').map_or((name, false), |rest| (rest, true));
+        for (name, descending) in self.order_by()? {
             let Some(column) = columns.iter().find(|c| c.name == name) else {
-                return Err(Error::BadRequest(format!(
-                    "Ordering with '{name}' is disallowed or the attribute does not exist on the model; one of: {}",
-                    columns.iter().map(|c| c.name).collect::<Vec<_>>().join(", ")
-                )));
+                return Err(unorderable(&name, columns.iter().map(|c| c.name)));
             };
             query.order.push((column, descending));
         }
@@ -68,14 +112,14 @@ impl Params {
                 continue;
             }
             seen.push(key);
-            if let Some(column) = columns.iter().find(|c| c.name == key) {
+            if let Some(column) = columns.iter().find(|c| c.name == key && c.filters) {
                 query.filters.push(Filter { column, test: self.equal(column, key)? });
             } else if let Some(column) = named(columns, key, "_contains") {
                 query.filters.push(Filter { column, test: Test::Like(vec![format!("%{}%", escape_like(value))]) });
             } else if let Some(column) = named(columns, key, "_prefix_pattern") {
-                query.filters.push(Filter { column, test: Test::Prefix(alternatives(value).map(str::to_owned).collect()) });
+                query.filters.extend(prefix_test(value).map(|test| Filter { column, test }));
             } else if let Some(column) = named(columns, key, "_pattern") {
-                query.filters.push(Filter { column, test: Test::Like(alternatives(value).map(pattern).collect()) });
+                query.filters.extend(pattern_test(value).map(|test| Filter { column, test }));
             } else {
                 for (suffix, compare) in
                     [("_gte", Compare::GreaterOrEqual), ("_gt", Compare::Greater), ("_lte", Compare::LessOrEqual), ("_lt", Compare::Less)]
@@ -83,7 +127,7 @@ impl Params {
                     if let Some(column) = named(columns, key, suffix) {
                         let test = match column.kind {
                             Kind::Time => Test::Time(compare, parse_time("query", key, value)?),
-                            Kind::Number => Test::Number(compare, parse_float(key, value)?),
+                            Kind::Number | Kind::Real => Test::Number(compare, parse_float(key, value)?),
                             Kind::Text | Kind::Bool => continue,
                         };
                         query.filters.push(Filter { column, test });
@@ -99,15 +143,12 @@ impl Params {
         let last = values.last().cloned().unwrap_or_default();
         Ok(match column.kind {
             // The list says "no state" in three ways.
-            Kind::Text if column.name == "state" => Test::AnyOf(
-                values
-                    .into_iter()
-                    .map(|v| if matches!(v.as_str(), "null" | "no_status" | "None") { "none".to_owned() } else { v })
-                    .collect(),
-            ),
+            Kind::Text if column.name == "state" => {
+                Test::AnyOf(values.into_iter().map(|v| if NO_STATE.contains(&v.as_str()) { "none".to_owned() } else { v }).collect())
+            }
             Kind::Text => Test::AnyOf(values),
             Kind::Bool => Test::Is(parse_bool(key, &last)?),
-            Kind::Number => Test::AnyNumber(values.iter().map(|v| parse_int(key, v)).collect::<Result<_, _>>()?),
+            Kind::Number | Kind::Real => Test::AnyNumber(values.iter().map(|v| parse_int(key, v)).collect::<Result<_, _>>()?),
             Kind::Time => Test::At(parse_time("query", key, &last)?),
         })
     }
@@ -121,11 +162,6 @@ impl Params {
     }
 
     pub(crate) fn offset(&self) -> Result<i64, Error> {
-        if let Some(cursor) = self.one("cursor").filter(|c| !c.is_empty()) {
-            return cursor.strip_prefix("after-").and_then(|n| n.parse().ok()).ok_or_else(|| {
-                Error::invalid("value_error", json!(["query", "cursor"]), "Value error, this is no cursor of ours", json!(cursor))
-            });
-        }
         match self.int("offset")? {
             None => Ok(0),
             Some(n) if n < 0 => Err(at_least_zero("offset", n)),
@@ -133,61 +169,39 @@ impl Params {
         }
     }
 
-    /// `next_cursor` and `previous_cursor` of a page, when the request pages by cursor.
-    pub(crate) fn cursors(&self, query: &ListQuery, total: i64) -> (Value, Value) {
-        if self.one("cursor").is_none() {
-            return (Value::Null, Value::Null);
-        }
-        let after = |n: i64| json!(format!("after-{n}"));
-        let next = query.offset + query.limit;
-        (
-            if next < total { after(next) } else { Value::Null },
-            if query.offset > 0 { after((query.offset - query.limit).max(0)) } else { Value::Null },
-        )
-    }
-
     /// The fields that a PATCH is to change: several times, or separated by commas. Empty: all that the body has.
     pub(crate) fn mask(&self) -> Vec<String> {
         self.all("update_mask").iter().flat_map(|mask| mask.split(',')).filter(|name| !name.is_empty()).map(str::to_owned).collect()
-    }
-
-    /// Turns the body of a `…/list` request into parameters of the same meaning.
-    pub(crate) fn from_body(body: &Value) -> Result<Self, Error> {
-        let Value::Object(fields) = body else { return Err(not_an_object(body)) };
-        let mut pairs = Vec::new();
-        for (key, value) in fields {
-            let name = match key.as_str() {
-                "page_limit" => "limit",
-                "page_offset" => "offset",
-                "dag_ids" => "dag_id",
-                "dag_run_ids" => "run_id",
-                "task_ids" => "task_id",
-                "states" => "state",
-                other => other,
-            };
-            let mut push = |value: &Value| match value {
-                Value::Null if name == "state" => pairs.push((name.to_owned(), "none".to_owned())),
-                Value::Null => {}
-                Value::String(text) => pairs.push((name.to_owned(), text.clone())),
-                other => pairs.push((name.to_owned(), other.to_string())),
-            };
-            match value {
-                Value::Array(values) => values.iter().for_each(push),
-                Value::Null => {}
-                other => push(other),
-            }
-        }
-        Ok(Self(pairs))
     }
 }
 
 fn named(columns: &'static [Column], key: &str, suffix: &str) -> Option<&'static Column> {
     let name = key.strip_suffix(suffix)?;
-    columns.iter().find(|c| c.name == name)
+    columns.iter().find(|c| c.name == name && c.filters)
+}
+
+/// 400: the order names what is no column.
+pub(crate) fn unorderable<'a>(name: &str, columns: impl Iterator<Item = &'a str>) -> Error {
+    Error::BadRequest(format!(
+        "Ordering with '{name}' is disallowed or the attribute does not exist on the model; one of: {}",
+        columns.collect::<Vec<_>>().join(", ")
+    ))
+}
+
+/// The test of a `…_pattern`; nothing asks for nothing.
+pub(crate) fn pattern_test(value: &str) -> Option<Test> {
+    let patterns: Vec<String> = alternatives(value).map(pattern).collect();
+    (!patterns.is_empty()).then_some(Test::Like(patterns))
+}
+
+/// The test of a `…_prefix_pattern`.
+pub(crate) fn prefix_test(value: &str) -> Option<Test> {
+    let prefixes: Vec<String> = alternatives(value).map(|text| if text == "~" { String::new() } else { text.to_owned() }).collect();
+    (!prefixes.is_empty()).then_some(Test::Prefix(prefixes))
 }
 
 /// Airflow's patterns are those of `ILIKE` anywhere in the text; `~` is any.
-pub(crate) fn pattern(text: &str) -> String {
+fn pattern(text: &str) -> String {
     if text == "~" { "%".to_owned() } else { format!("%{text}%") }
 }
 
@@ -261,7 +275,7 @@ pub(crate) fn read_time(text: &str) -> Option<DateTime<Utc>> {
     NaiveDate::parse_from_str(&fixed, "%Y-%m-%d").ok().and_then(|d| d.and_hms_opt(0, 0, 0)).map(|t| t.and_utc())
 }
 
-fn parse_time(place: &str, name: &str, value: &str) -> Result<DateTime<Utc>, Error> {
+pub(crate) fn parse_time(place: &str, name: &str, value: &str) -> Result<DateTime<Utc>, Error> {
     read_time(value).ok_or_else(|| {
         Error::invalid(
             "datetime_from_date_parsing",
@@ -333,8 +347,13 @@ impl Fields {
         }
     }
 
-    fn wrong(&mut self, kind: &str, name: &str, msg: &str, value: Value) {
+    pub(crate) fn wrong(&mut self, kind: &str, name: &str, msg: &str, value: Value) {
         self.problems.push(problem(kind, json!(["body", name]), msg, value));
+    }
+
+    /// A problem that the caller found, in its own words.
+    pub(crate) fn add(&mut self, entry: Value) {
+        self.problems.push(entry);
     }
 
     /// A problem that the caller found.
@@ -361,7 +380,7 @@ impl Fields {
         self.wrong("string_pattern_mismatch", name, &format!("String should match pattern '{pattern}'"), value);
     }
 
-    fn take(&mut self, name: &str) -> Option<Value> {
+    pub(crate) fn take(&mut self, name: &str) -> Option<Value> {
         self.fields.get(name).filter(|v| !v.is_null()).cloned()
     }
 

@@ -11,12 +11,12 @@ use serde_json::{Value, json};
 use updraft_model::RunKey;
 use updraft_model::state::Intent;
 use updraft_store::read::audit::Audit;
-use updraft_store::read::runs::{RUN_COLUMNS, RunDeleted, RunRow};
+use updraft_store::read::runs::{RUN_COLUMNS, RUN_KEY, RunDeleted, RunRow};
 
-use crate::ApiState;
 use crate::error::Error;
 use crate::request::{Body, Caller, Fields, Params};
 use crate::shapes;
+use crate::{ApiState, batch, cursor};
 
 /// A run by its name, or Airflow's 404. `latest` is ours: the newest run of the DAG, unless one has that very name.
 pub(crate) async fn find(state: &ApiState, dag_id: &str, run_id: &str) -> Result<RunRow, Error> {
@@ -36,21 +36,33 @@ pub(crate) async fn shape(state: &ApiState, row: &RunRow) -> Result<Value, Error
     Ok(shapes::run(row, head.spec.display_name.as_deref()))
 }
 
+/// States of runs, and what starts them, in Airflow's order.
+pub(crate) const STATES: &[&str] = &["queued", "running", "success", "failed"];
+const TYPES: &[&str] = &["backfill", "scheduled", "manual", "operator_triggered", "asset_triggered", "asset_materialization"];
+
 async fn page(state: &ApiState, dag_id: &str, params: &Params) -> Result<Json<Value>, Error> {
     let one = (dag_id != "~").then_some(dag_id);
+    let partitions = ["partition_date_gte", "partition_date_lte"].iter().any(|name| params.one(name).is_some());
     if let Some(dag_id) = one {
         super::dags::find(state, dag_id).await?;
     }
-    let query = params.list(RUN_COLUMNS)?;
-    let page = state.store().run_list(one, &query).await?;
+    if partitions {
+        return Err(Error::BadRequest(match one {
+            None => "partition_date_gte and partition_date_lte require a specific dag_id.".to_owned(),
+            Some(dag_id) => {
+                format!("Dag with dag_id: '{dag_id}' is not partitioned; partition_date_gte and partition_date_lte are not supported.")
+            }
+        }));
+    }
+    params.words("state", "state", STATES)?;
+    params.words("run_type", "run type", TYPES)?;
+    let query = params.keyed_list(RUN_COLUMNS, RUN_KEY)?;
+    let page = state.store().run_page(one, &query).await?;
     let mut rows = Vec::with_capacity(page.rows.len());
     for row in &page.rows {
         rows.push(shape(state, row).await?);
     }
-    let (next, previous) = params.cursors(&query, page.total);
-    Ok(Json(json!({
-        "dag_runs": rows, "total_entries": page.total, "total_entries_limit": null, "next_cursor": next, "previous_cursor": previous,
-    })))
+    Ok(Json(cursor::collection("dag_runs", rows, &page, &query, RUN_KEY)))
 }
 
 pub(crate) async fn list(State(state): State<ApiState>, Path(dag_id): Path<String>, params: Params) -> Result<Json<Value>, Error> {
@@ -62,7 +74,7 @@ pub(crate) async fn list_by_body(
     Path(dag_id): Path<String>,
     Body(body): Body,
 ) -> Result<Json<Value>, Error> {
-    page(&state, &dag_id, &Params::from_body(&body)?).await
+    page(&state, &dag_id, &batch::runs(body)?).await
 }
 
 pub(crate) async fn show(State(state): State<ApiState>, Path((dag_id, run_id)): Path<(String, String)>) -> Result<Json<Value>, Error> {

@@ -216,7 +216,9 @@ pub(crate) fn run(row: &RunRow, display_name: Option<&str>) -> Value {
 
 /// The try that an instance is at, as users count, and the most that it may come to.
 pub(crate) fn tries(row: &InstanceRow, task: &TaskSpec) -> (i32, i32) {
-    let tried = row.attempt - row.attempt_base;
+    // A task without work ends without an attempt, and counts as tried.
+    let noop = row.attempt == row.attempt_base && row.state == "success" && row.reason.is_none();
+    let tried = row.attempt - row.attempt_base + i32::from(noop);
     // Attempts that cost nothing (cleared, lost to the infrastructure, the one that is under way) raise the ceiling.
     let counted = row.user_failures + i32::from(matches!(row.state.as_str(), "queued" | "running" | "success"));
     let free = (tried - counted).max(0);

@@ -10,6 +10,7 @@ pub mod dags;
 pub mod doctor;
 pub mod fleet;
 pub mod instances;
+mod keyset;
 pub mod logs;
 pub mod pools;
 pub mod retention;
@@ -21,6 +22,9 @@ pub mod xcoms;
 use chrono::{DateTime, Utc};
 use sqlx::{Postgres, QueryBuilder};
 
+use keyset::direction;
+pub use keyset::{COUNTED, Cursor, Key, KeyedPage, Paging};
+
 /// What a column holds, and so which tests make sense.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -28,8 +32,10 @@ pub enum Kind {
     Text,
     /// A time: equality and the four comparisons.
     Time,
-    /// A number: equality and the four comparisons.
+    /// A whole number: equality and the four comparisons.
     Number,
+    /// A number with a fraction: the four comparisons.
+    Real,
     /// True or false.
     Bool,
 }
@@ -43,10 +49,37 @@ pub struct Column {
     pub sql: &'static str,
     /// What it holds.
     pub kind: Kind,
+    /// Whether it may be null. Where it cannot, a cursor is a plain bound, which an index can serve.
+    pub nullable: bool,
+    /// Whether it filters by itself; else it only orders.
+    pub filters: bool,
 }
 
 pub(crate) const fn column(name: &'static str, sql: &'static str, kind: Kind) -> Column {
-    Column { name, sql, kind }
+    Column { name, sql, kind, nullable: true, filters: true }
+}
+
+impl Column {
+    /// It is never null.
+    const fn sure(self) -> Self {
+        Self { nullable: false, ..self }
+    }
+
+    /// Orders, and does not filter: either Airflow has no such parameter, or rows alone cannot answer it.
+    const fn order_only(self) -> Self {
+        Self { filters: false, ..self }
+    }
+
+    /// The value of a cursor, as [`keyset`] wrote it; none: it never did.
+    pub fn parse(&self, text: &str) -> Option<Key> {
+        match self.kind {
+            Kind::Text => Some(Key::Text(text.to_owned())),
+            Kind::Number => text.parse().ok().map(Key::Number),
+            Kind::Real => text.parse().ok().filter(|n: &f64| n.is_finite()).map(Key::Real),
+            Kind::Time => text.parse().ok().and_then(DateTime::from_timestamp_micros).map(Key::Time),
+            Kind::Bool => text.parse().ok().map(Key::Bool),
+        }
+    }
 }
 
 /// A comparison.
@@ -75,6 +108,8 @@ impl Compare {
 pub enum Test {
     /// One of these texts.
     AnyOf(Vec<String>),
+    /// None of these texts.
+    NoneOf(Vec<String>),
     /// One of these numbers.
     AnyNumber(Vec<i64>),
     /// True, or not true.
@@ -103,6 +138,8 @@ pub struct Filter {
 /// Which part of a list, in which order.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ListQuery {
+    /// How its pages are told apart.
+    pub paging: Paging,
     /// All must hold.
     pub filters: Vec<Filter>,
     /// Column, and whether the order is descending.
@@ -116,60 +153,80 @@ pub struct ListQuery {
 impl ListQuery {
     /// The first `limit` rows in the list's own order.
     pub const fn first(limit: i64) -> Self {
-        Self { filters: Vec::new(), order: Vec::new(), limit, offset: 0 }
+        Self { paging: Paging::Offset, filters: Vec::new(), order: Vec::new(), limit, offset: 0 }
     }
 
     /// Pushes ` and …` for each filter.
     pub(crate) fn push_filters(&self, sql: &mut QueryBuilder<Postgres>) {
         for Filter { column, test } in &self.filters {
-            sql.push(" and ").push(column.sql);
-            match test {
-                Test::AnyOf(values) => {
-                    sql.push(" = any(").push_bind(values.clone()).push(")");
-                }
-                Test::AnyNumber(values) => {
-                    sql.push(" = any(").push_bind(values.clone()).push(")");
-                }
-                Test::Is(value) => {
-                    sql.push(" is ").push(if *value { "true" } else { "not true" });
-                }
-                Test::Like(patterns) => {
-                    sql.push(" ilike any(").push_bind(patterns.clone()).push(")");
-                }
-                Test::Prefix(prefixes) => {
-                    let patterns: Vec<String> = prefixes.iter().map(|prefix| format!("{}%", escape_like(prefix))).collect();
-                    sql.push(" like any(").push_bind(patterns).push(")");
-                }
-                Test::Time(compare, at) => {
-                    sql.push(compare.sql()).push_bind(*at);
-                }
-                Test::At(at) => {
-                    sql.push(" = ").push_bind(*at);
-                }
-                Test::Number(compare, value) => {
-                    sql.push(compare.sql()).push_bind(*value);
-                }
-            }
+            sql.push(" and ");
+            test.push(column.sql, sql);
         }
     }
 
     /// Pushes order, limit and offset. `default` orders when the caller names nothing, and `tie` makes every order total, so that pages
-    /// neither repeat nor lose a row.
+    /// neither repeat nor lose a row. As in Airflow the tie-break turns round with the first column.
     pub(crate) fn push_tail(&self, sql: &mut QueryBuilder<Postgres>, default: &str, tie: &str) {
         sql.push(" order by ");
-        if self.order.is_empty() {
-            sql.push(default);
-        } else {
-            for (n, (column, descending)) in self.order.iter().enumerate() {
-                sql.push(if n == 0 { "" } else { ", " }).push(column.sql).push(if *descending {
-                    " desc nulls last"
-                } else {
-                    " asc nulls first"
-                });
+        if let Some((_, reversed)) = self.order.first() {
+            for (column, descending) in &self.order {
+                sql.push(column.sql).push(direction(*descending)).push(", ");
             }
-            sql.push(", ").push(tie);
+            let turned = if *reversed { tie.replace(',', " desc,") + " desc" } else { tie.to_owned() };
+            sql.push(turned);
+        } else {
+            sql.push(default);
         }
         sql.push(" limit ").push_bind(self.limit).push(" offset ").push_bind(self.offset);
+    }
+
+    /// The columns of the order with those of `key` behind them, which make it total; as in Airflow they turn round with the first one.
+    pub fn total_order(&self, key: &'static [Column]) -> Vec<(&'static Column, bool)> {
+        let reversed = self.order.first().is_some_and(|(_, descending)| *descending);
+        let mut order = self.order.clone();
+        for column in key {
+            if order.iter().all(|(other, _)| other.sql != column.sql) {
+                order.push((column, reversed));
+            }
+        }
+        order
+    }
+}
+
+impl Test {
+    /// Pushes the test of an expression.
+    pub(crate) fn push(&self, of: &str, sql: &mut QueryBuilder<Postgres>) {
+        sql.push(of);
+        match self {
+            Self::AnyOf(values) => {
+                sql.push(" = any(").push_bind(values.clone()).push(")");
+            }
+            Self::NoneOf(values) => {
+                sql.push(" <> all(").push_bind(values.clone()).push(")");
+            }
+            Self::AnyNumber(values) => {
+                sql.push(" = any(").push_bind(values.clone()).push(")");
+            }
+            Self::Is(value) => {
+                sql.push(" is ").push(if *value { "true" } else { "not true" });
+            }
+            Self::Like(patterns) => {
+                sql.push(" ilike any(").push_bind(patterns.clone()).push(")");
+            }
+            Self::Prefix(prefixes) => {
+                let patterns: Vec<String> = prefixes.iter().map(|prefix| format!("{}%", escape_like(prefix))).collect();
+                sql.push(" like any(").push_bind(patterns).push(")");
+            }
+            Self::Time(compare, at) => {
+                sql.push(compare.sql()).push_bind(*at);
+            }
+            Self::At(at) => {
+                sql.push(" = ").push_bind(*at);
+            }
+            Self::Number(compare, value) => {
+                sql.push(compare.sql()).push_bind(*value);
+            }
+        }
     }
 }
 

@@ -49,7 +49,7 @@ async fn a_dag_is_deleted_when_nothing_of_it_runs(pool: PgPool) {
     api.sql("update dag set is_stale = true where dag_id = 'diamond'").await;
     assert_eq!(api.status("DELETE", path).await, 200);
     let (status, detail) = api.refused("DELETE", path, None).await;
-    assert_eq!((status, detail), (404, json!("Dag with dag_id: 'diamond' not found")));
+    assert_eq!((status, detail), (404, json!("Dag with id: diamond was not found")));
     assert_eq!(api.get("/api/v2/dags/with_params").await["dag_id"], "with_params");
 }
 

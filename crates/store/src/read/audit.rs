@@ -21,6 +21,7 @@ pub const AUDIT_COLUMNS: &[Column] = &[
     column("map_index", "g.map_index", Kind::Number),
     column("try_number", "g.try_number", Kind::Number),
     column("logical_date", "g.logical_date", Kind::Time),
+    column("extra", "(g.extra::text)", Kind::Text).order_only(),
 ];
 
 /// One entry.
@@ -48,7 +49,14 @@ pub struct AuditRow {
     pub logical_date: Option<DateTime<Utc>>,
     /// The request's own words.
     pub extra: Option<Value>,
+    /// The DAG, as people name it now; absent when it has no such name, or is gone.
+    pub dag_display_name: Option<String>,
 }
+
+const SELECT: &str = "select g.id, g.at, g.who, g.event, g.dag_id, g.run_id, g.task_id, g.map_index, g.try_number, g.logical_date, g.extra, \
+    v.head ->> 'display_name' as dag_display_name";
+// Outer joins by key: a count leaves them out.
+const FROM: &str = " from audit_log g left join dag d on d.dag_id = g.dag_id left join dag_version v on v.id = d.version_id where true";
 
 /// An entry to write.
 #[derive(Debug, Clone, Default)]
@@ -95,12 +103,11 @@ impl Store {
     pub async fn audit_list(&self, query: &ListQuery) -> Result<Page<AuditRow>, Error> {
         let start = |select: &str| {
             let mut sql = QueryBuilder::<Postgres>::new(select);
-            sql.push(" from audit_log g where true");
+            sql.push(FROM);
             query.push_filters(&mut sql);
             sql
         };
-        let mut sql =
-            start("select g.id, g.at, g.who, g.event, g.dag_id, g.run_id, g.task_id, g.map_index, g.try_number, g.logical_date, g.extra");
+        let mut sql = start(SELECT);
         query.push_tail(&mut sql, "g.id", "g.id");
         let rows = sql.build_query_as().fetch_all(&self.pool).await.map_err(Error::of("audit_list"))?;
         let total = start("select count(*)").build_query_scalar().fetch_one(&self.pool).await.map_err(Error::of("audit_list"))?;
@@ -109,12 +116,8 @@ impl Store {
 
     /// One entry.
     pub async fn audit_get(&self, id: i64) -> Result<Option<AuditRow>, Error> {
-        sqlx::query_as(
-            "select id, at, who, event, dag_id, run_id, task_id, map_index, try_number, logical_date, extra from audit_log where id = $1",
-        )
-        .bind(id)
-        .fetch_optional(&self.pool)
-        .await
-        .map_err(Error::of("audit_get"))
+        let mut sql = QueryBuilder::new(SELECT);
+        sql.push(FROM).push(" and g.id = ").push_bind(id);
+        sql.build_query_as().fetch_optional(&self.pool).await.map_err(Error::of("audit_get"))
     }
 }

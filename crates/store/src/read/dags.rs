@@ -7,17 +7,22 @@ use uuid::Uuid;
 use updraft_model::RunKey;
 
 use super::runs::RunDeleted;
-use super::{Column, Kind, ListQuery, Page, column};
+use super::{Column, Filter, Kind, ListQuery, Page, Test, column};
 use crate::{Error, Store};
 
 /// What a list of DAGs can be filtered and ordered by.
 pub const DAG_COLUMNS: &[Column] = &[
     column("dag_id", "d.dag_id", Kind::Text),
-    column("dag_display_name", "coalesce(v.spec::jsonb ->> 'display_name', d.dag_id)", Kind::Text),
+    column("dag_display_name", "coalesce(v.head ->> 'display_name', d.dag_id)", Kind::Text),
     column("paused", "d.is_paused", Kind::Bool),
     column("is_paused", "d.is_paused", Kind::Bool),
     column("is_stale", "d.is_stale", Kind::Bool),
     column("bundle_name", "d.bundle", Kind::Text),
+    column("bundle_version", "v.git_commit", Kind::Text),
+    column("timetable_type", "(v.head ->> 'timetable_type')", Kind::Text),
+    // No DAG has a schedule of assets, nor any dependency on one.
+    column("has_asset_schedule", "false", Kind::Bool),
+    column("asset_dependency", "null::text", Kind::Text),
     column("relative_fileloc", "d.relative_fileloc", Kind::Text),
     column("last_parsed_time", "d.last_parsed_at", Kind::Time),
     column("next_dagrun", "d.next_logical_date", Kind::Time),
@@ -42,6 +47,22 @@ pub const DAG_COLUMNS: &[Column] = &[
         "(select r.start_date from run r where r.dag_id = d.dag_id order by r.run_after desc, r.id desc limit 1)",
         Kind::Time,
     ),
+    // Airflow's other names of the last two.
+    column("state", "(select r.state from run r where r.dag_id = d.dag_id order by r.run_after desc, r.id desc limit 1)", Kind::Text)
+        .order_only(),
+    column(
+        "start_date",
+        "(select r.start_date from run r where r.dag_id = d.dag_id order by r.run_after desc, r.id desc limit 1)",
+        Kind::Time,
+    )
+    .order_only(),
+];
+
+/// What any one run of a DAG must have, for a list of DAGs by their runs. Airflow's names.
+pub const ANY_RUN_COLUMNS: &[Column] = &[
+    column("dag_run_state", "r.state", Kind::Text),
+    column("dag_run_start_date", "r.start_date", Kind::Time),
+    column("dag_run_end_date", "r.end_date", Kind::Time),
 ];
 
 /// What a list of DAG versions can be filtered and ordered by.
@@ -57,6 +78,7 @@ pub const VERSION_COLUMNS: &[Column] = &[
 /// What a list of import errors can be filtered and ordered by.
 pub const IMPORT_ERROR_COLUMNS: &[Column] = &[
     column("filename", "e.relative_fileloc", Kind::Text),
+    column("stacktrace", "e.message", Kind::Text).order_only(),
     column("timestamp", "e.at", Kind::Time),
     column("id", "e.id", Kind::Number),
     column("bundle_name", "e.bundle", Kind::Text),
@@ -150,6 +172,8 @@ pub struct StatRow {
     pub state: Option<String>,
     /// How many.
     pub count: i64,
+    /// The DAG, as people name it, where that is another name.
+    pub display_name: Option<String>,
 }
 
 /// A file that cannot be read.
@@ -176,6 +200,23 @@ pub struct DagNarrow {
     pub tags_all: bool,
     /// Owners of at least one of its tasks.
     pub owners: Vec<String>,
+    /// One run of it must pass all of these, of [`ANY_RUN_COLUMNS`].
+    pub any_run: Vec<Filter>,
+    /// A favorite of this user, or not one.
+    pub favorite: Option<(String, bool)>,
+}
+
+/// A pool that a DAG names, and that does not exist.
+#[derive(Debug, Clone, FromRow)]
+pub struct MissingPoolRow {
+    /// The DAG.
+    pub dag_id: String,
+    /// As people name it, where that is another name.
+    pub display_name: Option<String>,
+    /// The pool.
+    pub pool: String,
+    /// Since when the DAG names it.
+    pub at: DateTime<Utc>,
 }
 
 const DAG_SELECT: &str = "select d.dag_id, d.version_id, d.bundle, d.relative_fileloc, d.fileloc, d.is_paused, d.is_stale, d.last_parsed_at, \
@@ -188,13 +229,22 @@ const DAG_FROM: &str = " from dag d join dag_version v on v.id = d.version_id wh
 impl DagNarrow {
     fn push(&self, sql: &mut QueryBuilder<Postgres>) {
         if !self.tags.is_empty() {
-            // The spec is text, cast only when somebody asks for tags.
-            sql.push(" and coalesce(v.spec::jsonb -> 'tags', '[]') ").push(if self.tags_all { "?&" } else { "?|" }).push(" ");
-            sql.push_bind(self.tags.clone());
+            sql.push(" and v.head -> 'tags' ").push(if self.tags_all { "?&" } else { "?|" }).push(" ").push_bind(self.tags.clone());
         }
         if !self.owners.is_empty() {
-            sql.push(" and exists (select 1 from jsonb_array_elements(v.spec::jsonb -> 'tasks') k where coalesce(k ->> 'owner', 'airflow') = any(");
-            sql.push_bind(self.owners.clone()).push("))");
+            sql.push(" and v.head -> 'owners' ?| ").push_bind(self.owners.clone());
+        }
+        if !self.any_run.is_empty() {
+            sql.push(" and exists (select 1 from run r where r.dag_id = d.dag_id");
+            for Filter { column, test } in &self.any_run {
+                sql.push(" and ");
+                test.push(column.sql, sql);
+            }
+            sql.push(")");
+        }
+        if let Some((user, is)) = &self.favorite {
+            sql.push(if *is { " and " } else { " and not " });
+            sql.push("exists (select 1 from dag_favorite f where f.dag_id = d.dag_id and f.user_name = ").push_bind(user.clone()).push(")");
         }
     }
 }
@@ -308,8 +358,12 @@ impl Store {
     /// How many runs of these DAGs (empty: of all) are in which state. A DAG without runs has one row without a state.
     pub async fn dag_stats(&self, dag_ids: &[String]) -> Result<Vec<StatRow>, Error> {
         sqlx::query_as(
-            "select d.dag_id, r.state, count(r.id) as count from dag d left join run r on r.dag_id = d.dag_id \
-             where (cardinality($1::text[]) = 0 or d.dag_id = any($1)) and (not d.is_stale or d.dag_id = any($1)) group by d.dag_id, r.state order by d.dag_id",
+            // Counted before it is joined: the index on (dag_id, state) has all that the count needs.
+            "select d.dag_id, c.state, coalesce(c.count, 0) as count, v.head ->> 'display_name' as display_name \
+             from dag d join dag_version v on v.id = d.version_id \
+             left join (select r.dag_id, r.state, count(*) as count from run r \
+                        where cardinality($1::text[]) = 0 or r.dag_id = any($1) group by r.dag_id, r.state) c on c.dag_id = d.dag_id \
+             where (cardinality($1::text[]) = 0 or d.dag_id = any($1)) and (not d.is_stale or d.dag_id = any($1)) order by d.dag_id",
         )
         .bind(dag_ids)
         .fetch_all(&self.pool)
@@ -317,21 +371,65 @@ impl Store {
         .map_err(Error::of("dag_stats"))
     }
 
-    /// All tags of DAGs that exist, sorted.
-    pub async fn dag_tags(&self, like: Option<&str>, limit: i64, offset: i64) -> Result<Page<String>, Error> {
-        let all: Vec<String> = sqlx::query_scalar(
-            "select distinct t from dag d join dag_version v on v.id = d.version_id, \
-             jsonb_array_elements_text(coalesce(v.spec::jsonb -> 'tags', '[]')) t \
-             where not d.is_stale and ($1::text is null or t ilike $1) order by t",
-        )
-        .bind(like)
-        .fetch_all(&self.pool)
-        .await
-        .map_err(Error::of("dag_tags"))?;
+    /// All tags of DAGs that exist and pass the tests, sorted.
+    pub async fn dag_tags(&self, tests: &[Test], descending: bool, limit: i64, offset: i64) -> Result<Page<String>, Error> {
+        let mut sql = QueryBuilder::new(
+            "select distinct t from dag d join dag_version v on v.id = d.version_id, jsonb_array_elements_text(v.head -> 'tags') t where not d.is_stale",
+        );
+        for test in tests {
+            sql.push(" and ");
+            test.push("t", &mut sql);
+        }
+        sql.push(if descending { " order by t desc" } else { " order by t" });
+        let all: Vec<String> = sql.build_query_scalar().fetch_all(&self.pool).await.map_err(Error::of("dag_tags"))?;
         let total = i64::try_from(all.len()).unwrap_or(i64::MAX);
         let skip = usize::try_from(offset).unwrap_or(0);
         let take = usize::try_from(limit).unwrap_or(usize::MAX);
         Ok(Page { rows: all.into_iter().skip(skip).take(take).collect(), total })
+    }
+
+    /// Pools that tasks of DAGs name and that do not exist: their tasks wait for ever.
+    pub async fn missing_pools(&self) -> Result<Vec<MissingPoolRow>, Error> {
+        sqlx::query_as(
+            "select d.dag_id, v.head ->> 'display_name' as display_name, k as pool, v.created_at as at \
+             from dag d join dag_version v on v.id = d.version_id, jsonb_array_elements_text(v.head -> 'pools') k \
+             where not d.is_stale and not exists (select 1 from pool p where p.name = k) order by d.dag_id, k",
+        )
+        .fetch_all(&self.pool)
+        .await
+        .map_err(Error::of("missing_pools"))
+    }
+
+    /// Makes a DAG a favorite of a user; false: it is one already.
+    pub async fn favorite_add(&self, dag_id: &str, user: &str) -> Result<bool, Error> {
+        let done = sqlx::query("insert into dag_favorite (dag_id, user_name) values ($1, $2) on conflict do nothing")
+            .bind(dag_id)
+            .bind(user)
+            .execute(&self.pool)
+            .await
+            .map_err(Error::of("favorite_add"))?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    /// Takes a DAG from the favorites of a user; false: it is none.
+    pub async fn favorite_remove(&self, dag_id: &str, user: &str) -> Result<bool, Error> {
+        let done = sqlx::query("delete from dag_favorite where dag_id = $1 and user_name = $2")
+            .bind(dag_id)
+            .bind(user)
+            .execute(&self.pool)
+            .await
+            .map_err(Error::of("favorite_remove"))?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    /// Whether a DAG is a favorite of a user.
+    pub async fn favorite_is(&self, dag_id: &str, user: &str) -> Result<bool, Error> {
+        sqlx::query_scalar("select exists (select 1 from dag_favorite where dag_id = $1 and user_name = $2)")
+            .bind(dag_id)
+            .bind(user)
+            .fetch_one(&self.pool)
+            .await
+            .map_err(Error::of("favorite_is"))
     }
 
     /// Files that cannot be read, newest last.

@@ -9,34 +9,59 @@ use sqlx::{FromRow, Postgres, QueryBuilder};
 use updraft_model::RunKey;
 use uuid::Uuid;
 
-use super::{Column, Kind, ListQuery, Page, column};
+use super::keyset::Keyset;
+use super::{Column, Filter, KeyedPage, Kind, ListQuery, Page, Test, column};
 use crate::{Error, Store};
 
 const STATE: &str = "(case when t.state = 'queued' and l.state = 'running' then 'running' else t.state end)";
 
+/// Pool and queue of the newest attempt.
+pub const POOL: &str = "coalesce(l.pool, a.pool, y.pool)";
+/// See [`POOL`].
+pub const QUEUE: &str = "coalesce(l.queue, a.queue)";
+
 /// What a list of instances can be filtered and ordered by. Task ids live in the DAG version: see [`InstanceScope`].
 pub const INSTANCE_COLUMNS: &[Column] = &[
-    column("id", "t.run_id", Kind::Number),
-    column("dag_id", "r.dag_id", Kind::Text),
-    column("run_id", "r.run_id", Kind::Text),
-    column("dag_run_id", "r.run_id", Kind::Text),
-    column("state", STATE, Kind::Text),
-    column("map_index", "t.map_index", Kind::Number),
+    column("id", "t.run_id", Kind::Number).sure(),
+    column("dag_id", "r.dag_id", Kind::Text).sure(),
+    column("run_id", "r.run_id", Kind::Text).sure(),
+    column("dag_run_id", "r.run_id", Kind::Text).sure(),
+    column("state", STATE, Kind::Text).sure(),
+    column("map_index", "t.map_index", Kind::Number).sure(),
     column("logical_date", "r.logical_date", Kind::Time),
-    column("run_after", "r.run_after", Kind::Time),
+    column("run_after", "r.run_after", Kind::Time).sure(),
     column("start_date", "coalesce(t.started_at, l.started_at)", Kind::Time),
     column("end_date", "t.ended_at", Kind::Time),
     column("queued_at", "coalesce(l.queued_at, a.queued_at)", Kind::Time),
     column("queued_when", "coalesce(l.queued_at, a.queued_at)", Kind::Time),
     column("updated_at", "coalesce(t.ended_at, l.started_at, l.queued_at)", Kind::Time),
-    column("duration", "(extract(epoch from coalesce(t.ended_at, now()) - coalesce(t.started_at, l.started_at))::float8)", Kind::Number),
-    column("try_number", "(t.attempt - r.attempt_base)", Kind::Number),
-    column("pool", "coalesce(l.pool, a.pool)", Kind::Text),
-    column("queue", "coalesce(l.queue, a.queue)", Kind::Text),
+    // As it is shown: none while it runs. A duration that grows would carry its row past a cursor.
+    column("duration", "(extract(epoch from t.ended_at - coalesce(t.started_at, l.started_at))::float8)", Kind::Real),
+    // A task without work ends without an attempt, and counts as tried.
+    column(
+        "try_number",
+        "(t.attempt - r.attempt_base + case when t.attempt = r.attempt_base and t.state = 'success' and t.reason is null then 1 else 0 end)",
+        Kind::Number,
+    )
+    .sure(),
+    // What they are before there is an attempt is in the version: InstanceScope::fallbacks filters.
+    column("pool", POOL, Kind::Text).order_only(),
+    column("queue", QUEUE, Kind::Text).order_only(),
     column("hostname", "coalesce(l.host, a.host)", Kind::Text),
     column("version_number", "v.number", Kind::Number),
     column("data_interval_start", "r.data_interval_start", Kind::Time),
     column("data_interval_end", "r.data_interval_end", Kind::Time),
+    column("operator", "w.word", Kind::Text).order_only(),
+    // No instance has either.
+    column("executor", "null::text", Kind::Text),
+    column("rendered_map_index", "null::text", Kind::Text),
+];
+
+/// What makes every order of instances total, and orders them when nobody says how: by run, and in the order of the file.
+pub const INSTANCE_KEY: &[Column] = &[
+    column("run_id", "t.run_id", Kind::Number).sure(),
+    column("idx", "t.idx", Kind::Number).sure(),
+    column("map_index", "t.map_index", Kind::Number).sure(),
 ];
 
 /// An instance with its run and its newest attempt.
@@ -152,6 +177,21 @@ pub struct InstanceScope {
     pub dag_id: Option<String>,
     /// Only these tasks: pairs of a version's key and a position in it.
     pub tasks: Option<Vec<(i64, i32)>>,
+    /// Filters on what a version says until an attempt says more.
+    pub fallbacks: Vec<Fallback>,
+    /// A word for each task, from the versions, for an order that needs it: version, position, word.
+    pub words: Option<Vec<(i64, i32, String)>>,
+}
+
+/// A filter on an expression of the attempt, and the tasks that pass it while there is no attempt.
+#[derive(Debug, Clone)]
+pub struct Fallback {
+    /// [`POOL`] or [`QUEUE`].
+    pub of: &'static str,
+    /// What must be true of it.
+    pub test: Test,
+    /// The tasks of which it is true by their versions.
+    pub tasks: Vec<(i64, i32)>,
 }
 
 const SELECT: &str = "select t.run_id as run_key, r.dag_id, r.run_id, r.version_id, v.uuid as version_uuid, v.number as version_number, v.git_commit, \
@@ -160,64 +200,132 @@ const SELECT: &str = "select t.run_id as run_key, r.dag_id, r.run_id, r.version_
     t.attempt, t.user_failures, t.infra_failures, t.intent, t.intent_by, t.not_before, coalesce(t.started_at, l.started_at) as started_at, t.ended_at, \
     t.reason, coalesce(t.message, l.detail) as message, t.note, coalesce(l.host, a.host) as host, coalesce(l.queue, a.queue) as queue, coalesce(l.pool, a.pool, y.pool) as pool, \
     coalesce(l.slots, a.slots, y.slots) as slots, coalesce(l.prio, y.prio) as prio, coalesce(l.queued_at, a.queued_at) as queued_at, y.since as ready_since";
-const JOINS: &str = " join run r on r.id = t.run_id join dag_version v on v.id = r.version_id \
+// Every instance has a run, and every run a version. The joins are outer ones all the same: Postgres leaves out those of which nothing is
+// asked, and a count mostly asks nothing.
+const JOINS: &str = " left join run r on r.id = t.run_id left join dag_version v on v.id = r.version_id \
     left join dag d on d.dag_id = r.dag_id \
     left join live_attempt l on l.run_id = t.run_id and l.idx = t.idx and l.map_index = t.map_index \
     left join attempt a on a.run_id = t.run_id and a.idx = t.idx and a.map_index = t.map_index and a.attempt = t.attempt \
-    left join ready y on y.run_id = t.run_id and y.idx = t.idx and y.map_index = t.map_index where true";
+    left join ready y on y.run_id = t.run_id and y.idx = t.idx and y.map_index = t.map_index";
 
 impl InstanceScope {
+    /// Pushes the join that the words need. `task` is the table with the position.
+    pub(super) fn push_words(&self, sql: &mut QueryBuilder<Postgres>, task: &str) {
+        if let Some(words) = &self.words {
+            let versions: Vec<i64> = words.iter().map(|(version, _, _)| *version).collect();
+            let positions: Vec<i32> = words.iter().map(|(_, idx, _)| *idx).collect();
+            let words: Vec<String> = words.iter().map(|(_, _, word)| word.clone()).collect();
+            sql.push(" left join unnest(").push_bind(versions).push("::bigint[], ").push_bind(positions).push("::int[], ");
+            sql.push_bind(words)
+                .push("::text[]) as w (version_id, idx, word) on w.version_id = r.version_id and w.idx = ")
+                .push(task)
+                .push(".idx");
+        }
+    }
+
     fn push(&self, sql: &mut QueryBuilder<Postgres>) {
         if let Some(run) = self.run {
             sql.push(" and t.run_id = ").push_bind(run.0);
         }
+        self.push_dag(sql);
+        if let Some(tasks) = &self.tasks {
+            sql.push(" and ");
+            push_tasks(sql, tasks);
+        }
+        for Fallback { of, test, tasks } in &self.fallbacks {
+            sql.push(" and (");
+            test.push(of, sql);
+            sql.push(" or (").push(*of).push(" is null and ");
+            push_tasks(sql, tasks);
+            sql.push("))");
+        }
+    }
+
+    fn push_dag(&self, sql: &mut QueryBuilder<Postgres>) {
         if let Some(dag_id) = &self.dag_id {
             sql.push(" and r.dag_id = ").push_bind(dag_id.clone());
         }
-        if let Some(tasks) = &self.tasks {
-            let (versions, positions): (Vec<i64>, Vec<i32>) = tasks.iter().copied().unzip();
-            sql.push(" and (r.version_id, t.idx) in (select * from unnest(")
-                .push_bind(versions)
-                .push("::bigint[], ")
-                .push_bind(positions)
-                .push("::int[]))");
+    }
+
+    /// Whether runs alone say which instances these are.
+    fn whole_runs(&self, query: &ListQuery) -> bool {
+        self.tasks.is_none() && self.fallbacks.is_empty() && query.filters.iter().all(|filter| filter.column.sql.starts_with("r."))
+    }
+}
+
+fn push_tasks(sql: &mut QueryBuilder<Postgres>, tasks: &[(i64, i32)]) {
+    let (versions, positions): (Vec<i64>, Vec<i32>) = tasks.iter().copied().unzip();
+    sql.push("(r.version_id, t.idx) in (select * from unnest(")
+        .push_bind(versions)
+        .push("::bigint[], ")
+        .push_bind(positions)
+        .push("::int[]))");
+}
+
+/// What waits or runs is in small tables: a filter by such states alone starts there.
+fn push_small(sql: &mut QueryBuilder<Postgres>, filters: &[Filter]) {
+    const KEYS: &str = "select run_id, idx, map_index from ";
+    for filter in filters {
+        let Test::AnyOf(states) = &filter.test else { continue };
+        if filter.column.name != "state" || !states.iter().all(|s| matches!(s.as_str(), "scheduled" | "queued" | "running")) {
+            continue;
         }
+        sql.push(" and (t.run_id, t.idx, t.map_index) in (").push(KEYS).push("live_attempt");
+        if states.iter().any(|s| s == "scheduled") {
+            sql.push(" union all ").push(KEYS).push("ready");
+        }
+        sql.push(")");
     }
 }
 
 impl Store {
     /// Instances, in the order of runs and of the file unless the query orders them.
     pub async fn instance_list(&self, scope: &InstanceScope, query: &ListQuery) -> Result<Page<InstanceRow>, Error> {
-        let start = |select: &str| {
-            let mut sql = QueryBuilder::<Postgres>::new(select);
-            sql.push(" from task_instance t").push(JOINS);
-            scope.push(&mut sql);
-            query.push_filters(&mut sql);
-            sql
-        };
-        let mut sql = match scope.run {
-            // All of a run, in its own order: the page is cut before the joins, or each of the many pages of a large run costs as
-            // much as all of them.
-            Some(run) if scope.tasks.is_none() && query.filters.is_empty() && query.order.is_empty() => {
-                let mut sql = QueryBuilder::<Postgres>::new(SELECT);
-                sql.push(" from (select * from task_instance where run_id = ").push_bind(run.0).push(" order by idx, map_index limit ");
-                sql.push_bind(query.limit)
-                    .push(" offset ")
-                    .push_bind(query.offset)
-                    .push(") t")
-                    .push(JOINS)
-                    .push(" order by t.idx, t.map_index");
-                sql
-            }
-            _ => {
-                let mut sql = start(SELECT);
-                query.push_tail(&mut sql, "t.run_id, t.idx, t.map_index", "t.run_id, t.idx, t.map_index");
-                sql
-            }
-        };
-        let rows = sql.build_query_as().fetch_all(&self.pool).await.map_err(Error::of("instance_list"))?;
-        let total = start("select count(*)").build_query_scalar().fetch_one(&self.pool).await.map_err(Error::of("instance_list"))?;
+        let KeyedPage { rows, total, .. } = self.instance_page(scope, query).await?;
         Ok(Page { rows, total })
+    }
+
+    /// The same, by cursor if the query says so.
+    pub async fn instance_page(&self, scope: &InstanceScope, query: &ListQuery) -> Result<KeyedPage<InstanceRow>, Error> {
+        let op = "instance_list";
+        let keyset = Keyset::of(query, INSTANCE_KEY);
+        let from = |sql: &mut QueryBuilder<Postgres>| {
+            sql.push(" from task_instance t").push(JOINS);
+            scope.push_words(sql, "t");
+            sql.push(" where true");
+            scope.push(sql);
+            query.push_filters(sql);
+            push_small(sql, &query.filters);
+        };
+        // The page is cut among narrow rows, before what is shown of each is fetched: each of the many pages of a large run would cost as
+        // much as all of them.
+        let mut sql = QueryBuilder::new(SELECT);
+        sql.push(", k.sort_key from (select t.run_id, t.idx, t.map_index");
+        keyset.push_key(&mut sql);
+        from(&mut sql);
+        keyset.push_place(&mut sql);
+        keyset.push_order(&mut sql);
+        keyset.push_limit(&mut sql);
+        sql.push(") k join task_instance t on t.run_id = k.run_id and t.idx = k.idx and t.map_index = k.map_index").push(JOINS);
+        scope.push_words(&mut sql, "t");
+        keyset.push_order(&mut sql);
+        let page = keyset.fetch(&self.pool, &mut sql).await.map_err(Error::of(op))?;
+        let mut sql = QueryBuilder::new("");
+        let total: i64 = if scope.whole_runs(query) {
+            // Runs know how many instances they have.
+            sql.push("select coalesce(sum(r.task_count - r.instances_gone), 0)::int8 from run r where true");
+            if let Some(run) = scope.run {
+                sql.push(" and r.id = ").push_bind(run.0);
+            }
+            scope.push_dag(&mut sql);
+            query.push_filters(&mut sql);
+            let total = sql.build_query_scalar().fetch_one(&self.pool).await.map_err(Error::of(op))?;
+            keyset.counted(total)
+        } else {
+            keyset.push_count(&mut sql, from);
+            sql.build_query_scalar().fetch_one(&self.pool).await.map_err(Error::of(op))?
+        };
+        Ok(KeyedPage { total, ..page })
     }
 
     /// One instance.
@@ -225,7 +333,7 @@ impl Store {
         let mut sql = QueryBuilder::new(SELECT);
         sql.push(" from task_instance t")
             .push(JOINS)
-            .push(" and t.run_id = ")
+            .push(" where t.run_id = ")
             .push_bind(run.0)
             .push(" and t.idx = ")
             .push_bind(idx)

@@ -11,6 +11,7 @@ pub const POOL_COLUMNS: &[Column] = &[
     column("pool_name", "p.name", Kind::Text),
     column("slots", "p.slots", Kind::Number),
     column("id", "p.name", Kind::Text),
+    column("pool", "p.name", Kind::Text).order_only(),
 ];
 
 /// A pool and what is in it, in slots.

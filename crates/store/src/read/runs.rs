@@ -6,32 +6,41 @@ use sqlx::{FromRow, Postgres, QueryBuilder};
 use updraft_model::RunKey;
 use uuid::Uuid;
 
-use super::{Column, Kind, ListQuery, Page, column};
+use super::keyset::Keyset;
+use super::{Column, KeyedPage, Kind, ListQuery, Page, column};
 use crate::{Error, Store};
 
 /// What a list of runs can be filtered and ordered by.
 pub const RUN_COLUMNS: &[Column] = &[
-    column("id", "r.id", Kind::Number),
-    column("dag_id", "r.dag_id", Kind::Text),
-    column("run_id", "r.run_id", Kind::Text),
-    column("dag_run_id", "r.run_id", Kind::Text),
-    column("state", "r.state", Kind::Text),
-    column("run_type", "r.run_type", Kind::Text),
+    column("id", "r.id", Kind::Number).sure(),
+    column("dag_id", "r.dag_id", Kind::Text).sure(),
+    column("run_id", "r.run_id", Kind::Text).sure(),
+    column("dag_run_id", "r.run_id", Kind::Text).sure(),
+    column("state", "r.state", Kind::Text).sure(),
+    column("run_type", "r.run_type", Kind::Text).sure(),
     column("logical_date", "r.logical_date", Kind::Time),
-    column("run_after", "r.run_after", Kind::Time),
-    column("queued_at", "r.queued_at", Kind::Time),
+    column("run_after", "r.run_after", Kind::Time).sure(),
+    column("queued_at", "r.queued_at", Kind::Time).sure(),
     column("start_date", "r.start_date", Kind::Time),
     column("end_date", "r.end_date", Kind::Time),
-    column("duration", "(extract(epoch from coalesce(r.end_date, now()) - r.start_date)::float8)", Kind::Number),
+    // As it is shown: none while it runs. A duration that grows would carry its row past a cursor.
+    column("duration", "(extract(epoch from r.end_date - r.start_date)::float8)", Kind::Real),
     column("data_interval_start", "r.data_interval_start", Kind::Time),
     column("data_interval_end", "r.data_interval_end", Kind::Time),
-    column("conf", "(r.conf::text)", Kind::Text),
+    column("conf", "(r.conf::text)", Kind::Text).sure(),
     column("triggering_user_name", "r.triggering_user_name", Kind::Text),
     column("dag_version", "v.number", Kind::Number),
     column("bundle_version", "v.git_commit", Kind::Text),
     // A run has no time of its own for it: its last planned end is the nearest that there is.
-    column("updated_at", "coalesce(r.end_date, r.start_date, r.queued_at)", Kind::Time),
+    column("updated_at", "coalesce(r.end_date, r.start_date, r.queued_at)", Kind::Time).sure(),
+    // No run has any of these: what asks for them finds none.
+    column("partition_date", "null::timestamptz", Kind::Time).order_only(),
+    column("partition_key", "null::text", Kind::Text),
+    column("consuming_asset", "null::text", Kind::Text),
 ];
+
+/// What makes every order of runs total, and orders them when nobody says how: as they came.
+pub const RUN_KEY: &[Column] = &[column("id", "r.id", Kind::Number).sure()];
 
 /// A run with its version.
 #[derive(Debug, Clone, FromRow)]
@@ -125,7 +134,8 @@ const RUN_SELECT: &str = "select r.id, r.dag_id, r.run_id, r.version_id, r.run_t
     r.data_interval_end, r.run_after, r.queued_at, r.start_date, r.end_date, r.conf, r.note, r.triggered_by, r.triggering_user_name, r.reason, \
     r.last_scheduling_decision, r.attempt_base, r.task_count, v.uuid as version_uuid, v.number as version_number, v.git_commit, \
     v.created_at as version_created_at, d.bundle";
-const RUN_FROM: &str = " from run r join dag_version v on v.id = r.version_id left join dag d on d.dag_id = r.dag_id where true";
+// Every run has a version. The join is an outer one, so that Postgres leaves it out where nothing is asked of it: in most counts.
+const RUN_JOINS: &str = " left join dag_version v on v.id = r.version_id left join dag d on d.dag_id = r.dag_id";
 
 /// What became of a run that was to be deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -141,33 +151,52 @@ pub enum RunDeleted {
 impl Store {
     /// Runs of a DAG, or of all, oldest first unless the query orders them.
     pub async fn run_list(&self, dag_id: Option<&str>, query: &ListQuery) -> Result<Page<RunRow>, Error> {
-        let start = |select: &str| {
-            let mut sql = QueryBuilder::<Postgres>::new(select);
-            sql.push(RUN_FROM);
+        let KeyedPage { rows, total, .. } = self.run_page(dag_id, query).await?;
+        Ok(Page { rows, total })
+    }
+
+    /// The same, by cursor if the query says so.
+    pub async fn run_page(&self, dag_id: Option<&str>, query: &ListQuery) -> Result<KeyedPage<RunRow>, Error> {
+        let keyset = Keyset::of(query, RUN_KEY);
+        let from = |sql: &mut QueryBuilder<Postgres>| {
+            sql.push(" from run r").push(RUN_JOINS).push(" where true");
             if let Some(dag_id) = dag_id {
                 sql.push(" and r.dag_id = ").push_bind(dag_id.to_owned());
             }
-            query.push_filters(&mut sql);
-            sql
+            query.push_filters(sql);
         };
-        let mut sql = start(RUN_SELECT);
-        query.push_tail(&mut sql, "r.id", "r.id");
-        let rows = sql.build_query_as().fetch_all(&self.pool).await.map_err(Error::of("run_list"))?;
-        let total = start("select count(*)").build_query_scalar().fetch_one(&self.pool).await.map_err(Error::of("run_list"))?;
-        Ok(Page { rows, total })
+        // The page is cut among narrow rows, before what is shown of each is fetched.
+        let mut sql = QueryBuilder::new(RUN_SELECT);
+        sql.push(", k.sort_key from (select r.id");
+        keyset.push_key(&mut sql);
+        from(&mut sql);
+        keyset.push_place(&mut sql);
+        keyset.push_order(&mut sql);
+        keyset.push_limit(&mut sql);
+        sql.push(") k join run r on r.id = k.id").push(RUN_JOINS);
+        keyset.push_order(&mut sql);
+        let page = keyset.fetch(&self.pool, &mut sql).await.map_err(Error::of("run_list"))?;
+        let mut sql = QueryBuilder::new("");
+        keyset.push_count(&mut sql, from);
+        let total = sql.build_query_scalar().fetch_one(&self.pool).await.map_err(Error::of("run_list"))?;
+        Ok(KeyedPage { total, ..page })
     }
 
     /// One run, by its name.
     pub async fn run_get(&self, dag_id: &str, run_id: &str) -> Result<Option<RunRow>, Error> {
         let mut sql = QueryBuilder::new(RUN_SELECT);
-        sql.push(RUN_FROM).push(" and r.dag_id = ").push_bind(dag_id).push(" and r.run_id = ").push_bind(run_id);
+        sql.push(" from run r").push(RUN_JOINS).push(" where r.dag_id = ").push_bind(dag_id).push(" and r.run_id = ").push_bind(run_id);
         sql.build_query_as().fetch_optional(&self.pool).await.map_err(Error::of("run_get"))
     }
 
     /// The newest run of a DAG.
     pub async fn run_latest(&self, dag_id: &str) -> Result<Option<RunRow>, Error> {
         let mut sql = QueryBuilder::new(RUN_SELECT);
-        sql.push(RUN_FROM).push(" and r.dag_id = ").push_bind(dag_id).push(" order by r.run_after desc, r.id desc limit 1");
+        sql.push(" from run r")
+            .push(RUN_JOINS)
+            .push(" where r.dag_id = ")
+            .push_bind(dag_id)
+            .push(" order by r.run_after desc, r.id desc limit 1");
         sql.build_query_as().fetch_optional(&self.pool).await.map_err(Error::of("run_latest"))
     }
 

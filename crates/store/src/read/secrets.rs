@@ -11,6 +11,10 @@ pub const VARIABLE_COLUMNS: &[Column] = &[
     column("key", "v.key", Kind::Text),
     column("id", "v.key", Kind::Text),
     column("description", "v.description", Kind::Text),
+    // Sealed, all of them, and nobody's: there is nothing to order by.
+    column("_val", "null::text", Kind::Text).order_only(),
+    column("is_encrypted", "true", Kind::Bool).order_only(),
+    column("team_name", "null::text", Kind::Text).order_only(),
 ];
 
 /// What a list of connections can be filtered and ordered by.
@@ -22,6 +26,7 @@ pub const CONNECTION_COLUMNS: &[Column] = &[
     column("description", "c.description", Kind::Text),
     column("host", "c.host", Kind::Text),
     column("port", "c.port", Kind::Number),
+    column("team_name", "null::text", Kind::Text).order_only(),
 ];
 
 /// A variable.

@@ -16,11 +16,15 @@ pub const XCOM_COLUMNS: &[Column] = &[
     column("key", "x.key", Kind::Text),
     column("xcom_key", "x.key", Kind::Text),
     column("map_index", "x.map_index", Kind::Number),
+    column("map_index_filter", "x.map_index", Kind::Number),
     column("timestamp", "x.at", Kind::Time),
     column("logical_date", "r.logical_date", Kind::Time),
     column("run_after", "r.run_after", Kind::Time),
     column("dag_id", "r.dag_id", Kind::Text),
     column("run_id", "r.run_id", Kind::Text),
+    column("dag_display_name", "coalesce(v.head ->> 'display_name', r.dag_id)", Kind::Text),
+    // Filtered by through InstanceScope::tasks, ordered by through its words.
+    column("task_id", "w.word", Kind::Text).order_only(),
 ];
 
 /// One value.
@@ -88,7 +92,10 @@ impl Store {
     pub async fn xcom_list(&self, scope: &InstanceScope, query: &ListQuery) -> Result<Page<XcomRow>, Error> {
         let start = |select: &str| {
             let mut sql = QueryBuilder::<Postgres>::new(select);
-            sql.push(" from xcom x join run r on r.id = x.run_id where true");
+            // Outer joins: a count leaves out those of which nothing is asked.
+            sql.push(" from xcom x left join run r on r.id = x.run_id left join dag_version v on v.id = r.version_id");
+            scope.push_words(&mut sql, "x");
+            sql.push(" where true");
             if let Some(run) = scope.run {
                 sql.push(" and x.run_id = ").push_bind(run.0);
             }

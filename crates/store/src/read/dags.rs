@@ -21,7 +21,7 @@ pub const DAG_COLUMNS: &[Column] = &[
     column("bundle_version", "v.git_commit", Kind::Text),
     column("timetable_type", "(v.head ->> 'timetable_type')", Kind::Text),
     // No DAG has a schedule of assets, nor any dependency on one.
-    column("has_asset_schedule", "false", Kind::Bool),
+    column("has_asset_schedule", "(d.dag_id is null)", Kind::Bool),
     column("asset_dependency", "null::text", Kind::Text),
     column("relative_fileloc", "d.relative_fileloc", Kind::Text),
     column("last_parsed_time", "d.last_parsed_at", Kind::Time),

@@ -13,7 +13,7 @@ pub const VARIABLE_COLUMNS: &[Column] = &[
     column("description", "v.description", Kind::Text),
     // Sealed, all of them, and nobody's: there is nothing to order by.
     column("_val", "null::text", Kind::Text).order_only(),
-    column("is_encrypted", "true", Kind::Bool).order_only(),
+    column("is_encrypted", "(v.sealed is not null)", Kind::Bool).order_only(),
     column("team_name", "null::text", Kind::Text).order_only(),
 ];
 

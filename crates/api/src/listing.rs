@@ -29,10 +29,13 @@ impl Field {
     }
 }
 
+/// Whether a comparison came out as it must.
+type Holds = fn(Ordering) -> bool;
+
 /// Cuts a page, and says how many rows there are on all of them. Without an order the rows stay as they came.
 pub(crate) fn page(params: &Params, mut rows: Vec<Value>, fields: &'static [Field]) -> Result<(Vec<Value>, usize), Error> {
     for field in fields.iter().filter(|field| field.ranges) {
-        let ranges: [(&str, fn(Ordering) -> bool); 4] =
+        let ranges: [(&str, Holds); 4] =
             [("gte", Ordering::is_ge), ("gt", Ordering::is_gt), ("lte", Ordering::is_le), ("lt", Ordering::is_lt)];
         for (suffix, holds) in ranges {
             let name = format!("{}_{suffix}", field.name);

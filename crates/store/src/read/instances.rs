@@ -200,9 +200,10 @@ const SELECT: &str = "select t.run_id as run_key, r.dag_id, r.run_id, r.version_
     t.attempt, t.user_failures, t.infra_failures, t.intent, t.intent_by, t.not_before, coalesce(t.started_at, l.started_at) as started_at, t.ended_at, \
     t.reason, coalesce(t.message, l.detail) as message, t.note, coalesce(l.host, a.host) as host, coalesce(l.queue, a.queue) as queue, coalesce(l.pool, a.pool, y.pool) as pool, \
     coalesce(l.slots, a.slots, y.slots) as slots, coalesce(l.prio, y.prio) as prio, coalesce(l.queued_at, a.queued_at) as queued_at, y.since as ready_since";
-// Every instance has a run, and every run a version. The joins are outer ones all the same: Postgres leaves out those of which nothing is
-// asked, and a count mostly asks nothing.
-const JOINS: &str = " left join run r on r.id = t.run_id left join dag_version v on v.id = r.version_id \
+const RUN: &str = " join run r on r.id = t.run_id";
+// Every run has a version. The joins are outer ones all the same: Postgres leaves out those of which nothing is asked, and a count mostly asks
+// nothing, not of the run either. A page keeps the run's join an inner one, so that its plan can begin at the runs.
+const JOINS: &str = " left join dag_version v on v.id = r.version_id \
     left join dag d on d.dag_id = r.dag_id \
     left join live_attempt l on l.run_id = t.run_id and l.idx = t.idx and l.map_index = t.map_index \
     left join attempt a on a.run_id = t.run_id and a.idx = t.idx and a.map_index = t.map_index and a.attempt = t.attempt \
@@ -289,8 +290,8 @@ impl Store {
     pub async fn instance_page(&self, scope: &InstanceScope, query: &ListQuery) -> Result<KeyedPage<InstanceRow>, Error> {
         let op = "instance_list";
         let keyset = Keyset::of(query, INSTANCE_KEY);
-        let from = |sql: &mut QueryBuilder<Postgres>| {
-            sql.push(" from task_instance t").push(JOINS);
+        let from = |sql: &mut QueryBuilder<Postgres>, outer: &str| {
+            sql.push(" from task_instance t").push(outer).push(RUN).push(JOINS);
             scope.push_words(sql, "t");
             sql.push(" where true");
             scope.push(sql);
@@ -302,11 +303,11 @@ impl Store {
         let mut sql = QueryBuilder::new(SELECT);
         sql.push(", k.sort_key from (select t.run_id, t.idx, t.map_index");
         keyset.push_key(&mut sql);
-        from(&mut sql);
+        from(&mut sql, "");
         keyset.push_place(&mut sql);
         keyset.push_order(&mut sql);
         keyset.push_limit(&mut sql);
-        sql.push(") k join task_instance t on t.run_id = k.run_id and t.idx = k.idx and t.map_index = k.map_index").push(JOINS);
+        sql.push(") k join task_instance t on t.run_id = k.run_id and t.idx = k.idx and t.map_index = k.map_index").push(RUN).push(JOINS);
         scope.push_words(&mut sql, "t");
         keyset.push_order(&mut sql);
         let page = keyset.fetch(&self.pool, &mut sql).await.map_err(Error::of(op))?;
@@ -322,7 +323,7 @@ impl Store {
             let total = sql.build_query_scalar().fetch_one(&self.pool).await.map_err(Error::of(op))?;
             keyset.counted(total)
         } else {
-            keyset.push_count(&mut sql, from);
+            keyset.push_count(&mut sql, |sql| from(sql, " left"));
             sql.build_query_scalar().fetch_one(&self.pool).await.map_err(Error::of(op))?
         };
         Ok(KeyedPage { total, ..page })
@@ -332,6 +333,7 @@ impl Store {
     pub async fn instance_get(&self, run: RunKey, idx: i32, map_index: i32) -> Result<Option<InstanceRow>, Error> {
         let mut sql = QueryBuilder::new(SELECT);
         sql.push(" from task_instance t")
+            .push(RUN)
             .push(JOINS)
             .push(" where t.run_id = ")
             .push_bind(run.0)

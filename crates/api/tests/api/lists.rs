@@ -23,7 +23,7 @@ const RUNS: &str = "
 
 async fn page(api: &Api, path: &str, key: &str) -> (Vec<String>, Value) {
     let answer = api.get(path).await;
-    let id = |row: &Value| row.get("id").unwrap_or(&row["dag_run_id"]).as_str().unwrap().to_owned();
+    let id = |row: &Value| row.get("id").unwrap_or_else(|| &row["dag_run_id"]).as_str().unwrap().to_owned();
     (answer[key].as_array().unwrap().iter().map(id).collect(), answer)
 }
 
@@ -141,8 +141,8 @@ async fn a_wrong_cursor_or_order_is_400(pool: PgPool) {
         let next = answer["next_cursor"].as_str().unwrap();
         let (status, detail) = api.refused("GET", &format!("{path}?cursor={next}&order_by=-run_after"), None).await;
         assert_eq!((status, detail), (400, json!("Cursor token does not match current query shape")));
-        let (status, detail) = api.refused("GET", &format!("{path}?{}", vec!["order_by=id"; 11].join("&")), None).await;
-        let expected = format!("Ordering with more than 10 parameters is not allowed. Provided: [{}]", vec!["'id'"; 11].join(", "));
+        let (status, detail) = api.refused("GET", &format!("{path}?{}", ["order_by=id"; 11].join("&")), None).await;
+        let expected = format!("Ordering with more than 10 parameters is not allowed. Provided: [{}]", ["'id'"; 11].join(", "));
         assert_eq!((status, detail), (400, json!(expected)));
         let (status, detail) = api.refused("GET", &format!("{path}?state=success&state=happy"), None).await;
         assert_eq!((status, &detail[0]["loc"]), (422, &json!(["query", "state"])));

@@ -54,7 +54,10 @@ end $$;
 create trigger task_instance_gone after delete on task_instance referencing old table as gone
     for each statement execute function task_instance_gone();
 
--- Runs of all DAGs by time, and how many of a DAG are in which state. A run is written some four times in its life, its tasks eighty times.
+-- Runs of all DAGs by time, and how many of a DAG are in which state. A run is written some four times in its life, and what both cost in all
+-- of it is some ten microseconds.
 -- The counts of instances are in the first, so that a sum over a long history reads it alone.
 create index run_by_time on run (run_after, id) include (task_count, instances_gone);
 create index run_by_state on run (dag_id, state);
+-- The newest entries of all. The other index begins with the DAG.
+create index audit_log_time on audit_log (at, id);

@@ -19,6 +19,9 @@ pub(crate) struct Field {
     ranges: bool,
 }
 
+/// The end of a parameter's name, and what must be true of a row beside its value.
+type Range = (&'static str, fn(Ordering) -> bool);
+
 impl Field {
     pub(crate) const fn order(name: &'static str, key: &'static str) -> Self {
         Self { name, key, ranges: false }
@@ -29,14 +32,10 @@ impl Field {
     }
 }
 
-/// Whether a comparison came out as it must.
-type Holds = fn(Ordering) -> bool;
-
 /// Cuts a page, and says how many rows there are on all of them. Without an order the rows stay as they came.
 pub(crate) fn page(params: &Params, mut rows: Vec<Value>, fields: &'static [Field]) -> Result<(Vec<Value>, usize), Error> {
     for field in fields.iter().filter(|field| field.ranges) {
-        let ranges: [(&str, Holds); 4] =
-            [("gte", Ordering::is_ge), ("gt", Ordering::is_gt), ("lte", Ordering::is_le), ("lt", Ordering::is_lt)];
+        let ranges: [Range; 4] = [("gte", Ordering::is_ge), ("gt", Ordering::is_gt), ("lte", Ordering::is_le), ("lt", Ordering::is_lt)];
         for (suffix, holds) in ranges {
             let name = format!("{}_{suffix}", field.name);
             if let Some(text) = params.one(&name) {

@@ -109,8 +109,9 @@ impl Store {
         };
         let mut sql = start(SELECT);
         query.push_tail(&mut sql, "g.id", "g.id");
-        let rows = sql.build_query_as().fetch_all(&self.pool).await.map_err(Error::of("audit_list"))?;
-        let total = start("select count(*)").build_query_scalar().fetch_one(&self.pool).await.map_err(Error::of("audit_list"))?;
+        let mut count = start("select count(*)");
+        let (rows, total) = tokio::try_join!(sql.build_query_as().fetch_all(&self.pool), count.build_query_scalar().fetch_one(&self.pool))
+            .map_err(Error::of("audit_list"))?;
         Ok(Page { rows, total })
     }
 

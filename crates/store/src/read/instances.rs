@@ -36,7 +36,7 @@ pub const INSTANCE_COLUMNS: &[Column] = &[
     column("queued_when", "coalesce(l.queued_at, a.queued_at)", Kind::Time),
     column("updated_at", "coalesce(t.ended_at, l.started_at, l.queued_at)", Kind::Time),
     // As it is shown: none while it runs. A duration that grows would carry its row past a cursor.
-    column("duration", "(extract(epoch from t.ended_at - coalesce(t.started_at, l.started_at))::float8)", Kind::Real),
+    column("duration", "date_part('epoch', t.ended_at - coalesce(t.started_at, l.started_at))", Kind::Real),
     // A task without work ends without an attempt, and counts as tried.
     column(
         "try_number",
@@ -288,7 +288,6 @@ impl Store {
 
     /// The same, by cursor if the query says so.
     pub async fn instance_page(&self, scope: &InstanceScope, query: &ListQuery) -> Result<KeyedPage<InstanceRow>, Error> {
-        let op = "instance_list";
         let keyset = Keyset::of(query, INSTANCE_KEY);
         let from = |sql: &mut QueryBuilder<Postgres>, outer: &str| {
             sql.push(" from task_instance t").push(outer).push(RUN).push(JOINS);
@@ -310,22 +309,22 @@ impl Store {
         sql.push(") k join task_instance t on t.run_id = k.run_id and t.idx = k.idx and t.map_index = k.map_index").push(RUN).push(JOINS);
         scope.push_words(&mut sql, "t");
         keyset.push_order(&mut sql);
-        let page = keyset.fetch(&self.pool, &mut sql).await.map_err(Error::of(op))?;
-        let mut sql = QueryBuilder::new("");
-        let total: i64 = if scope.whole_runs(query) {
+        let mut count = QueryBuilder::new("");
+        if scope.whole_runs(query) {
             // Runs know how many instances they have.
-            sql.push("select coalesce(sum(r.task_count - r.instances_gone), 0)::int8 from run r where true");
+            count.push("select coalesce(sum(r.task_count - r.instances_gone), 0)::int8 from run r where true");
             if let Some(run) = scope.run {
-                sql.push(" and r.id = ").push_bind(run.0);
+                count.push(" and r.id = ").push_bind(run.0);
             }
-            scope.push_dag(&mut sql);
-            query.push_filters(&mut sql);
-            let total = sql.build_query_scalar().fetch_one(&self.pool).await.map_err(Error::of(op))?;
-            keyset.counted(total)
+            scope.push_dag(&mut count);
+            query.push_filters(&mut count);
         } else {
-            keyset.push_count(&mut sql, |sql| from(sql, " left"));
-            sql.build_query_scalar().fetch_one(&self.pool).await.map_err(Error::of(op))?
-        };
+            keyset.push_count(&mut count, |sql| from(sql, " left"));
+        }
+        // Where both read all of the table, the caller waits for one of them.
+        let (page, total) = tokio::try_join!(keyset.fetch(&self.pool, &mut sql), count.build_query_scalar().fetch_one(&self.pool))
+            .map_err(Error::of("instance_list"))?;
+        let total = keyset.counted(total);
         Ok(KeyedPage { total, ..page })
     }
 

@@ -24,7 +24,7 @@ pub const RUN_COLUMNS: &[Column] = &[
     column("start_date", "r.start_date", Kind::Time),
     column("end_date", "r.end_date", Kind::Time),
     // As it is shown: none while it runs. A duration that grows would carry its row past a cursor.
-    column("duration", "(extract(epoch from r.end_date - r.start_date)::float8)", Kind::Real),
+    column("duration", "date_part('epoch', r.end_date - r.start_date)", Kind::Real),
     column("data_interval_start", "r.data_interval_start", Kind::Time),
     column("data_interval_end", "r.data_interval_end", Kind::Time),
     column("conf", "(r.conf::text)", Kind::Text).sure(),
@@ -175,10 +175,11 @@ impl Store {
         keyset.push_limit(&mut sql);
         sql.push(") k join run r on r.id = k.id").push(RUN_JOINS);
         keyset.push_order(&mut sql);
-        let page = keyset.fetch(&self.pool, &mut sql).await.map_err(Error::of("run_list"))?;
-        let mut sql = QueryBuilder::new("");
-        keyset.push_count(&mut sql, from);
-        let total = sql.build_query_scalar().fetch_one(&self.pool).await.map_err(Error::of("run_list"))?;
+        let mut count = QueryBuilder::new("");
+        keyset.push_count(&mut count, from);
+        // Where both read all of the table, the caller waits for one of them.
+        let (page, total) = tokio::try_join!(keyset.fetch(&self.pool, &mut sql), count.build_query_scalar().fetch_one(&self.pool))
+            .map_err(Error::of("run_list"))?;
         Ok(KeyedPage { total, ..page })
     }
 

@@ -38,15 +38,41 @@ pub(crate) trait Collection: Sync {
     fn delete(&self, name: &str) -> impl Future<Output = Result<bool, Error>> + Send;
 }
 
-/// Carries out a bulk request.
-pub(crate) async fn run<C: Collection>(collection: &C, body: Value) -> Result<Value, Error> {
+/// One action of a request, read before any is carried out.
+pub(crate) struct Action {
+    /// `create`, `update` or `delete`.
+    pub(crate) kind: &'static str,
+    pub(crate) entities: Vec<Value>,
+    existing: String,
+    /// What is missing is left out, instead of ending the action.
+    pub(crate) skip: bool,
+    /// Empty: all that an entity has.
+    pub(crate) mask: Vec<String>,
+    place: [Value; 3],
+}
+
+impl Action {
+    /// Reads the entities; what is wrong is told with its place.
+    pub(crate) fn read<T>(&self, one: impl Fn(&Value) -> Result<T, Error>) -> Result<Vec<T>, Error> {
+        let place = |nth: usize| [self.place.as_slice(), &[json!("entities"), json!(nth)]].concat();
+        self.entities.iter().enumerate().map(|(nth, entity)| one(entity).map_err(|error| error.within(&place(nth)))).collect()
+    }
+
+    /// Whether an update may write the field.
+    pub(crate) fn wants(&self, name: &str) -> bool {
+        self.mask.is_empty() || self.mask.iter().any(|field| field == name)
+    }
+}
+
+/// The actions of a request.
+pub(crate) fn actions(body: Value) -> Result<Vec<Action>, Error> {
     let mut fields = Fields::of(body, &["actions"])?;
     fields.require("actions");
-    let actions = fields.list("actions").unwrap_or_default();
+    let asked = fields.list("actions").unwrap_or_default();
     fields.done()?;
-    let mut answers = json!({"create": null, "update": null, "delete": null});
     let mut seen = 0;
-    for (nth, action) in actions.into_iter().enumerate() {
+    let mut actions = Vec::with_capacity(asked.len());
+    for (nth, action) in asked.into_iter().enumerate() {
         let place = [json!("body"), json!("actions"), json!(nth)];
         let within = |error: Error| error.within(&place);
         let mut fields =
@@ -64,15 +90,71 @@ pub(crate) async fn run<C: Collection>(collection: &C, body: Value) -> Result<Va
             fields.refuse("entities", &format!("at most {MOST} entities in one request"));
         }
         fields.done().map_err(within)?;
-        let skip = missing.as_deref() == Some("skip");
-        let (kind, done) = match kind.as_deref() {
-            Some("create") => ("create", create(collection, entities, existing.as_deref().unwrap_or("fail")).await.map_err(within)?),
-            Some("update") => ("update", update(collection, entities, &mask, skip).await.map_err(within)?),
-            _ => ("delete", delete(collection, entities, skip).await.map_err(within)?),
+        let kind = match kind.as_deref() {
+            Some("create") => "create",
+            Some("update") => "update",
+            _ => "delete",
         };
-        join(&mut answers[kind], done);
+        let skip = missing.as_deref() == Some("skip");
+        actions.push(Action { kind, entities, existing: existing.unwrap_or_else(|| "fail".to_owned()), skip, mask, place });
     }
-    Ok(answers)
+    Ok(actions)
+}
+
+/// What became of one action.
+#[derive(Debug, Default)]
+pub(crate) struct Done {
+    success: Vec<String>,
+    errors: Vec<Value>,
+}
+
+impl Done {
+    /// It was done to this one.
+    pub(crate) fn succeed(&mut self, name: String) {
+        self.success.push(name);
+    }
+
+    /// It was not done, and why.
+    pub(crate) fn fail(&mut self, error: impl Into<String>, status: StatusCode) {
+        self.errors.push(json!({"error": error.into(), "status_code": status.as_u16()}));
+    }
+}
+
+/// The answer: a part for each kind of action that was asked for.
+#[derive(Debug)]
+pub(crate) struct Answers(Value);
+
+impl Default for Answers {
+    fn default() -> Self {
+        Self(json!({"create": null, "update": null, "delete": null}))
+    }
+}
+
+impl Answers {
+    /// Two actions of a kind have one answer.
+    pub(crate) fn add(&mut self, kind: &str, done: Done) {
+        join(&mut self.0[kind], json!({"success": done.success, "errors": done.errors}));
+    }
+
+    pub(crate) fn into_value(self) -> Value {
+        self.0
+    }
+}
+
+/// Carries out a bulk request.
+pub(crate) async fn run<C: Collection>(collection: &C, body: Value) -> Result<Value, Error> {
+    let mut answers = Answers::default();
+    for action in actions(body)? {
+        let within = |error: Error| error.within(&action.place);
+        let Action { kind, entities, existing, skip, mask, .. } = &action;
+        let done = match *kind {
+            "create" => create(collection, entities.clone(), existing).await.map_err(within)?,
+            "update" => update(collection, entities.clone(), mask, *skip).await.map_err(within)?,
+            _ => delete(collection, entities.clone(), *skip).await.map_err(within)?,
+        };
+        join(&mut answers.0[*kind], done);
+    }
+    Ok(answers.into_value())
 }
 
 /// Two actions of a kind have one answer.

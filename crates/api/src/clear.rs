@@ -132,7 +132,17 @@ pub(crate) async fn instances(
     let future = fields.flag("include_future", false);
     let past = fields.flag("include_past", false);
     let prevent_running = fields.flag("prevent_running_task", false);
-    let note = fields.text("note");
+    let note = fields.note();
+    let switched_on = |name: &str| body.get(name) == Some(&json!(true));
+    if switched_on("only_failed") && switched_on("only_running") {
+        fields.refuse("only_running", "only_failed and only_running both are set to True");
+    }
+    if start.zip(end).is_some_and(|(start, end)| end < start) {
+        fields.refuse("end_date", "end_date is sooner than start_date");
+    }
+    if body.get("task_ids").and_then(Value::as_array).is_some_and(Vec::is_empty) {
+        fields.refuse("task_ids", "task_ids list should have at least 1 element.");
+    }
     let choice = Choice {
         tasks: fields.tasks("task_ids"),
         up: fields.flag("include_upstream", false),
@@ -163,11 +173,112 @@ pub(crate) async fn instances(
     let runs = match &run_id {
         Some(run_id) => {
             let run = super::runs::find(&state, &dag_id, run_id).await?;
+            if (past || future) && run.logical_date.is_none() {
+                let why = "Cannot use include_past or include_future with no logical_date(e.g. manually or asset-triggered).";
+                return Err(Error::BadRequest(why.to_owned()));
+            }
             runs_around(&state, &run, past, future).await?
         }
         None => runs_between(&state, &dag_id, start, end).await?,
     };
-    clear(&state, &caller, runs, &choice, Options { dry_run, reset, prevent_running, note, body, event: "post_clear_task_instances" }).await
+    let options = Options { dry_run, reset, prevent_running, note, body, event: "post_clear_task_instances" };
+    let cleared = clear(&state, &caller, runs, &choice, options).await?;
+    Ok(Json(json!({"task_instances": cleared.shown, "total_entries": cleared.total})))
+}
+
+const RUN_KEYS: [&str; 5] = ["dry_run", "only_failed", "only_new", "run_on_latest_version", "note"];
+
+/// What is done to whole runs.
+struct OfRuns {
+    dry_run: bool,
+    only_failed: bool,
+    only_new: bool,
+    note: Option<Option<String>>,
+}
+
+impl OfRuns {
+    fn read(fields: &mut Fields) -> Self {
+        let of_runs = Self {
+            dry_run: fields.flag("dry_run", true),
+            only_failed: fields.flag("only_failed", false),
+            only_new: fields.flag("only_new", false),
+            note: fields.note(),
+        };
+        if of_runs.only_new && of_runs.only_failed {
+            fields.refuse("only_new", "only_new and only_failed are mutually exclusive");
+        }
+        of_runs
+    }
+
+    /// What would be cleared: instances, and how many there are.
+    async fn show(&self, state: &ApiState, caller: &Caller, run: &RunRow) -> Result<Cleared, Error> {
+        if self.only_new {
+            let tasks = new_tasks(state, run).await?;
+            let shown: Vec<Value> = tasks.iter().map(|id| json!({"task_id": id, "task_display_name": id})).collect();
+            return Ok(Cleared { total: shown.len(), shown });
+        }
+        self.clear(state, caller, run, true, Value::Null, "").await
+    }
+
+    async fn act(&self, state: &ApiState, caller: &Caller, run: &RunRow, body: &Value, event: &'static str) -> Result<(), Error> {
+        if !self.only_new {
+            self.clear(state, caller, run, false, body.clone(), event).await?;
+        }
+        if let Some(note) = &self.note {
+            state.store().run_note(run.key(), note.as_deref()).await?;
+        }
+        if self.only_new {
+            // What is cleared is in the log already.
+            let entry = Audit {
+                who: &caller.user,
+                event,
+                dag_id: Some(&run.dag_id),
+                run_id: Some(&run.run_id),
+                logical_date: run.logical_date,
+                extra: Some(body.clone()),
+                ..Audit::default()
+            };
+            state.store().audit_write(&entry).await?;
+        }
+        Ok(())
+    }
+
+    /// A run stays with the version that it began with, so what is new cannot come into it.
+    async fn check(&self, state: &ApiState, run: &RunRow) -> Result<(), Error> {
+        let new = if self.only_new && !self.dry_run { new_tasks(state, run).await? } else { Vec::new() };
+        if new.is_empty() {
+            return Ok(());
+        }
+        Err(Error::NotImplemented(format!(
+            "the run {} stays with the version of its DAG that it began with, so {} cannot run in it: trigger a new run",
+            run.run_id,
+            new.join(", ")
+        )))
+    }
+
+    async fn clear(
+        &self,
+        state: &ApiState,
+        caller: &Caller,
+        run: &RunRow,
+        dry_run: bool,
+        body: Value,
+        event: &'static str,
+    ) -> Result<Cleared, Error> {
+        let choice = Choice { only_failed: self.only_failed, ..Choice::default() };
+        let options = Options { dry_run, reset: true, prevent_running: false, note: None, body, event };
+        clear(state, caller, vec![run.clone()], &choice, options).await
+    }
+}
+
+/// Tasks of the DAG's newest version that the run's version has not.
+async fn new_tasks(state: &ApiState, run: &RunRow) -> Result<Vec<String>, Error> {
+    let dag = super::dags::find(state, &run.dag_id).await?;
+    let (old, new) = (state.version(run.version_id).await?, state.version(dag.version_id).await?);
+    let mut tasks: Vec<String> =
+        new.spec().tasks.iter().map(|task| task.task_id.to_string()).filter(|id| old.position(id).is_none()).collect();
+    tasks.sort_unstable();
+    Ok(tasks)
 }
 
 pub(crate) async fn run(
@@ -176,33 +287,137 @@ pub(crate) async fn run(
     caller: Caller,
     Body(body): Body,
 ) -> Result<Json<Value>, Error> {
-    let mut fields = Fields::of(body.clone(), &["dry_run", "only_failed", "only_new", "run_on_latest_version", "note"])?;
-    let dry_run = fields.flag("dry_run", true);
-    let only_failed = fields.flag("only_failed", false);
-    let note = fields.text("note");
+    let mut fields = Fields::of(body.clone(), &RUN_KEYS)?;
+    let of_runs = OfRuns::read(&mut fields);
     fields.done()?;
     let run = super::runs::find(&state, &dag_id, &run_id).await?;
-    let choice = Choice { only_failed, ..Choice::default() };
-    let name = run.run_id.clone();
-    let options = Options { dry_run, reset: true, prevent_running: false, note, body, event: "clear_dag_run" };
-    let cleared = clear(&state, &caller, vec![run], &choice, options).await?;
-    if dry_run {
-        return Ok(cleared);
+    if of_runs.dry_run {
+        let cleared = of_runs.show(&state, &caller, &run).await?;
+        return Ok(Json(json!({"task_instances": cleared.shown, "total_entries": cleared.total})));
     }
-    let row = super::runs::find(&state, &dag_id, &name).await?;
+    of_runs.check(&state, &run).await?;
+    of_runs.act(&state, &caller, &run, &body, "clear_dag_run").await?;
+    let row = super::runs::find(&state, &dag_id, &run.run_id).await?;
     Ok(Json(super::runs::shape(&state, &row).await?))
+}
+
+const PARTITION_KEYS: [&str; 3] = ["partition_key", "partition_date_start", "partition_date_end"];
+
+/// Demands one way of choosing runs: `other` is the one that is not by partition.
+fn one_selector(fields: &mut Fields, other: &str, has_other: bool) -> bool {
+    let key = fields.text("partition_key").is_some();
+    let (start, end) = (fields.time("partition_date_start"), fields.time("partition_date_end"));
+    let dates = start.is_some() || end.is_some();
+    if i32::from(key) + i32::from(dates) + i32::from(has_other) != 1 {
+        let ways = "partition_key, or a partition date window (partition_date_start / partition_date_end)";
+        fields.refuse("partition_key", &format!("Exactly one of {other}, {ways} must be provided."));
+    } else if start.zip(end).is_some_and(|(start, end)| end < start) {
+        fields.refuse("partition_date_start", "partition_date_start must be on or before partition_date_end.");
+    }
+    key || dates
+}
+
+/// Clears many runs: all are looked up before the first is touched. No run here has a partition.
+pub(crate) async fn runs(
+    State(state): State<ApiState>,
+    Path(dag_id): Path<String>,
+    caller: Caller,
+    Body(body): Body,
+) -> Result<Json<Value>, Error> {
+    let mut fields = Fields::of(body.clone(), &[&RUN_KEYS[..], &PARTITION_KEYS[..], &["dag_runs"][..]].concat())?;
+    let of_runs = OfRuns::read(&mut fields);
+    let entries = fields.list("dag_runs").unwrap_or_default();
+    let by_partition = one_selector(&mut fields, "dag_runs (non-empty)", !entries.is_empty());
+    fields.done()?;
+    let mut wanted: Vec<(String, String)> = Vec::new();
+    for (nth, entry) in entries.into_iter().enumerate() {
+        let place = [json!("body"), json!("dag_runs"), json!(nth)];
+        let mut fields = Fields::of(entry, &["dag_run_id", "dag_id", "state", "note"]).map_err(|error| error.within(&place))?;
+        fields.require("dag_run_id");
+        let run_id = fields.text("dag_run_id").unwrap_or_default();
+        let of = fields.text("dag_id").filter(|id| !id.is_empty());
+        fields.done().map_err(|error| error.within(&place))?;
+        let of = match of {
+            Some(of) if dag_id == "~" && of != "~" => of,
+            _ if dag_id == "~" => {
+                return Err(Error::BadRequest(format!(
+                    "When the URL dag_id is '~', every entry must provide a concrete dag_id (missing on dag_run_id: '{run_id}')."
+                )));
+            }
+            Some(of) if of != dag_id => {
+                return Err(Error::BadRequest(format!("Entry dag_id '{of}' does not match the URL dag_id '{dag_id}'.")));
+            }
+            _ => dag_id.clone(),
+        };
+        if !wanted.contains(&(of.clone(), run_id.clone())) {
+            wanted.push((of, run_id));
+        }
+        if i64::try_from(wanted.len()).unwrap_or(i64::MAX) > MOST_RUNS {
+            return Err(Error::BadRequest(format!("at most {MOST_RUNS} runs are cleared at once: make several requests")));
+        }
+    }
+    if by_partition {
+        if dag_id == "~" {
+            return Err(Error::BadRequest("Partition selectors require a concrete dag_id; '~' is not supported.".to_owned()));
+        }
+        super::dags::find(&state, &dag_id).await?;
+    }
+    let mut chosen = Vec::with_capacity(wanted.len());
+    for (dag_id, run_id) in &wanted {
+        let run = super::runs::find(&state, dag_id, run_id).await?;
+        of_runs.check(&state, &run).await?;
+        chosen.push(run);
+    }
+    if of_runs.dry_run {
+        let (mut shown, mut total) = (Vec::new(), 0);
+        for run in &chosen {
+            let cleared = of_runs.show(&state, &caller, run).await?;
+            total += cleared.total;
+            shown.extend(cleared.shown);
+        }
+        return Ok(Json(json!({"task_instances": shown, "total_entries": total})));
+    }
+    let mut rows = Vec::with_capacity(chosen.len());
+    for run in &chosen {
+        of_runs.act(&state, &caller, run, &body, "clear_dag_runs").await?;
+    }
+    for run in &chosen {
+        let row = super::runs::find(&state, &run.dag_id, &run.run_id).await?;
+        rows.push(super::runs::shape(&state, &row).await?);
+    }
+    Ok(Json(json!({
+        "total_entries": rows.len(), "dag_runs": rows, "total_entries_limit": null, "next_cursor": null, "previous_cursor": null,
+    })))
+}
+
+/// Takes partitions away from runs. None has one.
+pub(crate) async fn partitions(State(state): State<ApiState>, Path(dag_id): Path<String>, Body(body): Body) -> Result<Json<Value>, Error> {
+    let mut fields = Fields::of(body, &[&PARTITION_KEYS[..], &["run_id", "clear_task_instances", "dry_run"][..]].concat())?;
+    let by_run = fields.text("run_id").is_some();
+    one_selector(&mut fields, "run_id", by_run);
+    fields.flag("clear_task_instances", false);
+    let dry_run = fields.flag("dry_run", true);
+    fields.done()?;
+    super::dags::find(&state, &dag_id).await?;
+    Ok(Json(json!({"dag_runs_cleared": 0, "task_instances_cleared": 0, "dry_run": dry_run})))
+}
+
+/// What was cleared, or would be: as far as an answer shows it, and how much it is in all.
+struct Cleared {
+    shown: Vec<Value>,
+    total: usize,
 }
 
 struct Options {
     dry_run: bool,
     reset: bool,
     prevent_running: bool,
-    note: Option<String>,
+    note: Option<Option<String>>,
     body: Value,
     event: &'static str,
 }
 
-async fn clear(state: &ApiState, caller: &Caller, runs: Vec<RunRow>, choice: &Choice, options: Options) -> Result<Json<Value>, Error> {
+async fn clear(state: &ApiState, caller: &Caller, runs: Vec<RunRow>, choice: &Choice, options: Options) -> Result<Cleared, Error> {
     let mut chosen: Vec<(RunRow, Chosen)> = Vec::new();
     for run in runs {
         let mut instances = choose(state, &run, choice.tasks.as_deref(), choice.up, choice.down).await?;
@@ -238,7 +453,7 @@ async fn clear(state: &ApiState, caller: &Caller, runs: Vec<RunRow>, choice: &Ch
             }
             if let Some(note) = &options.note {
                 for (idx, map) in &pairs {
-                    state.store().instance_note(run.key(), *idx, *map, Some(note)).await?;
+                    state.store().instance_note(run.key(), *idx, *map, note.as_deref()).await?;
                 }
             }
             let entry = Audit {
@@ -264,10 +479,8 @@ async fn clear(state: &ApiState, caller: &Caller, runs: Vec<RunRow>, choice: &Ch
             if rows.len() >= MOST_SHOWN {
                 break 'all;
             }
-            if let Some(row) = state.store().instance_get(run.key(), *idx, *map).await? {
-                rows.push(super::instances::shape(state, &row).await?);
-            }
+            rows.extend(state.store().instance_get(run.key(), *idx, *map).await?);
         }
     }
-    Ok(Json(json!({"task_instances": rows, "total_entries": total})))
+    Ok(Cleared { shown: super::instances::shapes(state, &rows).await?, total })
 }

@@ -42,10 +42,11 @@ async fn place(state: &ApiState, ids: (&str, &str, &str), try_number: &str, para
         "latest" | "0" => attempts.last().map(|a| a.attempt),
         text => text.parse::<i32>().ok().and_then(|n| n.checked_add(run.attempt_base)),
     };
-    let attempt = number
-        .filter(|n| *n > run.attempt_base)
-        .and_then(|n| attempts.into_iter().find(|a| a.attempt == n))
-        .ok_or_else(|| Error::NotFound(format!("TaskInstance not found: {dag_id} {} {task_id} has no try {try_number}", run.run_id)))?;
+    let attempt =
+        number.filter(|n| *n > run.attempt_base).and_then(|n| attempts.into_iter().find(|a| a.attempt == n)).ok_or_else(|| {
+            let why = if crate::shapes::had_nothing_to_run(&row) { ": there was nothing to run" } else { "" };
+            Error::NotFound(format!("TaskInstance not found: {dag_id} {} {task_id} has no log of try {try_number}{why}", run.run_id))
+        })?;
     let name = format!("dag_id={dag_id}/run_id={}/task_id={task_id}/attempt={}.log", run.run_id, attempt.attempt - run.attempt_base);
     Ok(Place { run: run.key(), idx: row.idx, map_index, attempt, name })
 }

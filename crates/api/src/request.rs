@@ -374,6 +374,17 @@ impl Fields {
         Some(text)
     }
 
+    /// A note for people, of at most 1000 characters. None: the key is not there. An empty one takes the note away.
+    pub(crate) fn note(&mut self) -> Option<Option<String>> {
+        const MOST: usize = 1000;
+        let given = self.has("note");
+        let note = self.text("note");
+        if let Some(text) = note.as_ref().filter(|text| text.chars().count() > MOST) {
+            self.wrong("string_too_long", "note", &format!("String should have at most {MOST} characters"), Value::String(text.clone()));
+        }
+        given.then(|| note.filter(|text| !text.is_empty()))
+    }
+
     /// Refuses a text that is not of a form.
     pub(crate) fn mismatch(&mut self, name: &str, pattern: &str) {
         let value = self.fields.get(name).cloned().unwrap_or(Value::Null);

@@ -1,5 +1,6 @@
 //! Runs: list, show, mark, note, delete, wait for the end.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use axum::Json;
@@ -13,6 +14,7 @@ use updraft_model::state::Intent;
 use updraft_store::read::audit::Audit;
 use updraft_store::read::runs::{RUN_COLUMNS, RUN_KEY, RunDeleted, RunRow};
 
+use crate::bulk::{self, Action, Done};
 use crate::error::Error;
 use crate::request::{Body, Caller, Fields, Params};
 use crate::shapes;
@@ -91,24 +93,15 @@ pub(crate) async fn patch(
 ) -> Result<Json<Value>, Error> {
     let row = find(&state, &dag_id, &run_id).await?;
     let mut fields = Fields::of(body.clone(), &["state", "note"])?;
-    let mask: Vec<String> = params.all("update_mask").iter().flat_map(|m| m.split(',').map(str::to_owned).collect::<Vec<_>>()).collect();
+    let mask = params.mask();
     let wanted = |name: &str| mask.is_empty() || mask.iter().any(|m| m == name);
-    let new_state = fields.text("state");
-    if let Some(new_state) = &new_state
-        && !matches!(new_state.as_str(), "queued" | "success" | "failed")
-    {
-        fields.refuse("state", "Input should be 'queued', 'success' or 'failed'");
-    }
-    let note_given = fields.has("note");
-    let note = fields.text("note");
-    if note.as_ref().is_some_and(|n| n.chars().count() > 1000) {
-        fields.refuse("note", "String should have at most 1000 characters");
-    }
+    let new_state = new_state_of(&mut fields);
+    let note = fields.note();
     fields.done()?;
     if let Some(new_state) = new_state.filter(|_| wanted("state")) {
         mark(&state, &row, &new_state, &caller.user).await?;
     }
-    if note_given && wanted("note") {
+    if let Some(note) = note.filter(|_| wanted("note")) {
         state.store().run_note(row.key(), note.as_deref()).await?;
     }
     state
@@ -125,6 +118,14 @@ pub(crate) async fn patch(
         .await?;
     let row = find(&state, &dag_id, &row.run_id).await?;
     Ok(Json(shape(&state, &row).await?))
+}
+
+fn new_state_of(fields: &mut Fields) -> Option<String> {
+    let new_state = fields.text("state")?;
+    if !matches!(new_state.as_str(), "queued" | "success" | "failed") {
+        fields.refuse("state", "Input should be 'queued', 'success' or 'failed'");
+    }
+    Some(new_state)
 }
 
 /// Marks a run, as Airflow does: `success` marks every task; `failed` ends what runs and skips what has not begun; `queued` lets it go on
@@ -169,13 +170,18 @@ pub(crate) async fn ask(
         return Ok(Vec::new());
     }
     let effects = state.store().intent_request(run, keys, intent, by).await?;
+    tell(state, &effects);
+    Ok(effects)
+}
+
+/// Tells the workers that must act on what was asked for.
+pub(crate) fn tell(state: &ApiState, effects: &[updraft_store::IntentEffect]) {
     let mut told: Vec<_> = effects.iter().filter_map(|e| e.told).collect();
     told.sort_unstable();
     told.dedup();
     for worker in told {
         state.inner.broker.notify(worker);
     }
-    Ok(effects)
 }
 
 pub(crate) async fn delete(
@@ -184,18 +190,7 @@ pub(crate) async fn delete(
     caller: Caller,
 ) -> Result<StatusCode, Error> {
     let row = find(&state, &dag_id, &run_id).await?;
-    match state.store().run_delete(row.key()).await? {
-        RunDeleted::Active => {
-            return Err(Error::Conflict(format!(
-                "The DagRun with dag_id: `{dag_id}` and run_id: `{}` is {} and cannot be deleted: mark it failed first, and wait for its tasks to stop",
-                row.run_id, row.state
-            )));
-        }
-        RunDeleted::Missing => {
-            return Err(Error::NotFound(format!("The DagRun with dag_id: `{dag_id}` and run_id: `{run_id}` was not found")));
-        }
-        RunDeleted::Done => {}
-    }
+    remove(&state, &row).await?;
     let entry = Audit {
         who: &caller.user,
         event: "delete_dag_run",
@@ -209,6 +204,161 @@ pub(crate) async fn delete(
     Ok(StatusCode::NO_CONTENT)
 }
 
+async fn remove(state: &ApiState, row: &RunRow) -> Result<(), Error> {
+    let (dag_id, run_id) = (&row.dag_id, &row.run_id);
+    match state.store().run_delete(row.key()).await? {
+        RunDeleted::Done => Ok(()),
+        RunDeleted::Missing => Err(Error::NotFound(format!("The DagRun with dag_id: `{dag_id}` and run_id: `{run_id}` was not found"))),
+        RunDeleted::Active if row.state == "running" => {
+            Err(Error::Conflict(format!("The DagRun with dag_id: `{dag_id}` and run_id: `{run_id}` cannot be deleted in running state")))
+        }
+        RunDeleted::Active => Err(Error::Conflict(format!(
+            "The DagRun with dag_id: `{dag_id}` and run_id: `{run_id}` cannot be deleted: a task of it is still being stopped, wait for its end"
+        ))),
+    }
+}
+
+/// A run as a bulk request names it.
+struct Named {
+    run_id: String,
+    dag_id: Option<String>,
+    new_state: Option<String>,
+    note: Option<Option<String>>,
+    /// By its name alone.
+    plain: bool,
+}
+
+fn named(entity: &Value) -> Result<Named, Error> {
+    if let Some(run_id) = entity.as_str() {
+        return Ok(Named { run_id: run_id.to_owned(), dag_id: None, new_state: None, note: None, plain: true });
+    }
+    let mut fields = Fields::of(entity.clone(), &["dag_run_id", "dag_id", "state", "note"])?;
+    fields.require("dag_run_id");
+    let run_id = fields.text("dag_run_id").unwrap_or_default();
+    let dag_id = fields.text("dag_id").filter(|id| !id.is_empty());
+    let new_state = new_state_of(&mut fields);
+    // As in Airflow, null leaves the note alone here.
+    let note = fields.note().filter(|_| entity["note"].is_string());
+    fields.done()?;
+    Ok(Named { run_id, dag_id, new_state, note, plain: false })
+}
+
+/// Updates and deletes many runs, of one DAG or of any (`~`). Each is done or refused by itself; with `fail`, one that is missing ends its
+/// action before it begins.
+pub(crate) async fn bulk(
+    State(state): State<ApiState>,
+    Path(dag_id): Path<String>,
+    caller: Caller,
+    Body(body): Body,
+) -> Result<Json<Value>, Error> {
+    let mut asked = Vec::new();
+    for action in bulk::actions(body)? {
+        let runs = action.read(named)?;
+        asked.push((action, runs));
+    }
+    let mut answers = bulk::Answers::default();
+    for (action, runs) in asked {
+        let mut done = Done::default();
+        if action.kind == "create" {
+            let error = "Dag Runs bulk create is not supported. Use the trigger Dag Run endpoint instead.";
+            done.fail(error, StatusCode::METHOD_NOT_ALLOWED);
+        } else {
+            bulk_action(&state, &dag_id, &caller, &action, runs, &mut done).await?;
+        }
+        answers.add(action.kind, done);
+    }
+    Ok(Json(answers.into_value()))
+}
+
+async fn bulk_action(
+    state: &ApiState,
+    dag_id: &str,
+    caller: &Caller,
+    action: &Action,
+    runs: Vec<Named>,
+    done: &mut Done,
+) -> Result<(), Error> {
+    // The last word on a run counts.
+    let mut wanted: BTreeMap<(String, String), Named> = BTreeMap::new();
+    for run in runs {
+        let of = run.dag_id.as_deref().unwrap_or(dag_id).to_owned();
+        let refused = match (run.plain, of == "~" || run.run_id == "~") {
+            (true, _) if action.kind == "update" => {
+                Some(format!("Bulk update requires a BulkDAGRunBody object, not a string for dag_run_id: {}", run.run_id))
+            }
+            (true, true) => Some(format!(
+                "When using wildcard in path, dag_id must be specified in BulkDAGRunBody object, not as string for dag_run_id: {}",
+                run.run_id
+            )),
+            (false, true) => {
+                Some(format!("When using wildcard in path, dag_id must be specified in request body for dag_run_id: {}", run.run_id))
+            }
+            (_, false) => None,
+        };
+        match refused {
+            Some(error) => done.fail(error, StatusCode::BAD_REQUEST),
+            None => drop(wanted.insert((of, run.run_id.clone()), run)),
+        }
+    }
+    let mut found = Vec::with_capacity(wanted.len());
+    let mut missing = Vec::new();
+    for ((dag_id, run_id), run) in wanted {
+        match state.store().run_get(&dag_id, &run_id).await? {
+            Some(row) => found.push((row, run)),
+            None => missing.push(format!("('{dag_id}', '{run_id}')")),
+        }
+    }
+    if !action.skip && !missing.is_empty() {
+        done.fail(format!("The DagRuns with these identifiers: [{}] were not found", missing.join(", ")), StatusCode::NOT_FOUND);
+        return Ok(());
+    }
+    for (row, run) in found {
+        let extra = if action.kind == "delete" {
+            match remove(state, &row).await {
+                Ok(()) => {}
+                Err(Error::Conflict(error)) => {
+                    done.fail(error, StatusCode::CONFLICT);
+                    continue;
+                }
+                // Somebody else was faster.
+                Err(Error::NotFound(error)) => {
+                    if !action.skip {
+                        done.fail(error, StatusCode::NOT_FOUND);
+                    }
+                    continue;
+                }
+                Err(other) => return Err(other),
+            }
+            json!({"action": "delete"})
+        } else {
+            let new_state = run.new_state.filter(|_| action.wants("state"));
+            let note = run.note.filter(|_| action.wants("note"));
+            if let Some(new_state) = &new_state {
+                mark(state, &row, new_state, &caller.user).await?;
+            }
+            if let Some(note) = &note {
+                state.store().run_note(row.key(), note.as_deref()).await?;
+            }
+            json!({"action": "update", "state": new_state, "note": note})
+        };
+        let entry = Audit {
+            who: &caller.user,
+            event: "bulk_dag_runs",
+            dag_id: Some(&row.dag_id),
+            run_id: Some(&row.run_id),
+            logical_date: row.logical_date,
+            extra: Some(extra),
+            ..Audit::default()
+        };
+        state.store().audit_write(&entry).await?;
+        if action.kind == "delete" {
+            state.nudge(&row.dag_id, &[]).await?;
+        }
+        done.succeed(format!("{}.{}", row.dag_id, row.run_id));
+    }
+    Ok(())
+}
+
 /// One JSON object a line until the run is over. `interval` is in seconds; `result` names tasks whose return values come with the end.
 pub(crate) async fn wait(
     State(state): State<ApiState>,
@@ -217,13 +367,14 @@ pub(crate) async fn wait(
     headers: HeaderMap,
 ) -> Result<Response, Error> {
     let row = find(&state, &dag_id, &run_id).await?;
-    let interval =
-        match params.one("interval") {
-            None => 1.0,
-            Some(text) => text.parse::<f64>().ok().filter(|s| *s > 0.0 && *s <= 3600.0).ok_or_else(|| {
-                Error::invalid("greater_than", json!(["query", "interval"]), "Input should be greater than 0", json!(text))
-            })?,
-        };
+    let Some(text) = params.one("interval") else {
+        return Err(Error::invalid("missing", json!(["query", "interval"]), "Field required", Value::Null));
+    };
+    let interval = text
+        .parse::<f64>()
+        .ok()
+        .filter(|s| *s > 0.0 && *s <= 3600.0)
+        .ok_or_else(|| Error::invalid("greater_than", json!(["query", "interval"]), "Input should be greater than 0", json!(text)))?;
     let results = params.all("result");
     if wants_one_answer(&headers) {
         let mut row = row;
@@ -265,11 +416,14 @@ async fn end_line(state: &ApiState, row: &RunRow, results: &[String]) -> Value {
         if let (Ok(version), Ok(values)) = (state.version(row.version_id).await, state.store().xcoms_of(row.key()).await) {
             for task_id in results {
                 let at = version.position(task_id).and_then(|at| i32::try_from(at).ok());
-                let value = values.iter().find(|(idx, key, _)| Some(*idx) == at && key == "return_value").map(|(_, _, v)| v.clone());
-                found.insert(task_id.clone(), value.unwrap_or(Value::Null));
+                if let Some((_, _, value)) = values.iter().find(|(idx, key, _)| Some(*idx) == at && key == "return_value") {
+                    found.insert(task_id.clone(), value.clone());
+                }
             }
         }
-        line["results"] = Value::Object(found);
+        if !found.is_empty() {
+            line["results"] = Value::Object(found);
+        }
     }
     line
 }

@@ -3,8 +3,10 @@
 use chrono::{DateTime, SecondsFormat, Timelike, Utc};
 use serde_json::{Map, Value, json};
 use updraft_model::dag::Param;
-use updraft_model::{Schedule, TaskKind, TaskSpec, TaskState};
+use updraft_model::redact::{redact, redact_text};
+use updraft_model::{LaunchSpec, Schedule, TaskKind, TaskSpec, TaskState};
 use updraft_planner::Defaults;
+use updraft_planner::render::POD_TEMPLATES;
 use updraft_store::read::dags::{DagRow, VersionRow};
 use updraft_store::read::instances::{AttemptRow, InstanceRow};
 use updraft_store::read::runs::RunRow;
@@ -247,11 +249,54 @@ fn note(row: &InstanceRow) -> Option<&str> {
     })
 }
 
-/// A task instance.
-pub(crate) fn instance(row: &InstanceRow, version: &Version, installation: Uuid) -> Option<Value> {
+/// Whether the planner ended it without an attempt, as it ends an EmptyOperator: nothing was there to run.
+pub(crate) fn had_nothing_to_run(row: &InstanceRow) -> bool {
+    row.state == "success" && row.reason.is_none() && row.attempt == row.attempt_base
+}
+
+/// The templates of a task as they became, by the names of the operator's arguments. What has a secret's name is masked.
+fn rendered_fields(task: &TaskSpec, launch: &LaunchSpec) -> Value {
+    let fields = match &task.run {
+        TaskKind::Empty => json!({}),
+        TaskKind::Bash { env, .. } => {
+            // Without the variables that every task gets.
+            let env = env.as_ref().map(|env| env.keys().map(|name| (name.clone(), json!(launch.env.get(name)))).collect::<Map<_, _>>());
+            json!({"bash_command": launch.argv.last(), "env": env, "cwd": launch.cwd})
+        }
+        TaskKind::Pod(pod) => {
+            let mut fields = launch.pod.as_ref().and_then(Value::as_object).cloned().unwrap_or_default();
+            fields.retain(|name, _| POD_TEMPLATES.contains(&name.as_str()) || POD_FIELDS.contains(&name.as_str()));
+            let (cmds, arguments) = launch.argv.split_at(launch.entrypoint_length.min(launch.argv.len()));
+            let mut env: Vec<Value> = pod
+                .env_vars
+                .iter()
+                .filter_map(|var| {
+                    let value = launch.env.get(&var.name).filter(|_| var.value_from.is_none())?;
+                    Some(json!({"name": var.name, "value": redact_text(&var.name, value.clone())}))
+                })
+                .collect();
+            env.extend(fields.remove("env_vars").and_then(|more| more.as_array().cloned()).unwrap_or_default());
+            fields.insert("image".to_owned(), json!(launch.image));
+            fields.insert("cmds".to_owned(), json!(cmds));
+            fields.insert("arguments".to_owned(), json!(arguments));
+            fields.insert("env_vars".to_owned(), json!(env));
+            Value::Object(fields)
+        }
+    };
+    redact(fields)
+}
+
+/// Arguments of a pod that are templates, beside [`POD_TEMPLATES`].
+const POD_FIELDS: &[&str] = &["name", "namespace", "labels", "annotations", "env_vars", "container_resources"];
+
+/// A task instance; `launch` is what its newest attempt was started with.
+pub(crate) fn instance(row: &InstanceRow, version: &Version, installation: Uuid, launch: Option<&LaunchSpec>) -> Option<Value> {
     let task = version.task(row.idx)?;
     let spec = version.spec();
     let (try_number, max_tries) = tries(row, task);
+    // As in Airflow, which counts a try where nothing ran.
+    let try_number = try_number + i32::from(had_nothing_to_run(row));
+    let rendered = launch.map_or_else(|| json!({}), |launch| rendered_fields(task, launch));
     let display_name = spec.display_name.as_deref();
     let at = u32::try_from(row.idx).ok()?;
     Some(json!({
@@ -265,7 +310,7 @@ pub(crate) fn instance(row: &InstanceRow, version: &Version, installation: Uuid)
         "queue": row.queue.as_deref().unwrap_or(&task.queue), "priority_weight": row.prio.unwrap_or_else(|| version.graph.priority(at)),
         "operator": operator(task), "operator_name": operator(task), "queued_when": maybe(row.queued_at),
         "scheduled_when": maybe(row.ready_since.or(row.queued_at)), "pid": null, "executor": null, "executor_config": "{}", "note": note(row),
-        "rendered_map_index": null, "rendered_fields": {}, "trigger": null, "triggerer_job": null,
+        "rendered_map_index": null, "rendered_fields": rendered, "trigger": null, "triggerer_job": null,
         "dag_version": dag_version(row.version_uuid, row.version_number, &row.dag_id, row.bundle.as_deref(), row.git_commit.as_deref(),
             row.version_created_at, display_name),
     }))

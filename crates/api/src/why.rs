@@ -117,6 +117,58 @@ pub(crate) async fn why(
     }))
 }
 
+/// Airflow's name for what stands in the way, where it has one.
+fn dependency_name(kind: &'static str) -> &'static str {
+    match kind {
+        "upstream" | "trigger_rule" => "Trigger Rule",
+        "past_run" => "Previous Dagrun State",
+        "paused" => "Dag Not Paused",
+        "run_over" | "run_queued" | "max_active_runs" | "until" => "Dagrun Running",
+        "pool" => "Pool Slots Available",
+        "max_active_tasks" | "max_active_tis_per_dag" => "Task Concurrency",
+        other => other,
+    }
+}
+
+/// What keeps an instance from being queued, as Airflow lists it: the same that [`why`] says. Nothing, of one that was queued already.
+async fn blocking(state: &ApiState, ids: (&str, &str, &str), map_index: i32) -> Result<Json<Value>, Error> {
+    let (dag_id, run_id, task_id) = ids;
+    let (run, row) = super::instances::find(state, dag_id, run_id, task_id, map_index).await?;
+    let mut found = Vec::new();
+    if matches!(row.state.as_str(), "none" | "scheduled") {
+        let version = state.version(run.version_id).await?;
+        let task = version.task(row.idx).ok_or_else(|| Error::Broken(format!("task {} is not in its version", row.idx)))?;
+        let queue = row.queue.as_deref().unwrap_or(&task.queue);
+        let pool = row.pool.as_deref().unwrap_or(&task.pool);
+        if let Some(facts) = state.store().why_facts(run.key(), row.idx, row.map_index, queue, pool).await? {
+            found = waiting_of(state, &run, &row, &version, task, &facts).await?;
+        }
+    }
+    // The scheduler's next look is no dependency.
+    found.retain(|waiting| waiting.kind != "scheduler");
+    let mut dependencies: Vec<(&str, String)> = found.into_iter().map(|w| (dependency_name(w.kind), w.detail)).collect();
+    dependencies.sort();
+    dependencies.dedup();
+    let shown: Vec<Value> = dependencies.iter().map(|(name, reason)| serde_json::json!({"name": name, "reason": reason})).collect();
+    Ok(Json(serde_json::json!({"dependencies": shown})))
+}
+
+pub(crate) async fn dependencies(
+    State(state): State<ApiState>,
+    Path((dag_id, run_id, task_id)): Path<(String, String, String)>,
+    params: Params,
+) -> Result<Json<Value>, Error> {
+    let map_index = params.int("map_index")?.and_then(|n| i32::try_from(n).ok()).unwrap_or(-1);
+    blocking(&state, (&dag_id, &run_id, &task_id), map_index).await
+}
+
+pub(crate) async fn dependencies_mapped(
+    State(state): State<ApiState>,
+    Path((dag_id, run_id, task_id, map)): Path<(String, String, String, String)>,
+) -> Result<Json<Value>, Error> {
+    blocking(&state, (&dag_id, &run_id, &task_id), super::instances::map_index(&map)?).await
+}
+
 fn row_task(task: &TaskSpec) -> &str {
     task.task_id.as_str()
 }
@@ -156,6 +208,12 @@ async fn waiting_of(
         let not_before = row.not_before.filter(|_| n.idx == row.idx);
         Some(InstanceState { task: u32::try_from(n.idx).ok()?, state: n.state.parse().ok()?, not_before })
     });
+    // One that is missing was deleted by a person, and counts as that.
+    let deleted = positions
+        .iter()
+        .filter(|position| !states.iter().any(|n| n.idx == **position))
+        .filter_map(|position| Some(InstanceState { task: u32::try_from(*position).ok()?, state: TaskState::Removed, not_before: None }));
+    let instances = instances.chain(deleted);
     let run_state: RunState = run.state.parse().map_err(|e| Error::Broken(format!("run {}: {e}", run.id)))?;
     let view = RunView::new(std::sync::Arc::clone(&version.graph), run_state, instances, None, past);
     for planned in updraft_planner::why(&view, at, facts.now) {

@@ -1,6 +1,6 @@
 //! The states of the runs that were seen lately, and the DAG versions that they share.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use chrono::TimeDelta;
@@ -107,6 +107,10 @@ impl Cache {
                 states.push(InstanceState { task, state: state(row, run)?, not_before: row.not_before });
             }
         }
+        // A run is made with all its instances: one that is missing was deleted by a person, and nothing waits for it.
+        let there: BTreeSet<u32> = states.iter().map(|instance| instance.task).collect();
+        let deleted = (0..u32::try_from(graph.len()).unwrap_or(u32::MAX)).filter(|task| !there.contains(task));
+        states.extend(deleted.map(|task| InstanceState { task, state: TaskState::Removed, not_before: None }));
         let for_templates = Arc::new(render::RunFacts {
             run_type: facts.run_type.clone(),
             logical_date: facts.logical_date,

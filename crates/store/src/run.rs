@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
+use sqlx::PgConnection;
 use updraft_model::RunKey;
 use updraft_model::state::Intent;
 use uuid::Uuid;
@@ -112,6 +113,17 @@ impl Store {
     /// Clears, cancels or marks instances, given as (idx, map_index). Decided per instance under its lock against an end that comes at
     /// the same time.
     pub async fn intent_request(&self, run: RunKey, keys: &[(i32, i32)], intent: Intent, by: &str) -> Result<Vec<IntentEffect>, Error> {
+        let mut connection = self.pool.acquire().await.map_err(Error::of("intent_request"))?;
+        Self::intent_in(&mut connection, run, keys, intent, by).await
+    }
+
+    async fn intent_in(
+        connection: &mut PgConnection,
+        run: RunKey,
+        keys: &[(i32, i32)],
+        intent: Intent,
+        by: &str,
+    ) -> Result<Vec<IntentEffect>, Error> {
         let idx: Vec<i32> = keys.iter().map(|k| k.0).collect();
         let map: Vec<i32> = keys.iter().map(|k| k.1).collect();
         let rows = sqlx::query!(
@@ -123,10 +135,40 @@ impl Store {
             intent.as_str(),
             by,
         )
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *connection)
         .await
         .map_err(Error::of("intent_request"))?;
         Ok(rows.into_iter().map(|r| IntentEffect { idx: r.idx, map_index: r.map, was: r.was, effect: r.effect, told: r.told }).collect())
+    }
+
+    /// Skips instances by a person's word, those that are over too: such a one is cleared (its values go) and skipped in one transaction, which
+    /// holds the run's run_seq row from the first to the last, so that no planner sees it in between.
+    pub async fn instances_skip(&self, run: RunKey, keys: &[(i32, i32)], by: &str) -> Result<Vec<IntentEffect>, Error> {
+        let op = "instances_skip";
+        let mut tx = self.pool.begin().await.map_err(Error::of(op))?;
+        sqlx::query("select 1 from run_seq where run_id = $1 for no key update")
+            .bind(run.0)
+            .execute(&mut *tx)
+            .await
+            .map_err(Error::of(op))?;
+        let (idx, map): (Vec<i32>, Vec<i32>) = keys.iter().copied().unzip();
+        let over: Vec<(i32, i32)> = sqlx::query_as(
+            "select t.idx, t.map_index from task_instance t join unnest($2::int[], $3::int[]) as k (idx, map_index) \
+             on t.run_id = $1 and t.idx = k.idx and t.map_index = k.map_index \
+             where t.state in ('success', 'failed', 'upstream_failed', 'removed')",
+        )
+        .bind(run.0)
+        .bind(idx)
+        .bind(map)
+        .fetch_all(&mut *tx)
+        .await
+        .map_err(Error::of(op))?;
+        if !over.is_empty() {
+            Self::intent_in(&mut tx, run, &over, Intent::Clear, by).await?;
+        }
+        let effects = Self::intent_in(&mut tx, run, keys, Intent::Skip, by).await?;
+        tx.commit().await.map_err(Error::of(op))?;
+        Ok(effects)
     }
 
     /// Puts a run that is over back in the queue, after some of its instances were cleared.

@@ -356,6 +356,28 @@ impl Store {
         .map_err(Error::of("instance_states"))
     }
 
+    /// What the attempts of these keys (run, position, map index, attempt) were started with: JSON of `model::LaunchSpec`.
+    pub async fn launches_of(&self, keys: &[(i64, i32, i32, i32)]) -> Result<Vec<(i64, i32, i32, String)>, Error> {
+        let runs: Vec<i64> = keys.iter().map(|k| k.0).collect();
+        let idx: Vec<i32> = keys.iter().map(|k| k.1).collect();
+        let map: Vec<i32> = keys.iter().map(|k| k.2).collect();
+        let attempts: Vec<i32> = keys.iter().map(|k| k.3).collect();
+        sqlx::query_as(
+            "select k.run_id, k.idx, k.map_index, coalesce(l.launch, a.launch) \
+             from unnest($1::bigint[], $2::int[], $3::int[], $4::int[]) as k (run_id, idx, map_index, attempt) \
+             left join live_attempt l on l.run_id = k.run_id and l.idx = k.idx and l.map_index = k.map_index and l.attempt = k.attempt \
+             left join attempt a on a.run_id = k.run_id and a.idx = k.idx and a.map_index = k.map_index and a.attempt = k.attempt \
+             where coalesce(l.launch, a.launch) is not null",
+        )
+        .bind(runs)
+        .bind(idx)
+        .bind(map)
+        .bind(attempts)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(Error::of("launches_of"))
+    }
+
     /// Attempts of an instance, oldest first, the live one last.
     pub async fn attempt_list(&self, run: RunKey, idx: i32, map_index: i32) -> Result<Vec<AttemptRow>, Error> {
         sqlx::query_as(

@@ -54,7 +54,7 @@ impl Store {
 
     /// Forgets one of them. False: somebody was faster, or it runs again.
     pub async fn run_forget(&self, run: &OldRun) -> Result<bool, Error> {
-        Ok(matches!(self.run_delete(RunKey(run.id)).await?, RunDeleted::Done))
+        Ok(matches!(self.run_delete_over(RunKey(run.id)).await?, RunDeleted::Done))
     }
 
     /// Forgets all that may be forgotten, a batch at a time, and returns how many runs that were.

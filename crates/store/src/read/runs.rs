@@ -142,8 +142,19 @@ const RUN_JOINS: &str = " left join dag_version v on v.id = r.version_id left jo
 pub enum RunDeleted {
     /// It is gone.
     Done,
-    /// It is not over.
+    /// It runs, or a task of it is still being stopped.
     Active,
+    /// There is none.
+    Missing,
+}
+
+/// What became of an instance that was to be deleted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum InstanceDeleted {
+    /// It is gone.
+    Done,
+    /// An attempt of it lives: `queued` or `running`.
+    Live(String),
     /// There is none.
     Missing,
 }
@@ -305,8 +316,17 @@ impl Store {
         tx.commit().await.map_err(Error::of(op))
     }
 
-    /// Deletes a run that is over and everything of it but its attempt numbers, which are never used again.
+    /// Deletes a run that is over, or that has not started, and everything of it but its attempt numbers, which are never used again.
     pub async fn run_delete(&self, run: RunKey) -> Result<RunDeleted, Error> {
+        self.run_delete_in(run, &["queued", "success", "failed"]).await
+    }
+
+    /// The same, of a run that is over when it comes to it: retention chose it as that, and it may have been cleared since.
+    pub(crate) async fn run_delete_over(&self, run: RunKey) -> Result<RunDeleted, Error> {
+        self.run_delete_in(run, &["success", "failed"]).await
+    }
+
+    async fn run_delete_in(&self, run: RunKey, states: &[&str]) -> Result<RunDeleted, Error> {
         let op = "run_delete";
         let mut tx = self.pool.begin().await.map_err(Error::of(op))?;
         sqlx::query("select 1 from run_seq where run_id = $1 for update").bind(run.0).execute(&mut *tx).await.map_err(Error::of(op))?;
@@ -322,7 +342,7 @@ impl Store {
             .map_err(Error::of(op))?;
         match state.as_deref() {
             None => return Ok(RunDeleted::Missing),
-            Some("success" | "failed") if !live => {}
+            Some(state) if states.contains(&state) && !live => {}
             Some(_) => return Ok(RunDeleted::Active),
         }
         sqlx::query(
@@ -350,5 +370,73 @@ impl Store {
         }
         tx.commit().await.map_err(Error::of(op))?;
         Ok(RunDeleted::Done)
+    }
+
+    /// Deletes an instance of which no attempt lives, with all that it left. To the planner it is `removed` from then on. Its attempt numbers
+    /// are never used again, not even by another run of the same name.
+    pub async fn instance_delete(&self, run: RunKey, idx: i32, map_index: i32, by: &str) -> Result<InstanceDeleted, Error> {
+        let op = "instance_delete";
+        let mut tx = self.pool.begin().await.map_err(Error::of(op))?;
+        sqlx::query("select 1 from run_seq where run_id = $1 for no key update")
+            .bind(run.0)
+            .execute(&mut *tx)
+            .await
+            .map_err(Error::of(op))?;
+        let attempt: Option<i32> =
+            sqlx::query_scalar("select attempt from task_instance where run_id = $1 and idx = $2 and map_index = $3 for update")
+                .bind(run.0)
+                .bind(idx)
+                .bind(map_index)
+                .fetch_optional(&mut *tx)
+                .await
+                .map_err(Error::of(op))?;
+        let Some(attempt) = attempt else { return Ok(InstanceDeleted::Missing) };
+        let live: Option<String> =
+            sqlx::query_scalar("select state from live_attempt where run_id = $1 and idx = $2 and map_index = $3 for update")
+                .bind(run.0)
+                .bind(idx)
+                .bind(map_index)
+                .fetch_optional(&mut *tx)
+                .await
+                .map_err(Error::of(op))?;
+        if let Some(state) = live {
+            return Ok(InstanceDeleted::Live(state));
+        }
+        sqlx::query(
+            "insert into attempt_tombstone (dag_id, run_id, max_attempt) select dag_id, run_id, greatest(attempt_base, $2) from run where id = $1 \
+             on conflict (dag_id, run_id) do update set max_attempt = greatest(attempt_tombstone.max_attempt, excluded.max_attempt)",
+        )
+        .bind(run.0)
+        .bind(attempt)
+        .execute(&mut *tx)
+        .await
+        .map_err(Error::of(op))?;
+        sqlx::query(
+            "select events_append(array[$1], array[$2], array[$3], array[$4], array['removed'], array['deleted by ' || $5], false)",
+        )
+        .bind(run.0)
+        .bind(idx)
+        .bind(map_index)
+        .bind(attempt)
+        .bind(by)
+        .execute(&mut *tx)
+        .await
+        .map_err(Error::of(op))?;
+        for statement in [
+            "delete from task_instance where run_id = $1 and idx = $2 and map_index = $3",
+            "delete from ready where run_id = $1 and idx = $2 and map_index = $3",
+            "delete from due where run_id = $1 and idx = $2 and map_index = $3",
+            "delete from xcom where run_id = $1 and idx = $2 and map_index = $3",
+            "delete from log_chunk where run_id = $1 and idx = $2 and map_index = $3",
+            "delete from attempt where run_id = $1 and idx = $2 and map_index = $3",
+        ] {
+            sqlx::query(statement).bind(run.0).bind(idx).bind(map_index).execute(&mut *tx).await.map_err(Error::of(op))?;
+        }
+        // A view that was made before counts the instance still: the epoch tells it to load the run again.
+        for statement in ["select heads_prune(array[$1])", "update run_seq set epoch = epoch + 1 where run_id = $1"] {
+            sqlx::query(statement).bind(run.0).execute(&mut *tx).await.map_err(Error::of(op))?;
+        }
+        tx.commit().await.map_err(Error::of(op))?;
+        Ok(InstanceDeleted::Done)
     }
 }

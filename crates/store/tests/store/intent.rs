@@ -168,3 +168,28 @@ async fn a_clear_of_20000_instances_takes_time_in_proportion(db: PgPool) {
     assert!(begin.elapsed().as_secs() < 20, "{:?}", begin.elapsed());
     f.assert_consistent().await;
 }
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn a_person_skips_what_is_over_and_no_planner_sees_it_in_between(db: PgPool) {
+    let f = Fixture::new(&db);
+    let run = f.run(4).await;
+    let done = f.start(run, 0, |_| {}).await;
+    assert_eq!(f.finish(done, exit(0)).await.state, "success");
+    let running = f.start(run, 1, |_| {}).await;
+    f.commit(run, vec![step(run, 2, "none", "skipped")]).await;
+    let before = f.seq(run).await;
+    let effects = f.store.instances_skip(run, &[(0, -1), (1, -1), (2, -1), (3, -1)], "ann").await.unwrap();
+    let by_task: Vec<(i32, &str)> = effects.iter().map(|e| (e.idx, e.effect.as_str())).collect();
+    assert_eq!(by_task, [(0, "done"), (1, "asked"), (2, "nothing"), (3, "done")]);
+    assert!(effects[1].told.is_some(), "what runs is stopped by its worker first");
+    assert_eq!(
+        (f.state(run, 0).await, f.state(run, 1).await, f.state(run, 3).await),
+        ("skipped".into(), "queued".into(), "skipped".into())
+    );
+    assert_eq!(f.count("attempt where idx = 0 and state = 'success'").await, 1, "history tells the truth");
+    let last: String = f.one(&format!("select state from event where run_id = {run} and idx = 0 order by seq desc limit 1")).await;
+    assert_eq!(last, "skipped", "a planner that follows events ends where one that loads does");
+    assert!(f.seq(run).await.2 > before.2, "a plan that was made before is dropped");
+    assert_eq!(f.finish(running, exit(0)).await.state, "skipped");
+    f.assert_consistent().await;
+}

@@ -4,9 +4,10 @@ use chrono::{DateTime, Utc};
 use sqlx::PgPool;
 use updraft_model::RunKey;
 use updraft_store::read::retention::Retention;
+use updraft_store::read::runs::{InstanceDeleted, RunDeleted};
 use updraft_store::{NewRun, SlotRow, Store};
 
-use crate::fixture::{Fixture, moment, wide};
+use crate::fixture::{Fixture, exit, moment, wide};
 
 #[sqlx::test(migrations = "../../migrations")]
 async fn i8_a_run_is_unique_by_name_and_by_logical_date(db: PgPool) {
@@ -237,4 +238,57 @@ async fn old_runs_are_forgotten_and_the_newest_and_the_living_are_not(db: PgPool
     let dropped = f.store.partitions_drop(day * 90).await.unwrap();
     assert_eq!(dropped.len(), 2, "of events and of logs: {dropped:?}");
     f.assert_consistent().await;
+}
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn an_instance_is_deleted_when_no_attempt_of_it_lives(db: PgPool) {
+    let f = Fixture::new(&db);
+    let run = f.run(4).await;
+    let attempt = f.start(run, 0, |_| {}).await;
+    assert_eq!(f.store.instance_delete(run, 0, -1, "ann").await.unwrap(), InstanceDeleted::Live("running".to_owned()));
+    f.finish(attempt, exit(0)).await;
+    f.run_sql("insert into xcom (run_id, idx, map_index, key, value, attempt) select id, 0, -1, 'k', '1', 1 from run").await;
+    f.run_sql("insert into log_chunk (run_id, idx, map_index, attempt, start, data) select id, 0, -1, 1, 0, 'x' from run").await;
+    f.schedule(run, [1, 2]).await;
+    let (seq, _, epoch) = f.seq(run).await;
+    for idx in [0, 1] {
+        assert_eq!(f.store.instance_delete(run, idx, -1, "ann").await.unwrap(), InstanceDeleted::Done);
+        assert_eq!(f.store.instance_delete(run, idx, -1, "ann").await.unwrap(), InstanceDeleted::Missing);
+    }
+    assert_eq!(f.count("task_instance").await, 2);
+    for left in ["xcom", "log_chunk", "attempt", "ready where idx = 1"] {
+        assert_eq!(f.count(left).await, 0, "{left}");
+    }
+    assert_eq!(f.seq(run).await.2, epoch + 2, "a plan that was made before is dropped");
+    assert_eq!(f.count(&format!("event where seq > {seq} and state = 'removed' and reason = 'deleted by ann'")).await, 2);
+    assert!(f.dirty(run).await, "what waited for it is planned");
+    f.assert_consistent().await;
+    // The last head of its pool goes with it.
+    assert_eq!(f.store.instance_delete(run, 2, -1, "ann").await.unwrap(), InstanceDeleted::Done);
+    assert_eq!(f.count("pool_run").await, 0);
+
+    // Its attempt numbers are used up, for the next run of this name too.
+    f.run_sql("update run set state = 'success', end_date = now()").await;
+    assert_eq!(f.store.run_delete(run).await.unwrap(), RunDeleted::Done);
+    let version: i64 = f.one("select version_id from dag").await;
+    f.store.run_create(&Fixture::new_run("d", "r0", version)).await.unwrap().unwrap();
+    assert_eq!(f.count("task_instance where attempt = 1").await, 4);
+}
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn a_run_that_waits_is_deleted_and_one_that_runs_is_not(db: PgPool) {
+    let f = Fixture::new(&db);
+    let version = f.dag("d", 1, 1).await;
+    let first = f.store.run_create(&Fixture::new_run("d", "first", version)).await.unwrap().unwrap();
+    let second = f.store.run_create(&Fixture::new_run("d", "second", version)).await.unwrap().unwrap();
+    assert_eq!(f.store.runs_start("d").await.unwrap().len(), 1);
+    assert_eq!(f.store.run_delete(first).await.unwrap(), RunDeleted::Active);
+    assert_eq!(f.store.run_delete(second).await.unwrap(), RunDeleted::Done);
+    assert_eq!(f.store.run_delete(second).await.unwrap(), RunDeleted::Missing);
+    assert_eq!((f.count("run").await, f.count("run_seq").await, f.count("task_instance").await), (1, 1, 1));
+    // One that was over and waits to go on may have an attempt that is still being stopped.
+    f.schedule(first, [0]).await;
+    f.admit(|_| {}).await;
+    f.run_sql("update run set state = 'queued'").await;
+    assert_eq!(f.store.run_delete(first).await.unwrap(), RunDeleted::Active);
 }

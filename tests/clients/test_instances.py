@@ -6,6 +6,7 @@ import pytest
 from airflow_client.client import (
     BulkBodyBulkTaskInstanceBody,
     ClearTaskInstancesBody,
+    DAGRunClearBody,
     PatchTaskInstanceBody,
     TaskInstancesBatchBody,
 )
@@ -361,6 +362,20 @@ def test_delete(api):
     assert "was not found" in refused(404, api.TaskInstance.get_task_instance, "little", run_id, "end")
     assert sorted(ids(api.TaskInstance.get_task_instances("little", run_id))) == ["hello", "world"]
     assert "was not found" in refused(404, api.TaskInstance.delete_task_instance, "little", run_id, "end")
+
+
+def test_a_deleted_instance_is_waited_for_by_nobody(api):
+    run_id = finished("little")
+    api.TaskInstance.delete_task_instance("little", run_id, "world")
+    api.DagRun.clear_dag_run("little", run_id, DAGRunClearBody(dry_run=False))
+    assert ended("little", run_id)["state"] == "success"
+    assert instance("little", run_id, "hello")["try_number"] == 2
+    assert instance("little", run_id, "end")["state"] == "skipped", "what it needed is removed"
+
+
+def test_what_runs_is_not_deleted(api, sleeping):
+    assert "running state" in refused(409, api.TaskInstance.delete_task_instance, "patient", sleeping, "sleep")
+    assert instance("patient", sleeping, "sleep")["state"] == "running"
 
 
 def bulk(*actions):

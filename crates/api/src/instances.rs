@@ -111,9 +111,6 @@ pub(crate) async fn shapes(state: &ApiState, rows: &[InstanceRow]) -> Result<Vec
 
 /// The scope of a list: `~` for any DAG or run, and the tasks that the parameters choose.
 pub(crate) async fn scope(state: &ApiState, dag_id: &str, run_id: &str, params: &Params) -> Result<InstanceScope, Error> {
-    if dag_id == "~" && run_id != "~" {
-        return Err(Error::BadRequest("dag_id is required when dag_run_id is specified".to_owned()));
-    }
     let mut scope = InstanceScope::default();
     let mut version = None;
     if dag_id == "~" && run_id != "~" {
@@ -211,10 +208,7 @@ async fn page(state: &ApiState, dag_id: &str, run_id: &str, params: &Params) -> 
     params.words("state", "state", STATES)?;
     let query = params.keyed_list(INSTANCE_COLUMNS, INSTANCE_KEY)?;
     let page = state.store().instance_page(&scope, &query).await?;
-    let mut rows = Vec::with_capacity(page.rows.len());
-    for row in &page.rows {
-        rows.push(shape(state, row).await?);
-    }
+    let rows = shapes(state, &page.rows).await?;
     Ok(Json(cursor::collection("task_instances", rows, &page, &query, INSTANCE_KEY)))
 }
 

@@ -219,8 +219,7 @@ pub(crate) fn run(row: &RunRow, display_name: Option<&str>) -> Value {
 /// The try that an instance is at, as users count, and the most that it may come to.
 pub(crate) fn tries(row: &InstanceRow, task: &TaskSpec) -> (i32, i32) {
     // A task without work ends without an attempt, and counts as tried.
-    let noop = row.attempt == row.attempt_base && row.state == "success" && row.reason.is_none();
-    let tried = row.attempt - row.attempt_base + i32::from(noop);
+    let tried = row.attempt - row.attempt_base + i32::from(had_nothing_to_run(row));
     // Attempts that cost nothing (cleared, lost to the infrastructure, the one that is under way) raise the ceiling.
     let counted = row.user_failures + i32::from(matches!(row.state.as_str(), "queued" | "running" | "success"));
     let free = (tried - counted).max(0);
@@ -294,8 +293,6 @@ pub(crate) fn instance(row: &InstanceRow, version: &Version, installation: Uuid,
     let task = version.task(row.idx)?;
     let spec = version.spec();
     let (try_number, max_tries) = tries(row, task);
-    // As in Airflow, which counts a try where nothing ran.
-    let try_number = try_number + i32::from(had_nothing_to_run(row));
     let rendered = launch.map_or_else(|| json!({}), |launch| rendered_fields(task, launch));
     let display_name = spec.display_name.as_deref();
     let at = u32::try_from(row.idx).ok()?;

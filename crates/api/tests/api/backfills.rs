@@ -52,7 +52,7 @@ fn with(mut body: Value, more: Value) -> Value {
 }
 
 async fn runs(api: &Api) -> Vec<(String, String)> {
-    let answer = api.get("/api/v2/dags/daily/dagRuns?order_by=logical_date").await;
+    let answer = api.get("/api/v2/dags/daily/dagRuns?run_type=backfill&order_by=logical_date").await;
     let text = |run: &Value, key: &str| run[key].as_str().unwrap().to_owned();
     answer["dag_runs"].as_array().unwrap().iter().map(|run| (text(run, "dag_run_id"), text(run, "state"))).collect()
 }

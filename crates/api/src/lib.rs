@@ -1,8 +1,8 @@
 //! What people and programs see: `/api/v2` in the shape of Airflow's REST API, `/ui` for what the page and the CLI need beyond it, and
 //! the page itself.
 //!
-//! Nothing is decided here. A request becomes a read, or an intent in the store and a wake of the scheduler. [`routes`] says what each way in
-//! takes, and [`guard`] who may ask: on loopback everybody on this host, elsewhere whoever has the password.
+//! Nothing is decided here. A request becomes a read, or an intent in the store and a wake of the scheduler. [`mod@routes`] says what each way
+//! in takes, and [`guard`] who may ask: on loopback everybody on this host, elsewhere whoever has the password.
 
 mod backfills;
 mod batch;

@@ -112,7 +112,7 @@ pub(crate) enum ClientCommand {
     #[command(after_help = "Examples:\n  updraft why sales_daily latest load\n  updraft why sales_daily latest load -o json")]
     Why(explain::Why),
     /// Backfills, runs for a stretch of the past: create, list, show, pause, unpause, cancel.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Example:\n  updraft backfill list sales_daily")]
     Backfill(backfill::Backfill),
     /// Checks the installation: database, broker, clocks, disks, DAG sources, schedulers, workers, limits, promises. Exits 1 when something
     /// is broken.

@@ -6,7 +6,7 @@
 //!
 //! What is told is a state, never a difference: being told twice does no harm, and a stream that goes on may tell the last seconds again.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -206,7 +206,9 @@ fn dag_told(face: &DagFace) -> DagTold {
 
 /// Runs with the moves of their instances, under the names that people know.
 async fn tell(state: &ApiState, mut runs: Vec<RunChanged>, moves: Vec<InstanceChanged>) -> Result<Vec<RunTold>, Error> {
-    let unknown: Vec<RunKey> = moves.iter().map(|m| m.id).filter(|id| !runs.iter().any(|run| run.id == *id)).map(RunKey).collect();
+    let known: HashSet<i64> = runs.iter().map(|run| run.id).collect();
+    let unknown: HashSet<i64> = moves.iter().map(|m| m.id).filter(|id| !known.contains(id)).collect();
+    let unknown: Vec<RunKey> = unknown.into_iter().map(RunKey).collect();
     if !unknown.is_empty() {
         runs.extend(state.store().runs_now(&unknown).await?);
     }

@@ -4,8 +4,10 @@ use axum::Json;
 use axum::extract::{Path, State};
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
+use updraft_model::RunKey;
 use updraft_model::state::Intent;
 use updraft_store::read::audit::Audit;
+use updraft_store::read::instances::InstanceRow;
 use updraft_store::read::runs::{RUN_COLUMNS, RunRow};
 use updraft_store::read::{Compare, Filter, ListQuery, Test};
 
@@ -47,7 +49,7 @@ struct Choice {
 }
 
 /// Instances of one run: position, map index, state.
-type Chosen = Vec<(i32, i32, String)>;
+pub(crate) type Chosen = Vec<(i32, i32, String)>;
 
 /// Instances of a run by task ids, with what comes before or after them.
 pub(crate) async fn choose(
@@ -80,6 +82,15 @@ pub(crate) async fn choose(
     }
     all.retain(|(idx, map, _)| whole.contains(idx) || parts.contains(&(*idx, *map)));
     Ok(all)
+}
+
+fn keys_of(run: &RunRow, chosen: &Chosen) -> impl Iterator<Item = (RunKey, i32, i32)> {
+    chosen.iter().map(|(idx, map, _)| (run.key(), *idx, *map))
+}
+
+/// The rows of chosen instances.
+pub(crate) async fn chosen_rows(state: &ApiState, run: &RunRow, chosen: &Chosen) -> Result<Vec<InstanceRow>, Error> {
+    Ok(state.store().instances_get(&keys_of(run, chosen).collect::<Vec<_>>()).await?)
 }
 
 /// A run with those before or after it by date, oldest first.
@@ -473,14 +484,7 @@ async fn clear(state: &ApiState, caller: &Caller, runs: Vec<RunRow>, choice: &Ch
             state.nudge(&dag_id, &keys).await?;
         }
     }
-    let mut rows = Vec::new();
-    'all: for (run, instances) in &chosen {
-        for (idx, map, _) in instances {
-            if rows.len() >= MOST_SHOWN {
-                break 'all;
-            }
-            rows.extend(state.store().instance_get(run.key(), *idx, *map).await?);
-        }
-    }
+    let shown = chosen.iter().flat_map(|(run, instances)| keys_of(run, instances)).take(MOST_SHOWN).collect::<Vec<_>>();
+    let rows = state.store().instances_get(&shown).await?;
     Ok(Cleared { shown: super::instances::shapes(state, &rows).await?, total })
 }

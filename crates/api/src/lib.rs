@@ -287,20 +287,24 @@ fn ways_in(guard: &Guard) -> (Router<ApiState>, Vec<Route>) {
         .get("/pools/{name}", May::Read(Thing::Pools), pools::show)
         .patch("/pools/{name}", May::Edit(Thing::Pools), pools::patch)
         .delete("/pools/{name}", May::Delete(Thing::Pools), pools::delete)
-        .patch("/dags/{dag_id}/dagRuns/{run_id}/taskGroupInstances/{group}", May::Edit(Thing::TaskInstances), instances::patch_group)
+        .patch(
+            "/dags/{dag_id}/dagRuns/{run_id}/taskGroupInstances/{group}",
+            May::Edit(Thing::TaskInstances),
+            instances::change::patch_group,
+        )
         .patch(
             "/dags/{dag_id}/dagRuns/{run_id}/taskGroupInstances/{group}/dry_run",
             May::Edit(Thing::TaskInstances),
-            instances::patch_group_dry,
+            instances::change::patch_group_dry,
         )
         .under("/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances")
         .get("", May::Read(Thing::TaskInstances), instances::list)
-        .patch("", May::Delete(Thing::TaskInstances), instances::bulk)
+        .patch("", May::Delete(Thing::TaskInstances), instances::change::bulk)
         .post("/list", May::Read(Thing::TaskInstances), instances::list_by_body)
         .get("/{task_id}", May::Read(Thing::TaskInstances), instances::show)
-        .patch("/{task_id}", May::Edit(Thing::TaskInstances), instances::patch)
-        .delete("/{task_id}", May::Delete(Thing::TaskInstances), instances::delete)
-        .patch("/{task_id}/dry_run", May::Edit(Thing::TaskInstances), instances::patch_dry)
+        .patch("/{task_id}", May::Edit(Thing::TaskInstances), instances::change::patch)
+        .delete("/{task_id}", May::Delete(Thing::TaskInstances), instances::change::delete)
+        .patch("/{task_id}/dry_run", May::Edit(Thing::TaskInstances), instances::change::patch_dry)
         .get("/{task_id}/dependencies", May::Read(Thing::TaskInstances), why::dependencies)
         .get("/{task_id}/tries", May::Read(Thing::TaskInstances), instances::tries)
         .get("/{task_id}/tries/{try_number}", May::Read(Thing::TaskInstances), instances::one_try)
@@ -316,8 +320,8 @@ fn ways_in(guard: &Guard) -> (Router<ApiState>, Vec<Route>) {
         .patch("/{task_id}/xcomEntries/{*key}", May::Edit(Thing::XComs), xcoms::update)
         .delete("/{task_id}/xcomEntries/{*key}", May::Delete(Thing::XComs), xcoms::delete)
         .get("/{task_id}/{map_index}", May::Read(Thing::TaskInstances), instances::show_mapped)
-        .patch("/{task_id}/{map_index}", May::Edit(Thing::TaskInstances), instances::patch_mapped)
-        .patch("/{task_id}/{map_index}/dry_run", May::Edit(Thing::TaskInstances), instances::patch_mapped_dry)
+        .patch("/{task_id}/{map_index}", May::Edit(Thing::TaskInstances), instances::change::patch_mapped)
+        .patch("/{task_id}/{map_index}/dry_run", May::Edit(Thing::TaskInstances), instances::change::patch_mapped_dry)
         .get("/{task_id}/{map_index}/dependencies", May::Read(Thing::TaskInstances), why::dependencies_mapped)
         .get("/{task_id}/{map_index}/tries", May::Read(Thing::TaskInstances), instances::tries_mapped)
         .get("/{task_id}/{map_index}/tries/{try_number}", May::Read(Thing::TaskInstances), instances::one_try_mapped)

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use crate::connect::Store;
 use crate::error::Error;
+use crate::read::runs::run_lock;
 
 /// A run to create.
 #[derive(Debug, Clone)]
@@ -146,11 +147,7 @@ impl Store {
     pub async fn instances_skip(&self, run: RunKey, keys: &[(i32, i32)], by: &str) -> Result<Vec<IntentEffect>, Error> {
         let op = "instances_skip";
         let mut tx = self.pool.begin().await.map_err(Error::of(op))?;
-        sqlx::query("select 1 from run_seq where run_id = $1 for no key update")
-            .bind(run.0)
-            .execute(&mut *tx)
-            .await
-            .map_err(Error::of(op))?;
+        run_lock(&mut tx, run, op).await?;
         let (idx, map): (Vec<i32>, Vec<i32>) = keys.iter().copied().unzip();
         let over: Vec<(i32, i32)> = sqlx::query_as(
             "select t.idx, t.map_index from task_instance t join unnest($2::int[], $3::int[]) as k (idx, map_index) \

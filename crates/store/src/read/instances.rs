@@ -330,17 +330,22 @@ impl Store {
 
     /// One instance.
     pub async fn instance_get(&self, run: RunKey, idx: i32, map_index: i32) -> Result<Option<InstanceRow>, Error> {
+        Ok(self.instances_get(&[(run, idx, map_index)]).await?.pop())
+    }
+
+    /// These instances, in this order; those that are missing are left out.
+    pub async fn instances_get(&self, keys: &[(RunKey, i32, i32)]) -> Result<Vec<InstanceRow>, Error> {
+        let runs: Vec<i64> = keys.iter().map(|key| key.0.0).collect();
+        let idx: Vec<i32> = keys.iter().map(|key| key.1).collect();
+        let map: Vec<i32> = keys.iter().map(|key| key.2).collect();
         let mut sql = QueryBuilder::new(SELECT);
-        sql.push(" from task_instance t")
+        sql.push(" from unnest(").push_bind(runs).push("::bigint[], ").push_bind(idx).push("::int[], ").push_bind(map);
+        sql.push("::int[]) with ordinality as k (run_id, idx, map_index, nth)")
+            .push(" join task_instance t on t.run_id = k.run_id and t.idx = k.idx and t.map_index = k.map_index")
             .push(RUN)
             .push(JOINS)
-            .push(" where t.run_id = ")
-            .push_bind(run.0)
-            .push(" and t.idx = ")
-            .push_bind(idx)
-            .push(" and t.map_index = ")
-            .push_bind(map_index);
-        sql.build_query_as().fetch_optional(&self.pool).await.map_err(Error::of("instance_get"))
+            .push(" order by k.nth");
+        sql.build_query_as().fetch_all(&self.pool).await.map_err(Error::of("instances_get"))
     }
 
     /// Position, map index and state of every instance of a run: what clear and mark choose from.

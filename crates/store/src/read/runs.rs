@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use sqlx::{FromRow, Postgres, QueryBuilder};
+use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder};
 use updraft_model::RunKey;
 use uuid::Uuid;
 
@@ -282,11 +282,7 @@ impl Store {
             .execute(&mut *tx)
             .await
             .map_err(Error::of(op))?;
-        sqlx::query("select 1 from run_seq where run_id = $1 for no key update")
-            .bind(run.0)
-            .execute(&mut *tx)
-            .await
-            .map_err(Error::of(op))?;
+        run_lock(&mut tx, run, op).await?;
         sqlx::query(
             "update run set state = $2, reason = 'marked by ' || $3, start_date = coalesce(start_date, now()), end_date = now(), \
              last_scheduling_decision = now() where id = $1",
@@ -345,16 +341,12 @@ impl Store {
             Some(state) if states.contains(&state) && !live => {}
             Some(_) => return Ok(RunDeleted::Active),
         }
-        sqlx::query(
-            "insert into attempt_tombstone (dag_id, run_id, max_attempt) \
-             select r.dag_id, r.run_id, greatest(r.attempt_base, coalesce((select max(attempt) from task_instance t where t.run_id = r.id), 0)) \
-             from run r where r.id = $1 \
-             on conflict (dag_id, run_id) do update set max_attempt = greatest(attempt_tombstone.max_attempt, excluded.max_attempt)",
-        )
-        .bind(run.0)
-        .execute(&mut *tx)
-        .await
-        .map_err(Error::of(op))?;
+        let newest: Option<i32> = sqlx::query_scalar("select max(attempt) from task_instance where run_id = $1")
+            .bind(run.0)
+            .fetch_one(&mut *tx)
+            .await
+            .map_err(Error::of(op))?;
+        attempts_reserve(&mut tx, run, newest.unwrap_or(0), op).await?;
         for statement in [
             "delete from ready where run_id = $1",
             "delete from pool_run where run_id = $1",
@@ -377,11 +369,7 @@ impl Store {
     pub async fn instance_delete(&self, run: RunKey, idx: i32, map_index: i32, by: &str) -> Result<InstanceDeleted, Error> {
         let op = "instance_delete";
         let mut tx = self.pool.begin().await.map_err(Error::of(op))?;
-        sqlx::query("select 1 from run_seq where run_id = $1 for no key update")
-            .bind(run.0)
-            .execute(&mut *tx)
-            .await
-            .map_err(Error::of(op))?;
+        run_lock(&mut tx, run, op).await?;
         let attempt: Option<i32> =
             sqlx::query_scalar("select attempt from task_instance where run_id = $1 and idx = $2 and map_index = $3 for update")
                 .bind(run.0)
@@ -402,15 +390,7 @@ impl Store {
         if let Some(state) = live {
             return Ok(InstanceDeleted::Live(state));
         }
-        sqlx::query(
-            "insert into attempt_tombstone (dag_id, run_id, max_attempt) select dag_id, run_id, greatest(attempt_base, $2) from run where id = $1 \
-             on conflict (dag_id, run_id) do update set max_attempt = greatest(attempt_tombstone.max_attempt, excluded.max_attempt)",
-        )
-        .bind(run.0)
-        .bind(attempt)
-        .execute(&mut *tx)
-        .await
-        .map_err(Error::of(op))?;
+        attempts_reserve(&mut tx, run, attempt, op).await?;
         sqlx::query(
             "select events_append(array[$1], array[$2], array[$3], array[$4], array['removed'], array['deleted by ' || $5], false)",
         )
@@ -439,4 +419,29 @@ impl Store {
         tx.commit().await.map_err(Error::of(op))?;
         Ok(InstanceDeleted::Done)
     }
+}
+
+/// Takes the row that every writer of a run takes before it writes.
+pub(crate) async fn run_lock(connection: &mut PgConnection, run: RunKey, op: &'static str) -> Result<(), Error> {
+    sqlx::query("select 1 from run_seq where run_id = $1 for no key update")
+        .bind(run.0)
+        .execute(connection)
+        .await
+        .map_err(Error::of(op))?;
+    Ok(())
+}
+
+/// Sees to it that the attempt numbers of what is about to be deleted, up to this one, are never used again, not even by another run of the
+/// same name.
+async fn attempts_reserve(connection: &mut PgConnection, run: RunKey, up_to: i32, op: &'static str) -> Result<(), Error> {
+    sqlx::query(
+        "insert into attempt_tombstone (dag_id, run_id, max_attempt) select dag_id, run_id, greatest(attempt_base, $2) from run where id = $1 \
+         on conflict (dag_id, run_id) do update set max_attempt = greatest(attempt_tombstone.max_attempt, excluded.max_attempt)",
+    )
+    .bind(run.0)
+    .bind(up_to)
+    .execute(connection)
+    .await
+    .map_err(Error::of(op))?;
+    Ok(())
 }

@@ -1,0 +1,138 @@
+//! Which instances a list is about: runs by their names, tasks by what their DAG version says of them.
+
+use serde_json::Value;
+use updraft_model::TaskSpec;
+use updraft_store::read::Test;
+use updraft_store::read::instances::{Fallback, InstanceScope, POOL, QUEUE};
+
+use crate::error::Error;
+use crate::request::Params;
+use crate::{ApiState, dags, runs, shapes};
+
+/// What is said of a task in its DAG version, and not in rows, with the parameters that ask for it: all of it, a pattern, a prefix.
+type Said = (fn(&TaskSpec) -> &str, [&'static str; 3]);
+
+const TASK_ID: Said = (|task| task.task_id.as_str(), ["task_id", "task_id_pattern", "task_id_prefix_pattern"]);
+const DISPLAY_NAME: Said = (
+    |task| task.display_name.as_deref().unwrap_or(task.task_id.as_str()),
+    ["", "task_display_name_pattern", "task_display_name_prefix_pattern"],
+);
+const OPERATOR: Said = (shapes::operator, ["operator", "operator_name_pattern", "operator_name_prefix_pattern"]);
+/// The same, of which an attempt may say something else.
+const POOLS: Said = (|task| &task.pool, ["pool", "pool_name_pattern", "pool_name_prefix_pattern"]);
+const QUEUES: Said = (|task| &task.queue, ["queue", "queue_name_pattern", "queue_name_prefix_pattern"]);
+
+/// The scope of a list: `~` for any DAG or run, and the tasks that the parameters choose.
+pub(crate) async fn scope(state: &ApiState, dag_id: &str, run_id: &str, params: &Params) -> Result<InstanceScope, Error> {
+    let mut scope = InstanceScope::default();
+    let mut version = None;
+    if dag_id == "~" && run_id != "~" {
+        return Err(Error::BadRequest("dag_id is required when dag_run_id is specified".to_owned()));
+    }
+    if run_id != "~" {
+        let run = runs::find(state, dag_id, run_id).await?;
+        scope.run = Some(run.key());
+        version = Some(run.version_id);
+    } else if dag_id != "~" {
+        dags::find(state, dag_id).await?;
+        scope.dag_id = Some(dag_id.to_owned());
+    }
+    let tests =
+        |(said, [equal, pattern, prefix]): Said| params.text_tests(equal, pattern, prefix).into_iter().map(move |test| (said, test));
+    let by_task: Vec<_> = [TASK_ID, DISPLAY_NAME, OPERATOR].into_iter().flat_map(tests).collect();
+    let by_attempt: Vec<_> =
+        [(POOL, POOLS), (QUEUE, QUEUES)].into_iter().flat_map(|(of, said)| tests(said).map(move |(said, test)| (of, said, test))).collect();
+    let order = params.order_by()?;
+    let word = [("operator", OPERATOR), ("task_id", TASK_ID)].into_iter().find(|(name, _)| order.iter().any(|(by, _)| by == name));
+    if by_task.is_empty() && by_attempt.is_empty() && word.is_none() {
+        return Ok(scope);
+    }
+    let ids = params.all("task_id");
+    let versions = match (version, ids.first()) {
+        (Some(version), _) => vec![version],
+        (None, Some(id)) if ids.len() == 1 => {
+            state.store().versions_containing(scope.dag_id.as_deref(), &format!("\"task_id\":{}", Value::String(id.clone()))).await?
+        }
+        _ => state.store().versions_containing(scope.dag_id.as_deref(), "").await?,
+    };
+    let mut chosen = Vec::new();
+    let mut fallbacks: Vec<Fallback> =
+        by_attempt.iter().map(|(of, _, test)| Fallback { of, test: test.clone(), tasks: Vec::new() }).collect();
+    let mut words = Vec::new();
+    for id in versions {
+        let version = state.version(id).await?;
+        for (task, at) in version.spec().tasks.iter().zip(0i32..) {
+            if !by_task.iter().all(|(said, test)| holds(test, said(task))) {
+                continue;
+            }
+            chosen.push((id, at));
+            for ((_, said, test), fallback) in by_attempt.iter().zip(&mut fallbacks) {
+                if holds(test, said(task)) {
+                    fallback.tasks.push((id, at));
+                }
+            }
+            if let Some((_, (said, _))) = word {
+                words.push((id, at, said(task).to_owned()));
+            }
+        }
+    }
+    scope.tasks = (!by_task.is_empty()).then_some(chosen);
+    scope.fallbacks = fallbacks;
+    scope.words = word.map(|_| words);
+    Ok(scope)
+}
+
+/// Whether a text passes, as in the database.
+fn holds(test: &Test, text: &str) -> bool {
+    match test {
+        Test::AnyOf(values) => values.iter().any(|value| value == text),
+        Test::Like(patterns) => patterns.iter().any(|pattern| like_matches(&pattern.to_lowercase(), &text.to_lowercase())),
+        Test::Prefix(prefixes) => prefixes.iter().any(|prefix| text.starts_with(prefix)),
+        _ => false,
+    }
+}
+
+/// `LIKE`, for names that are not in the database.
+fn like_matches(pattern: &str, text: &str) -> bool {
+    let pattern: Vec<char> = pattern.chars().collect();
+    let text: Vec<char> = text.chars().collect();
+    // Greedy with one way back: the last `%`.
+    let (mut p, mut t, mut back) = (0, 0, None);
+    while t < text.len() {
+        if p < pattern.len() && pattern[p] == '%' {
+            back = Some((p, t));
+            p += 1;
+        } else if p < pattern.len() && (pattern[p] == '_' || pattern[p] == text[t]) {
+            p += 1;
+            t += 1;
+        } else if let Some((star, from)) = back {
+            back = Some((star, from + 1));
+            p = star + 1;
+            t = from + 1;
+        } else {
+            return false;
+        }
+    }
+    pattern[p..].iter().all(|c| *c == '%')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::like_matches;
+
+    #[test]
+    fn like_is_postgres_like() {
+        for (pattern, text, hit) in [
+            ("%", "", true),
+            ("a%", "abc", true),
+            ("%c", "abc", true),
+            ("a_c", "abc", true),
+            ("a_c", "ac", false),
+            ("%b%", "abc", true),
+            ("%bb%c", "abbbc", true),
+            ("a", "ab", false),
+        ] {
+            assert_eq!(like_matches(pattern, text), hit, "{pattern} {text}");
+        }
+    }
+}

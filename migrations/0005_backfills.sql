@@ -159,12 +159,15 @@ begin
     if cardinality(r_again) > 0 then
         perform runs_clear(r_again, 'backfill ' || r_id);
         update run set version_id = p_version, task_count = v_count where id = any (r_again) and version_id = any (p_movable);
+        -- What its version has and it has not: tasks that came since, and instances that were deleted, whose attempt numbers are used up.
         insert into task_instance (run_id, idx, attempt)
-        select run.id, i, run.attempt_base from run, generate_series(0, v_count - 1) i
+        select run.id, i, greatest(run.attempt_base, coalesce(t.max_attempt, 0))
+        from run left join attempt_tombstone t on t.dag_id = run.dag_id and t.run_id = run.run_id, generate_series(0, v_count - 1) i
         where run.id = any (r_again) and run.version_id = p_version
         on conflict do nothing;
         update run set state = 'queued', queued_at = now(), start_date = null, end_date = null, reason = null, run_type = 'backfill',
-            triggered_by = 'backfill', conf = coalesce(p_conf, conf), backfill_id = r_id, backfill_ordinal = s.ord
+            triggered_by = 'backfill', conf = coalesce(p_conf, conf), backfill_id = r_id, backfill_ordinal = s.ord,
+            instances_gone = case when version_id = p_version then 0 else instances_gone end -- see 0008
         from unnest(s_logical) with ordinality as s (logical, ord)
         where run.id = any (r_again) and run.logical_date = s.logical;
         perform events_append(array_agg(id), array_agg(-1), array_agg(-1), array_agg(0), array_agg(null::text),

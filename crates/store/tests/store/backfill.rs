@@ -4,9 +4,12 @@ use chrono::{DateTime, Utc};
 use serde_json::json;
 use sqlx::PgPool;
 use updraft_model::RunKey;
+use updraft_store::read::ListQuery;
+use updraft_store::read::instances::InstanceScope;
+use updraft_store::read::runs::InstanceDeleted;
 use updraft_store::{BackfillChanged, BackfillCreated, NewBackfill, NewRun, Reprocess, SlotRow, Store};
 
-use crate::fixture::{Fixture, moment, spec_of, wide};
+use crate::fixture::{Fixture, exit, moment, spec_of, wide};
 
 const DAY: i64 = 86_400;
 
@@ -377,4 +380,25 @@ async fn a_dag_has_one_backfill_at_a_time(db: PgPool) {
     assert!(complete(&f, third).await);
     let updated: DateTime<Utc> = f.store.backfill_get(third).await.unwrap().unwrap().updated_at;
     assert!(updated >= f.store.backfill_get(third).await.unwrap().unwrap().created_at);
+}
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn what_was_deleted_of_a_run_is_back_when_it_is_done_again_and_uses_no_attempt_number_twice(db: PgPool) {
+    let f = Fixture::new(&db);
+    let version = f.dag("d", 2, 1).await;
+    let run = own(&f, "mine", version, Some(1)).await;
+    assert_eq!(started(&f).await, ["mine"]);
+    let attempt = f.start(run, 0, |_| {}).await;
+    f.finish(attempt, exit(0)).await;
+    assert_eq!(f.store.instance_delete(run, 0, -1, "ann").await.unwrap(), InstanceDeleted::Done);
+    end(&f, "mine", "failed").await;
+    let day = slots([1]);
+    let (_, _, again) = create(&f, &NewBackfill { reprocess: Reprocess::Failed, ..new(version, &day) }).await;
+    assert_eq!(again, [run]);
+    let scope = InstanceScope { run: Some(run), ..InstanceScope::default() };
+    assert_eq!(f.store.instance_list(&scope, &ListQuery::first(9)).await.unwrap().total, 2, "both, by count as by rows");
+    assert_eq!((f.count("task_instance where attempt = 1").await, f.count("task_instance where attempt = 0").await), (1, 1));
+    assert_eq!(started(&f).await, ["mine"]);
+    assert_eq!(f.start(run, 0, |_| {}).await.key().attempt, 2, "the first was another's");
+    f.assert_consistent().await;
 }

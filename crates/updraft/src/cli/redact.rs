@@ -4,26 +4,8 @@
 //! bearer tokens, private keys, `password=…`. Too much is taken rather than too little.
 
 use serde_json::Value;
+use updraft_model::redact::{MASK, is_sensitive};
 
-const GONE: &str = "***";
-/// Keys whose values are secrets.
-const SECRET: &[&str] = &[
-    "password",
-    "passwd",
-    "passphrase",
-    "secret",
-    "token",
-    "api_key",
-    "apikey",
-    "access_key",
-    "private_key",
-    "authorization",
-    "bearer",
-    "credential",
-    "dsn",
-    "connection_string",
-    "cookie",
-];
 /// Keys whose values are the users' own affair.
 const THEIRS: &[&str] = &["conf", "extra", "value", "rendered_fields", "params", "note", "doc_md", "executor_config", "default_args"];
 /// How tokens begin.
@@ -32,8 +14,8 @@ const TOKENS: &[&str] = &["eyJ", "updraft_", "ghp_", "gho_", "ghs_", "github_pat
 const SHORTEST: usize = 16;
 
 fn is_secret(key: &str) -> bool {
-    let key = key.to_ascii_lowercase().replace('-', "_");
-    SECRET.iter().any(|word| key.contains(word))
+    let key = key.replace('-', "_");
+    is_sensitive(&key) || key.to_ascii_lowercase().contains("cookie")
 }
 
 /// The same without secrets.
@@ -45,7 +27,7 @@ pub(crate) fn redacted(value: Value) -> Value {
                     let empty =
                         value.is_null() || value.is_boolean() || value == "" || value.as_object().is_some_and(serde_json::Map::is_empty);
                     let gone = !empty && (is_secret(&key) || THEIRS.contains(&key.as_str()));
-                    let value = if gone { Value::from(GONE) } else { redacted(value) };
+                    let value = if gone { Value::from(MASK) } else { redacted(value) };
                     (key, value)
                 })
                 .collect(),
@@ -59,7 +41,7 @@ pub(crate) fn redacted(value: Value) -> Value {
 /// A text without what looks like a secret.
 fn clean(text: &str) -> String {
     if text.contains("PRIVATE KEY") {
-        return GONE.to_owned();
+        return MASK.to_owned();
     }
     let mut out = String::with_capacity(text.len());
     // The next word is a secret.
@@ -71,7 +53,7 @@ fn clean(text: &str) -> String {
         // `Authorization: Bearer …`: the scheme is not the secret.
         let scheme = matches!(word.trim_end_matches(':').to_ascii_lowercase().as_str(), "bearer" | "basic");
         if next && !word.is_empty() && !scheme {
-            out.push_str(GONE);
+            out.push_str(MASK);
             next = false;
         } else if !word.is_empty() {
             out.push_str(&clean_word(word));
@@ -88,7 +70,7 @@ fn clean(text: &str) -> String {
 fn clean_word(word: &str) -> String {
     if let Some((scheme, rest)) = word.split_once("://") {
         return match rest.rsplit_once('@') {
-            Some((_, host)) => format!("{scheme}://{GONE}@{}", clean_word(host)),
+            Some((_, host)) => format!("{scheme}://{MASK}@{}", clean_word(host)),
             None => format!("{scheme}://{}", clean_word(rest)),
         };
     }
@@ -98,12 +80,12 @@ fn clean_word(word: &str) -> String {
         // Also in the query of an address.
         let name = key.rsplit(['?', '/', '.']).next().unwrap_or(key);
         if is_secret(name) {
-            return format!("{key}={GONE}");
+            return format!("{key}={MASK}");
         }
     }
     let bare = word.trim_matches(|c: char| !c.is_ascii_alphanumeric());
     if bare.len() >= SHORTEST && TOKENS.iter().any(|begin| bare.starts_with(begin)) {
-        return GONE.to_owned();
+        return MASK.to_owned();
     }
     word.to_owned()
 }

@@ -61,6 +61,15 @@ fn arguments(words: &str) -> Option<&'static [&'static str]> {
         "connections get" | "connections delete" => &["db"],
         "connections export" => &["@/connections.json"],
         "connections import" => &["@/connections.json", "--overwrite"],
+        "users list" | "roles list" => &[],
+        "users create" => &["eve", "--role", "viewer=dag:walk", "--random-password"],
+        "users get" | "users disable" | "users enable" | "users delete" => &["eve"],
+        "users reset-password" => &["eve", "--random-password"],
+        "users add-role" | "users remove-role" => &["eve", "op"],
+        "roles create" | "roles set" => &["triggerer", "runs.create"],
+        "roles delete" => &["triggerer"],
+        // On loopback nobody is anybody: tested where people log in.
+        "tokens list" | "tokens create" | "tokens revoke" => return None,
         "maintenance on" | "maintenance off" | "maintenance status" => &[],
         "context add" => &["walked", "http://127.0.0.1:1"],
         "context use" | "context remove" => &["walked"],
@@ -73,10 +82,22 @@ fn arguments(words: &str) -> Option<&'static [&'static str]> {
 }
 
 /// Commands that others need: before the alphabet's order.
-const FIRST: &[&str] =
-    &["pools set", "variables set", "connections add", "context add", "login", "pools export", "variables export", "connections export"];
+const FIRST: &[&str] = &[
+    "users create",
+    "users add-role",
+    "roles create",
+    "pools set",
+    "variables set",
+    "connections add",
+    "context add",
+    "login",
+    "pools export",
+    "variables export",
+    "connections export",
+];
 /// And those that take away what others need.
-const LAST: &[&str] = &["pools delete", "variables delete", "connections delete", "logout", "context remove", "dags delete"];
+const LAST: &[&str] =
+    &["pools delete", "variables delete", "connections delete", "logout", "context remove", "dags delete", "users delete", "roles delete"];
 
 struct Walk {
     server: Standalone,

@@ -138,8 +138,9 @@ fn slots_of(wanted: &Wanted, dag: &DagRow, spec: &DagSpec, timetable: &Timetable
     Ok(slots)
 }
 
-pub(crate) async fn dry_run(State(state): State<ApiState>, Body(body): Body) -> Result<Json<Value>, Error> {
+pub(crate) async fn dry_run(State(state): State<ApiState>, caller: Caller, Body(body): Body) -> Result<Json<Value>, Error> {
     let wanted = Wanted::read(body)?;
+    caller.scope.check(&wanted.dag_id)?;
     let (dag, timetable) = dag_of(&state, &wanted).await?;
     let version = state.version(dag.version_id).await?;
     let now = Utc::now();
@@ -159,6 +160,7 @@ pub(crate) async fn dry_run(State(state): State<ApiState>, Body(body): Body) -> 
 
 pub(crate) async fn create(State(state): State<ApiState>, caller: Caller, Body(body): Body) -> Result<Json<Value>, Error> {
     let wanted = Wanted::read(body.clone())?;
+    caller.scope.check(&wanted.dag_id)?;
     for _ in 0..LOOKS {
         match make(&state, &wanted, &caller).await? {
             BackfillCreated::Done { id, mut again, .. } => {
@@ -252,6 +254,13 @@ async fn find(state: &ApiState, id: i64) -> Result<BackfillRow, Error> {
     state.store().backfill_get(id).await?.ok_or_else(missing)
 }
 
+/// One that the caller may see.
+async fn find_for(state: &ApiState, id: &str, caller: &Caller) -> Result<BackfillRow, Error> {
+    let row = find(state, number(id)?).await?;
+    caller.scope.check(&row.dag_id)?;
+    Ok(row)
+}
+
 fn missing() -> Error {
     Error::NotFound("Backfill not found".to_owned())
 }
@@ -287,13 +296,13 @@ pub(crate) async fn list(State(state): State<ApiState>, params: Params) -> Resul
     Ok(Json(json!({"backfills": rows, "total_entries": page.total})))
 }
 
-pub(crate) async fn show(State(state): State<ApiState>, Path(id): Path<String>) -> Result<Json<Value>, Error> {
-    Ok(Json(shape(&state, &find(&state, number(&id)?).await?).await?))
+pub(crate) async fn show(State(state): State<ApiState>, Path(id): Path<String>, caller: Caller) -> Result<Json<Value>, Error> {
+    Ok(Json(shape(&state, &find_for(&state, &id, &caller).await?).await?))
 }
 
 /// The same with what Airflow's answer has no place for: how its runs stand.
-pub(crate) async fn progress(State(state): State<ApiState>, Path(id): Path<String>) -> Result<Json<Value>, Error> {
-    let row = find(&state, number(&id)?).await?;
+pub(crate) async fn progress(State(state): State<ApiState>, Path(id): Path<String>, caller: Caller) -> Result<Json<Value>, Error> {
+    let row = find_for(&state, &id, &caller).await?;
     let mut answer = shape(&state, &row).await?;
     let counts: BTreeMap<String, i64> = state.store().backfill_run_counts(&row).await?.into_iter().collect();
     answer["run_counts"] = json!(counts);
@@ -315,7 +324,7 @@ pub(crate) async fn cancel(state: State<ApiState>, id: Path<String>, caller: Cal
 }
 
 async fn change(State(state): State<ApiState>, Path(id): Path<String>, caller: Caller, event: &str) -> Result<Json<Value>, Error> {
-    let id = number(&id)?;
+    let id = find_for(&state, &id, &caller).await?.id;
     let changed = match event {
         "cancel_backfill" => state.store().backfill_cancel(id, &caller.user).await?,
         _ => state.store().backfill_pause(id, event == "pause_backfill").await?,

@@ -3,6 +3,7 @@
 
 use serde_json::{Value, json};
 
+use crate::access::Scope;
 use crate::error::{Error, problem};
 use crate::request::{Fields, Params};
 
@@ -92,7 +93,7 @@ fn read(body: Value, lists: &[(&str, &'static str)], states: (&str, &[&str]), te
         }
     }
     fields.done()?;
-    Ok(Params(pairs))
+    Ok(Params(pairs, Scope::ALL))
 }
 
 #[cfg(test)]

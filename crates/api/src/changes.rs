@@ -42,6 +42,9 @@ const MOST_RUNS: usize = 5_000;
 const FARTHEST: TimeDelta = TimeDelta::minutes(15);
 /// Messages that wait for a slow client before it is told to read everything again.
 const ROOM: usize = 64;
+/// How long a stream lasts where people log in, and where they do not.
+const LONGEST: Duration = Duration::from_secs(600);
+const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);
 /// Streams of one process.
 const MOST_STREAMS: usize = 1_000;
 
@@ -246,12 +249,14 @@ async fn tell(state: &ApiState, mut runs: Vec<RunChanged>, moves: Vec<InstanceCh
 struct Scope {
     dag_id: Option<String>,
     run_id: Option<String>,
+    /// What the listener may see of it.
+    seen: crate::access::Scope,
 }
 
 impl Scope {
     fn of(params: &Params) -> Result<Self, Error> {
         let text = |name| params.one(name).filter(|text| !text.is_empty() && *text != "~").map(str::to_owned);
-        let scope = Self { dag_id: text("dag_id"), run_id: text("run_id") };
+        let scope = Self { dag_id: text("dag_id"), run_id: text("run_id"), seen: params.1.clone() };
         if scope.run_id.is_some() && scope.dag_id.is_none() {
             return Err(Error::BadRequest("dag_id is required when run_id is specified".to_owned()));
         }
@@ -259,7 +264,8 @@ impl Scope {
     }
 
     fn has(&self, dag_id: &str, run_id: Option<&str>) -> bool {
-        self.dag_id.as_deref().is_none_or(|own| own == dag_id)
+        self.seen.has(dag_id)
+            && self.dag_id.as_deref().is_none_or(|own| own == dag_id)
             && self.run_id.as_deref().is_none_or(|own| run_id.is_none_or(|run| run == own))
     }
 
@@ -352,10 +358,14 @@ pub(crate) async fn events(State(state): State<ApiState>, headers: HeaderMap, pa
         None => Some(event("open", state.store().now().await?, &json!({"version": state.inner.version}))),
     };
     let begin = (receiver, scope, stream);
-    let rest = stream::unfold(begin, |(mut receiver, scope, stream)| async move {
+    // Whoever listens proves again who they are: the browser comes back by itself, and goes on where it was.
+    let end = if state.inner.identity.asks() { LONGEST } else { FOREVER };
+    let end = tokio::time::Instant::now() + end;
+    let rest = stream::unfold(begin, move |(mut receiver, scope, stream)| async move {
         loop {
             let told = tokio::select! {
                 () = stream.0.inner.closing.cancelled() => return None,
+                () = tokio::time::sleep_until(end) => return None,
                 told = receiver.recv() => told,
             };
             let message = match told {
@@ -379,7 +389,7 @@ mod tests {
     use super::*;
 
     fn scope(query: &[(&str, &str)]) -> Result<Scope, Error> {
-        Scope::of(&Params(query.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()))
+        Scope::of(&Params(query.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(), crate::access::Scope::ALL))
     }
 
     #[test]

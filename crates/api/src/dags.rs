@@ -10,6 +10,7 @@ use updraft_store::read::dags::{ANY_RUN_COLUMNS, DAG_COLUMNS, DagNarrow, DagRow,
 use updraft_store::read::{Filter, Test};
 
 use crate::ApiState;
+use crate::access::Scope;
 use crate::error::Error;
 use crate::listing::{self, Field};
 use crate::request::{Body, Caller, Fields, Params, unorderable};
@@ -45,7 +46,7 @@ async fn matching(state: &ApiState, params: &Params, caller: &Caller) -> Result<
         params.words(name, "state", super::runs::STATES)?;
     }
     // Of these parameters only the filters: what orders and pages is the list's own.
-    let any_run = Params(params.0.iter().filter(|(name, _)| name.starts_with("dag_run_")).cloned().collect());
+    let any_run = Params(params.0.iter().filter(|(name, _)| name.starts_with("dag_run_")).cloned().collect(), Scope::ALL);
     let narrow = DagNarrow {
         tags: params.all("tags"),
         tags_all: params.one("tags_match_mode") == Some("all"),
@@ -240,7 +241,7 @@ pub(crate) async fn versions(State(state): State<ApiState>, Path(dag_id): Path<S
 pub(crate) async fn version(State(state): State<ApiState>, Path((dag_id, number)): Path<(String, String)>) -> Result<Json<Value>, Error> {
     let missing = || Error::NotFound(format!("The DagVersion with dag_id: `{dag_id}` and version_number: `{number}` was not found"));
     number.parse::<i32>().map_err(|_| missing())?;
-    let params = Params(vec![("version_number".to_owned(), number.clone())]);
+    let params = Params(vec![("version_number".to_owned(), number.clone())], Scope::ALL);
     let page = state.store().version_list(Some(&dag_id), &params.list(VERSION_COLUMNS)?).await?;
     let row = page.rows.first().ok_or_else(missing)?;
     let head = state.head(row.id).await?;
@@ -277,6 +278,13 @@ pub(crate) async fn source(
 pub(crate) async fn stats(State(state): State<ApiState>, params: Params) -> Result<Json<Value>, Error> {
     let mut wanted = params.all("dag_ids");
     wanted.extend(params.all("dag_id"));
+    if let Some(ids) = &params.1.0 {
+        wanted = if wanted.is_empty() { ids.to_vec() } else { wanted.into_iter().filter(|id| params.1.has(id)).collect() };
+        // Nothing asked for would be all.
+        if wanted.is_empty() {
+            return Ok(Json(json!({"total_entries": 0, "dags": []})));
+        }
+    }
     let rows = state.store().dag_stats(&wanted).await?;
     let mut dags: Vec<Value> = Vec::new();
     for group in rows.chunk_by(|a, b| a.dag_id == b.dag_id) {

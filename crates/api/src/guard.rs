@@ -1,23 +1,49 @@
-//! Who may use the API, before anything else is looked at.
+//! The door of the API: who comes, and whether they may do what the route takes, before anything else is looked at.
 //!
-//! Without a password the API belongs on loopback, and other sites' pages in the user's browser are kept out. Such a page may send requests
-//! in two ways. Straight: then the browser adds an `Origin` that is not ours. By DNS rebinding: then `Host` is that site's name. Programs
-//! send neither.
+//! Without a password of the deployment the API belongs on loopback, and everybody there may do everything. Other sites' pages in the user's
+//! browser are kept out. Such a page may send requests in two ways. Straight: then the browser adds an `Origin` that is not ours, and says
+//! `Sec-Fetch-Site: cross-site`. By DNS rebinding: then `Host` is that site's name. Programs send neither.
 //!
-//! With a password every request must carry it (HTTP Basic), or the bearer token that `POST /auth/token` gives for it. The browser sends
-//! what it was once told with every request, whoever's page makes it: a foreign `Origin` is refused all the same.
+//! With a password every request must prove who sends it ([`mod@crate::identity`]). A browser sends what it was once told, and its session,
+//! with every request, whoever's page makes it: a foreign origin is refused all the same.
+//!
+//! A role over some DAGs only lets a request through when its path names one of them, or when its handler is known to look at the scope
+//! ([`LOOKS`]). All others are refused: a new way in shows nothing by mistake.
 
-use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, header};
+use std::net::{IpAddr, SocketAddr};
+
+use axum::extract::{ConnectInfo, Extension, FromRequestParts as _, MatchedPath, RawPathParams, Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
+use updraft_store::read::audit::ADDRESS;
 
+use crate::access::{Over, Principal, Scope};
 use crate::error::Error;
+use crate::identity::Refusal;
 use crate::routes::May;
+use crate::{ApiState, refused};
+
+/// Ways in without a DAG in their path, or with `~` for all, whose handlers show and touch only what the scope has.
+const LOOKS: &[&str] = &[
+    "/api/v2/dags",
+    "/api/v2/dags/{dag_id}/dagRuns",
+    "/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances",
+    "/api/v2/dagStats",
+    "/api/v2/eventLogs",
+    "/api/v2/eventLogs/{id}",
+    "/api/v2/backfills",
+    "/api/v2/backfills/dry_run",
+    "/api/v2/backfills/{id}",
+    "/api/v2/backfills/{id}/pause",
+    "/api/v2/backfills/{id}/unpause",
+    "/api/v2/backfills/{id}/cancel",
+    "/ui/backfills/{id}",
+    "/ui/overview",
+    "/ui/events",
+];
 
 /// The one account of an API that is not on loopback.
 #[derive(Clone)]
@@ -60,27 +86,13 @@ impl Account {
         same(&right, &self.sign(&format!("{user}:{password}")))
     }
 
-    /// What stands for the password. It changes with it.
-    pub(crate) fn token(&self) -> String {
-        let mut token = String::from("updraft_");
-        for byte in self.sign("bearer token 1") {
-            token.push_str(&format!("{byte:02x}"));
-        }
-        token
+    /// What tokens of logins are signed with, of what the database keeps. It changes with the password.
+    pub fn token_key(&self, kept: &[u8]) -> [u8; 32] {
+        sign(&self.sign("tokens 1"), kept)
     }
 
     fn sign(&self, text: &str) -> [u8; 32] {
         sign(self.password.as_bytes(), text.as_bytes())
-    }
-
-    fn admits(&self, headers: &HeaderMap) -> bool {
-        let Some(given) = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()) else { return false };
-        let Some((scheme, rest)) = given.split_once(' ') else { return false };
-        if scheme.eq_ignore_ascii_case("basic") {
-            let decoded = BASE64.decode(rest.trim()).ok().and_then(|bytes| String::from_utf8(bytes).ok());
-            return decoded.as_deref().and_then(|text| text.split_once(':')).is_some_and(|(user, password)| self.is(user, password));
-        }
-        scheme.eq_ignore_ascii_case("bearer") && same(&self.sign(rest.trim()), &self.sign(&self.token()))
     }
 }
 
@@ -96,58 +108,147 @@ pub(crate) fn same(a: &[u8; 32], b: &[u8; 32]) -> bool {
     a.iter().zip(b).fold(0u8, |different, (a, b)| different | (a ^ b)) == 0
 }
 
-/// Who is let in, to do what.
-#[derive(Debug, Clone)]
-pub(crate) struct Guard {
-    account: Option<Account>,
-    may: May,
-}
+/// The proxies whose word on the client's address counts.
+#[derive(Debug, Clone, Default)]
+pub struct TrustedProxies(pub Vec<ipnet::IpNet>);
 
-impl Default for Guard {
-    fn default() -> Self {
-        Self::new(None)
+impl TrustedProxies {
+    /// Reads addresses and networks, separated by commas.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+        let net = |part: &str| part.parse().or_else(|_| part.parse::<IpAddr>().map(Into::into));
+        parts
+            .map(|part| net(part).map_err(|_| format!("{part:?} is no address or network (10.0.0.0/8)")))
+            .collect::<Result<_, _>>()
+            .map(Self)
+    }
+
+    fn has(&self, address: IpAddr) -> bool {
+        self.0.iter().any(|net| net.contains(&address.to_canonical()))
+    }
+
+    /// The client: the last address on the way that is no proxy of ours. What stands before it anybody could have written.
+    pub(crate) fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+        let said = headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok()).flat_map(|text| text.split(','));
+        let mut way: Vec<&str> = said.map(str::trim).collect();
+        let mut client = peer.to_canonical();
+        while self.has(client) {
+            let Some(before) = way.pop().and_then(|text| text.parse::<IpAddr>().ok()) else { break };
+            client = before.to_canonical();
+        }
+        client
     }
 }
 
-impl Guard {
-    pub(crate) const fn new(account: Option<Account>) -> Self {
-        Self { account, may: May::LoggedIn }
-    }
-
-    /// The same over a route that takes this.
-    pub(crate) fn over(&self, may: May) -> Self {
-        Self { may, ..self.clone() }
-    }
+/// Where the client is.
+pub(crate) fn address_of(state: &ApiState, request: &Request) -> Option<IpAddr> {
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>()?.0.ip();
+    Some(state.inner.proxies.client(peer, request.headers()))
 }
 
 /// Lets a request through to its route, or not.
-pub(crate) async fn admit(State(guard): State<Guard>, mut request: Request, next: Next) -> Response {
-    if let Some(account) = &guard.account
-        && guard.may != May::Anybody
-    {
-        if !account.admits(request.headers()) {
-            let ask = [(header::WWW_AUTHENTICATE, "Basic realm=\"Updraft\", charset=\"UTF-8\"")];
-            // As Airflow: a token that is not right is another thing than none.
-            let bearer = request
-                .headers()
-                .get(header::AUTHORIZATION)
-                .is_some_and(|value| value.as_bytes().to_ascii_lowercase().starts_with(b"bearer "));
-            if bearer {
-                return Error::Forbidden("Invalid JWT token".to_owned()).into_response();
-            }
-            return (ask, Error::Unauthorized("Not authenticated".to_owned())).into_response();
-        }
-        // Nobody else can have sent it.
-        if let Ok(user) = HeaderValue::from_str(account.user()) {
-            request.headers_mut().insert("updraft-user", user);
-        }
+pub(crate) async fn admit(State(may): State<May>, mut request: Request, next: Next) -> Response {
+    let Some(Extension(state)) = request.extensions().get::<Extension<ApiState>>().cloned() else {
+        return Error::Broken("a route was reached past the door".to_owned()).into_response();
+    };
+    let address = address_of(&state, &request);
+    match enter(&state, may, &mut request, address).await {
+        Ok(()) => ADDRESS.scope(address.map(|address| address.to_string()), next.run(request)).await,
+        Err(refusal) => refusal,
     }
-    next.run(request).await
 }
 
-/// Keeps the pages of other sites out, whatever they ask for.
-pub(crate) async fn same_site_only(State(guard): State<Guard>, request: Request, next: Next) -> Response {
-    match same_site(request.headers(), guard.account.is_none()) {
+async fn enter(state: &ApiState, may: May, request: &mut Request, address: Option<IpAddr>) -> Result<(), Response> {
+    let identity = &state.inner.identity;
+    request.extensions_mut().insert(Scope::ALL);
+    if !identity.asks() || may == May::Anybody {
+        return Ok(());
+    }
+    let principal = match identity.of(state.store(), request.headers(), address).await {
+        Ok(principal) => principal,
+        Err(refusal) => return Err(refuse(refusal, request)),
+    };
+    // A page of another site cannot read our answers, nor send `application/json` without asking: a form is all that it has.
+    if principal.by_cookie && !request.method().is_safe() && !from_here(request.headers()) {
+        let why =
+            "a browser's session changes nothing for a request that does not say that it comes from this page (Sec-Fetch-Site or Origin)";
+        return Err(Error::Forbidden(why.to_owned()).into_response());
+    }
+    let scope = match principal.over(may) {
+        None => return Err(lacks(&principal, may).into_response()),
+        Some(Over::Everything) => Scope::ALL,
+        Some(Over::Some(selectors)) => {
+            let ids = state.store().dags_selected(&selectors).await.map_err(|error| Error::from(error).into_response())?;
+            Scope(Some(ids.into()))
+        }
+    };
+    if scope.0.is_some() {
+        within(request, &scope).await.map_err(IntoResponse::into_response)?;
+    }
+    // Nobody else can have sent it.
+    if let Ok(user) = HeaderValue::from_str(&principal.name) {
+        request.headers_mut().insert("updraft-user", user);
+    }
+    request.extensions_mut().insert(scope);
+    request.extensions_mut().insert(principal);
+    Ok(())
+}
+
+/// Whether a request that a role over some DAGs permits is about them.
+async fn within(request: &mut Request, scope: &Scope) -> Result<(), Error> {
+    let path = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned()).unwrap_or_default();
+    let mut parts = std::mem::take(request).into_parts();
+    let named = RawPathParams::from_request_parts(&mut parts.0, &()).await;
+    *request = Request::from_parts(parts.0, parts.1);
+    let dag_id = named.ok().and_then(|named| named.iter().find(|(name, _)| *name == "dag_id").map(|(_, value)| value.to_owned()));
+    match dag_id {
+        Some(id) if id != "~" => scope.check(&id),
+        // The others of these paths read; `~` in what changes is another matter.
+        _ if LOOKS.contains(&path.as_str()) && (request.method().is_safe() || path.contains("backfills")) => Ok(()),
+        _ => Err(Scope::all_of_it()),
+    }
+}
+
+fn lacks(principal: &Principal, may: May) -> Error {
+    Error::Forbidden(format!("{} lacks the permission {may}: an administrator gives it by a role (updraft users add-role)", principal.name))
+}
+
+fn refuse(refusal: Refusal, request: &Request) -> Response {
+    let wants_page = request.headers().get(header::ACCEPT).and_then(|v| v.to_str().ok()).is_some_and(|v| v.starts_with("text/html"));
+    match refusal {
+        Refusal::Nobody if wants_page && request.method().is_safe() => refused::to_login(request.uri()),
+        // As Airflow: a token that is not right is another thing than none.
+        Refusal::WrongToken => Error::Forbidden("Invalid JWT token".to_owned()).into_response(),
+        Refusal::Nobody | Refusal::WrongPassword => {
+            let ask = [(header::WWW_AUTHENTICATE, "Basic realm=\"Updraft\", charset=\"UTF-8\"")];
+            (ask, Error::Unauthorized("Not authenticated".to_owned())).into_response()
+        }
+        Refusal::Wait(wait) => too_many(wait),
+        Refusal::Store(error) => Error::from(error).into_response(),
+    }
+}
+
+/// 429, with how long to wait.
+pub(crate) fn too_many(wait: std::time::Duration) -> Response {
+    let seconds = wait.as_secs().max(1).to_string();
+    let detail = format!("too many wrong passwords: try again in {seconds} seconds");
+    (StatusCode::TOO_MANY_REQUESTS, [(header::RETRY_AFTER, seconds)], axum::Json(serde_json::json!({"detail": detail}))).into_response()
+}
+
+/// Whether a browser says that our own page made this request.
+fn from_here(headers: &HeaderMap) -> bool {
+    let text = |name: &str| headers.get(name).and_then(|v| v.to_str().ok());
+    match text("sec-fetch-site") {
+        Some(site) => site == "same-origin",
+        // Checked by `same_site` before.
+        None => headers.contains_key(header::ORIGIN),
+    }
+}
+
+/// Keeps the pages of other sites out, whatever they ask for, and gives the doors behind it what they need.
+pub(crate) async fn same_site_only(State(state): State<ApiState>, mut request: Request, next: Next) -> Response {
+    request.extensions_mut().insert(Extension(state.clone()));
+    match same_site(request.headers(), !state.inner.identity.asks()) {
         Err(why) => Error::Forbidden(why).into_response(),
         Ok(()) => next.run(request).await,
     }
@@ -185,7 +286,17 @@ fn same_site(headers: &HeaderMap, local_only: bool) -> Result<(), String> {
             return Err(format!("a page of {origin} may not use this API"));
         }
     }
+    // A link to a page is followed from anywhere; all else is a page's own doing.
+    if text_of(headers, "sec-fetch-site").is_some_and(|site| site == "cross-site" || site == "same-site")
+        && text_of(headers, "sec-fetch-mode") != Some("navigate")
+    {
+        return Err("a page of another site may not use this API".to_owned());
+    }
     Ok(())
+}
+
+fn text_of<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name).and_then(|v| v.to_str().ok())
 }
 
 fn is_local_name(host: &str) -> bool {
@@ -229,24 +340,46 @@ mod tests {
     }
 
     #[test]
-    fn the_password_or_its_token_admits_and_nothing_else_does() {
+    fn other_sites_are_kept_out_without_an_origin() {
+        let site = |site: &str, mode: &str| {
+            let mut headers = headers(&[(header::HOST, "127.0.0.1:8080")]);
+            headers.insert("sec-fetch-site", site.parse().unwrap());
+            headers.insert("sec-fetch-mode", mode.parse().unwrap());
+            same_site(&headers, true).is_ok()
+        };
+        assert!(site("same-origin", "cors") && site("none", "navigate"));
+        assert!(site("cross-site", "navigate"), "a link to the page");
+        assert!(!site("cross-site", "no-cors"), "an image, a script, a beacon");
+        assert!(!site("same-site", "cors"), "another host of the same company");
+    }
+
+    #[test]
+    fn the_client_is_whom_our_own_proxies_saw() {
+        let proxies = TrustedProxies::parse("10.0.0.0/8, 192.0.2.1").unwrap();
+        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+        let client = |peer: &str, way: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert("x-forwarded-for", way.parse().unwrap());
+            proxies.client(ip(peer), &headers)
+        };
+        assert_eq!(client("203.0.113.9", "198.51.100.1"), ip("203.0.113.9"), "a stranger's word");
+        assert_eq!(client("10.1.2.3", "198.51.100.1"), ip("198.51.100.1"));
+        assert_eq!(client("10.1.2.3", "1.1.1.1, 198.51.100.1, 10.9.9.9"), ip("198.51.100.1"), "what the client wrote itself comes first");
+        assert_eq!(client("10.1.2.3", "nonsense"), ip("10.1.2.3"));
+        assert_eq!(client("::ffff:10.1.2.3", "198.51.100.1"), ip("198.51.100.1"), "as a dual-stack socket says it");
+        assert_eq!(TrustedProxies::default().client(ip("10.1.2.3"), &HeaderMap::new()), ip("10.1.2.3"));
+        assert!(TrustedProxies::parse("10.0.0.0/99").is_err() && TrustedProxies::parse("proxy.example").is_err());
+    }
+
+    #[test]
+    fn the_password_and_nothing_else_is_the_accounts() {
         let account = Account::new("admin", "correct horse battery").unwrap();
-        let with = |value: &str| account.admits(&headers(&[(header::AUTHORIZATION, value)]));
-        let basic = |text: &str| format!("Basic {}", BASE64.encode(text));
-        assert!(with(&basic("admin:correct horse battery")));
-        assert!(with(&format!("Bearer {}", account.token())));
-        for wrong in ["admin:correct horse", "admin:", "root:correct horse battery", "admin", ""] {
-            assert!(!with(&basic(wrong)), "{wrong}");
+        assert!(account.is("admin", "correct horse battery"));
+        for (user, password) in [("admin", "correct horse"), ("admin", ""), ("root", "correct horse battery"), ("", "")] {
+            assert!(!account.is(user, password), "{user}");
         }
-        for wrong in ["Bearer ", "Bearer updraft_00", "Basic !!!", "Digest x", "", "correct horse battery"] {
-            assert!(!with(wrong), "{wrong}");
-        }
-        assert!(!account.admits(&HeaderMap::new()));
         let changed = Account::new("admin", "another password").unwrap();
-        assert!(
-            !changed.admits(&headers(&[(header::AUTHORIZATION, &format!("Bearer {}", account.token()))])),
-            "the token outlives its password"
-        );
+        assert_ne!(account.token_key(b"kept"), changed.token_key(b"kept"), "tokens end with the password");
     }
 
     #[test]

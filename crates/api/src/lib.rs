@@ -4,6 +4,8 @@
 //! Nothing is decided here. A request becomes a read, or an intent in the store and a wake of the scheduler. [`mod@routes`] says what each way
 //! in takes, and [`guard`] who may ask: on loopback everybody on this host, elsewhere whoever has the password.
 
+mod access;
+mod auth;
 mod backfills;
 mod batch;
 mod bulk;
@@ -16,6 +18,7 @@ mod doctor;
 mod error;
 mod guard;
 pub mod health;
+mod identity;
 mod instances;
 mod listing;
 mod logs;
@@ -29,12 +32,14 @@ mod routes;
 mod runs;
 mod shapes;
 mod trigger;
+mod users;
 mod variables;
 mod versions;
 mod webhook;
 mod why;
 mod xcoms;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -54,11 +59,12 @@ use updraft_store::Store;
 use updraft_store::read::secrets::Sealed;
 use uuid::Uuid;
 
-use crate::guard::Guard;
+use crate::identity::Identity;
 use crate::routes::Routes;
 
+pub use access::{BUILT_IN, built_in};
 pub use error::Error;
-pub use guard::Account;
+pub use guard::{Account, TrustedProxies};
 pub use routes::{May, Route, Thing};
 
 /// Largest body of a request, in bytes.
@@ -73,7 +79,7 @@ pub struct ApiState {
 // By hand: there are secrets in it.
 impl std::fmt::Debug for ApiState {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ApiState").field("version", &self.inner.version).field("account", &self.inner.account).finish_non_exhaustive()
+        f.debug_struct("ApiState").field("version", &self.inner.version).field("identity", &self.inner.identity).finish_non_exhaustive()
     }
 }
 
@@ -86,6 +92,8 @@ pub struct Access {
     pub webhook_secret: Option<String>,
     /// What seals variables and connections. None: there can be none.
     pub keyring: Option<Arc<Keyring>>,
+    /// Whose word on the client's address counts.
+    pub proxies: TrustedProxies,
 }
 
 // By hand: these are secrets.
@@ -104,7 +112,8 @@ struct Inner {
     started_at: DateTime<Utc>,
     versions: versions::Versions,
     installation: OnceCell<Uuid>,
-    account: Option<Account>,
+    identity: Identity,
+    proxies: TrustedProxies,
     webhook_secret: Option<String>,
     keyring: Option<Arc<Keyring>>,
     feed: changes::Feed,
@@ -133,7 +142,8 @@ impl ApiState {
             started_at,
             versions: versions::Versions::default(),
             installation: OnceCell::new(),
-            account: access.account,
+            identity: Identity::new(access.account),
+            proxies: access.proxies,
             webhook_secret: access.webhook_secret,
             keyring: access.keyring,
             feed: changes::Feed::default(),
@@ -201,25 +211,24 @@ impl ApiState {
 
 /// All routes, with what each takes.
 pub fn routes() -> Vec<Route> {
-    ways_in(&Guard::default()).1
+    ways_in().1
 }
 
 /// The API and the page.
 pub fn router(state: ApiState) -> Router {
-    let guard = Guard::new(state.inner.account.clone());
-    let (routes, _) = ways_in(&guard);
-    let refused = |handler: MethodRouter<ApiState>| handler.layer(middleware::from_fn_with_state(guard.over(May::LoggedIn), guard::admit));
+    let (routes, _) = ways_in();
+    let refused = |handler: MethodRouter<ApiState>| handler.layer(middleware::from_fn_with_state(May::LoggedIn, guard::admit));
     routes
         .fallback_service(refused(any(refused::fallback)).with_state(state.clone()))
         .method_not_allowed_fallback(meta::method_not_allowed)
         .layer(RequestBodyLimitLayer::new(MOST_BODY))
-        .layer(middleware::from_fn_with_state(guard.clone(), guard::same_site_only))
+        .layer(middleware::from_fn_with_state(state.clone(), guard::same_site_only))
         .layer(middleware::from_fn(guard::seal_answer))
         .with_state(state)
 }
 
-fn ways_in(guard: &Guard) -> (Router<ApiState>, Vec<Route>) {
-    let routes = Routes::new("/api/v2", guard)
+fn ways_in() -> (Router<ApiState>, Vec<Route>) {
+    let routes = Routes::new("/api/v2")
         .get("/version", May::Anybody, meta::version)
         .get("/monitor/health", May::Anybody, meta::health)
         .get("/jobs", May::Read(Thing::Jobs), meta::jobs)
@@ -337,11 +346,31 @@ fn ways_in(guard: &Guard) -> (Router<ApiState>, Vec<Route>) {
         .get("/maintenance", May::Read(Thing::Installation), maintenance::show)
         .put("/maintenance", May::Edit(Thing::Installation), maintenance::begin)
         .delete("/maintenance", May::Edit(Thing::Installation), maintenance::end)
+        .get("/me", May::LoggedIn, auth::me)
+        .put("/me/password", May::LoggedIn, auth::password)
+        .get("/tokens", May::LoggedIn, auth::tokens)
+        .post("/tokens", May::LoggedIn, auth::token_create)
+        .delete("/tokens/{id}", May::LoggedIn, auth::token_delete)
+        .get("/users", May::Read(Thing::Users), users::list)
+        .post("/users", May::Create(Thing::Users), users::create)
+        .get("/users/{name}", May::Read(Thing::Users), users::show)
+        .patch("/users/{name}", May::Edit(Thing::Users), users::patch)
+        .delete("/users/{name}", May::Delete(Thing::Users), users::delete)
+        .put("/users/{name}/roles/{role}", May::Edit(Thing::Users), users::role_add)
+        .delete("/users/{name}/roles/{role}", May::Edit(Thing::Users), users::role_remove)
+        .get("/roles", May::Read(Thing::Users), users::roles)
+        .post("/roles", May::Create(Thing::Users), users::role_create)
+        .patch("/roles/{name}", May::Edit(Thing::Users), users::role_patch)
+        .delete("/roles/{name}", May::Delete(Thing::Users), users::role_delete)
         .under("")
         .any("/api/v1", May::Anybody, meta::gone)
         .any("/api/v1/{*rest}", May::Anybody, meta::gone)
-        .post("/auth/token", May::Anybody, meta::token)
-        .post("/auth/token/cli", May::Anybody, meta::token)
+        .post("/auth/token", May::Anybody, auth::token)
+        .post("/auth/token/cli", May::Anybody, auth::token_cli)
+        .get("/auth/login", May::Anybody, auth::login_page)
+        .get("/auth/login.css", May::Anybody, auth::login_style)
+        .post("/auth/login", May::Anybody, auth::login)
+        .post("/auth/logout", May::Anybody, auth::logout)
         .post("/git/webhook", May::Anybody, webhook::git);
     page::routes(routes).done()
 }
@@ -353,5 +382,5 @@ pub async fn serve(listener: TcpListener, state: ApiState, shutdown: Cancellatio
         shutdown.cancelled().await;
         closing.cancel();
     };
-    axum::serve(listener, router(state)).with_graceful_shutdown(ended).await
+    axum::serve(listener, router(state).into_make_service_with_connect_info::<SocketAddr>()).with_graceful_shutdown(ended).await
 }

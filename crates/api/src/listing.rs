@@ -94,7 +94,7 @@ mod tests {
             json!({"id": 2, "at": null}),
             json!({"id": 10, "at": "2026-01-01T00:00:00.500000Z"}),
         ];
-        let params = Params(query.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect());
+        let params = Params(query.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(), crate::access::Scope::ALL);
         page(&params, rows, FIELDS).map(|(rows, _)| rows.iter().map(|row| row["id"].as_i64().unwrap()).collect())
     }
 

@@ -1,7 +1,6 @@
 //! What is about the installation itself: version, health, jobs, the audit log, and polite refusals.
 
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -10,9 +9,9 @@ use updraft_store::read::audit::{AUDIT_COLUMNS, AuditRow};
 use updraft_store::read::{Compare, Filter, Test};
 
 use crate::ApiState;
-use crate::error::{Error, problem};
+use crate::error::Error;
 use crate::listing::{self, Field};
-use crate::request::{Params, parse_time};
+use crate::request::{Caller, Params, parse_time};
 use crate::shapes::{iso, maybe, time};
 
 /// A process that was silent for longer counts as gone, in seconds. Airflow's own threshold.
@@ -103,10 +102,21 @@ const JOBS: &[Field] = &[
 ];
 
 fn event_shape(row: &AuditRow) -> Value {
+    // Airflow has no place of its own for the address.
+    let extra = match (row.extra.clone(), &row.address) {
+        (extra, None) => extra,
+        (None, Some(address)) => Some(json!({"client_address": address})),
+        (Some(mut extra), Some(address)) => {
+            if let Some(words) = extra.as_object_mut() {
+                words.insert("client_address".to_owned(), json!(address));
+            }
+            Some(extra)
+        }
+    };
     json!({
         "event_log_id": row.id, "when": time(row.at), "dag_id": row.dag_id, "task_id": row.task_id, "run_id": row.run_id,
         "map_index": row.map_index, "try_number": row.try_number, "event": row.event, "logical_date": maybe(row.logical_date),
-        "owner": row.who, "extra": row.extra.as_ref().map(Value::to_string), "dag_display_name": row.dag_display_name.as_ref().or(row.dag_id.as_ref()), "task_display_name": row.task_id,
+        "owner": row.who, "extra": extra.map(|extra| extra.to_string()), "dag_display_name": row.dag_display_name.as_ref().or(row.dag_id.as_ref()), "task_display_name": row.task_id,
     })
 }
 
@@ -131,39 +141,18 @@ pub(crate) async fn event_logs(State(state): State<ApiState>, params: Params) ->
     Ok(Json(json!({"event_logs": page.rows.iter().map(event_shape).collect::<Vec<_>>(), "total_entries": page.total})))
 }
 
-pub(crate) async fn event_log(State(state): State<ApiState>, Path(id): Path<String>) -> Result<Json<Value>, Error> {
+pub(crate) async fn event_log(State(state): State<ApiState>, Path(id): Path<String>, caller: Caller) -> Result<Json<Value>, Error> {
     let row = match id.parse() {
         Ok(number) => state.store().audit_get(number).await?,
         Err(_) => None,
     };
+    // An entry of another DAG is as little there as none: numbers are easily guessed.
+    let row = row.filter(|row| caller.scope.is_all() || row.dag_id.as_deref().is_some_and(|dag_id| caller.scope.has(dag_id)));
     row.map(|row| Json(event_shape(&row))).ok_or_else(|| Error::NotFound(format!("The Event Log with id: `{id}` not found")))
 }
 
 pub(crate) async fn config() -> Error {
     Error::Forbidden("Your Airflow administrator chose not to expose the configuration, most likely for security reasons.".to_owned())
-}
-
-/// Clients log in before anything else. On loopback there is nothing to prove, and the token is nothing's key.
-pub(crate) async fn token(State(state): State<ApiState>, body: Bytes) -> Result<Response, Error> {
-    let token = match &state.inner.account {
-        None => "updraft-loopback-needs-no-token".to_owned(),
-        Some(account) => {
-            let body: Value = serde_json::from_slice(&body).unwrap_or_default();
-            // The body is not said back, as other 422s do: it has half of a secret.
-            let missing = ["username", "password"].into_iter().filter(|name| body.get(name).is_none());
-            let missing: Vec<Value> =
-                missing.map(|name| problem("missing", json!(["body", name]), "Field required", Value::Null)).collect();
-            if !missing.is_empty() {
-                return Err(Error::Invalid(missing));
-            }
-            let text = |key: &str| body.get(key).and_then(Value::as_str).unwrap_or_default();
-            if !account.is(text("username"), text("password")) {
-                return Err(Error::Unauthorized("Invalid credentials".to_owned()));
-            }
-            account.token()
-        }
-    };
-    Ok((StatusCode::CREATED, Json(json!({"access_token": token}))).into_response())
 }
 
 pub(crate) async fn method_not_allowed() -> Response {

@@ -1,6 +1,7 @@
 //! What Airflow has and Updraft has not: 501, with the reason and the way round, so that nobody takes it for a mistake in a path.
 
-use axum::http::Uri;
+use axum::http::{StatusCode, Uri, header};
+use axum::response::{IntoResponse as _, Response};
 
 use crate::error::Error;
 
@@ -29,6 +30,12 @@ pub(crate) async fn fallback(uri: Uri) -> Error {
     let first = segments.next().and_then(|first| FIRST.iter().find(|(name, _)| *name == first));
     let found = first.or_else(|| segments.find_map(|segment| ANY.iter().find(|(name, _)| *name == segment)));
     found.map_or_else(|| Error::NotFound("Not Found".to_owned()), |(_, why)| Error::NotImplemented((*why).to_owned()))
+}
+
+/// A browser that nobody is logged in with is led to the login, and back.
+pub(crate) fn to_login(from: &Uri) -> Response {
+    let next: String = form_urlencoded::byte_serialize(from.path_and_query().map_or("/", |path| path.as_str()).as_bytes()).collect();
+    (StatusCode::SEE_OTHER, [(header::LOCATION, format!("/auth/login?next={next}"))]).into_response()
 }
 
 /// For routes that would otherwise be taken by another one.

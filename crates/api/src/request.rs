@@ -7,6 +7,7 @@ use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
 use serde_json::{Map, Value, json};
 use updraft_store::read::{Column, Compare, Filter, Kind, ListQuery, Test, escape_like};
 
+use crate::access::Scope;
 use crate::cursor;
 use crate::error::{Error, problem};
 
@@ -20,15 +21,15 @@ const MOST_ORDERS: usize = 10;
 /// The ways to say "no state".
 const NO_STATE: [&str; 4] = ["none", "null", "no_status", "None"];
 
-/// The query parameters, in order.
+/// The query parameters, in order, and the DAGs that the caller may see.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Params(pub(crate) Vec<(String, String)>);
+pub(crate) struct Params(pub(crate) Vec<(String, String)>, pub(crate) Scope);
 
 impl<S: Send + Sync> FromRequestParts<S> for Params {
     type Rejection = Error;
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Error> {
         axum::extract::Query::try_from_uri(&parts.uri)
-            .map(|axum::extract::Query(pairs)| Self(pairs))
+            .map(|axum::extract::Query(pairs)| Self(pairs, Scope::of(parts)))
             .map_err(|e| Error::invalid("query", json!(["query"]), &e.to_string(), Value::Null))
     }
 }
@@ -134,6 +135,11 @@ impl Params {
                     }
                 }
             }
+        }
+        // The one place where lists learn of it: a list without a DAG in its rows is not for who may see some only.
+        if let Some(ids) = &self.1.0 {
+            let column = columns.iter().find(|c| c.name == "dag_id" && c.filters).ok_or_else(Scope::all_of_it)?;
+            query.filters.push(Filter { column, test: Test::AnyOf(ids.to_vec()) });
         }
         Ok(query)
     }
@@ -506,6 +512,8 @@ impl Fields {
 pub(crate) struct Caller {
     pub(crate) user: String,
     pub(crate) by: &'static str,
+    /// The DAGs that they may touch with this request.
+    pub(crate) scope: Scope,
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Caller {
@@ -520,6 +528,6 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
             Some("ui") => "ui",
             _ => "rest_api",
         };
-        Ok(Self { user, by })
+        Ok(Self { user, by, scope: Scope::of(parts) })
     }
 }

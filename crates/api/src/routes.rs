@@ -9,7 +9,7 @@ use axum::middleware;
 use axum::routing::{MethodFilter, MethodRouter};
 
 use crate::ApiState;
-use crate::guard::{self, Guard};
+use crate::guard;
 
 /// What a permission is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -31,6 +31,8 @@ pub enum Thing {
     Page,
     /// Findings, settings and the maintenance mode of the installation.
     Installation,
+    /// Users, their roles and tokens. Everybody has a say over their own.
+    Users,
 }
 
 /// What a caller must be allowed to do.
@@ -64,14 +66,13 @@ pub struct Route {
 /// Routes under a common beginning of their paths.
 pub(crate) struct Routes {
     prefix: &'static str,
-    guard: Guard,
     router: Router<ApiState>,
     table: Vec<Route>,
 }
 
 impl Routes {
-    pub(crate) fn new(prefix: &'static str, guard: &Guard) -> Self {
-        Self { prefix, guard: guard.clone(), router: Router::new(), table: Vec::new() }
+    pub(crate) fn new(prefix: &'static str) -> Self {
+        Self { prefix, router: Router::new(), table: Vec::new() }
     }
 
     /// Paths that follow begin with this.
@@ -86,9 +87,8 @@ impl Routes {
         T: 'static,
     {
         let path = format!("{}{path}", self.prefix);
-        let guard = self.guard.over(may);
         let route: MethodRouter<ApiState, Infallible> =
-            MethodRouter::new().on(filter, handler).route_layer(middleware::from_fn_with_state(guard, guard::admit));
+            MethodRouter::new().on(filter, handler).route_layer(middleware::from_fn_with_state(may, guard::admit));
         self.router = self.router.route(&path, route);
         self.table.push(Route { method, path, may });
         self

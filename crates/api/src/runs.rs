@@ -282,6 +282,9 @@ async fn bulk_action(
     let mut wanted: BTreeMap<(String, String), Named> = BTreeMap::new();
     for run in runs {
         let of = run.dag_id.as_deref().unwrap_or(dag_id).to_owned();
+        if of != "~" {
+            caller.scope.check(&of)?;
+        }
         let refused = match (run.plain, of == "~" || run.run_id == "~") {
             (true, _) if action.kind == "update" => {
                 Some(format!("Bulk update requires a BulkDAGRunBody object, not a string for dag_run_id: {}", run.run_id))

@@ -10,6 +10,7 @@ use updraft_store::read::secrets::Existing;
 use updraft_store::read::xcoms::{XCOM_COLUMNS, XcomRow};
 
 use crate::ApiState;
+use crate::access::Scope;
 use crate::error::Error;
 use crate::request::{Body, Caller, Fields, Params};
 use crate::shapes::{maybe, time};
@@ -96,7 +97,7 @@ async fn log(state: &ApiState, caller: &Caller, event: &str, run: &RunRow, task_
 async fn written(state: &ApiState, path: (&str, &str, &str, &str), map_index: i32) -> Result<Json<Value>, Error> {
     let (dag_id, run_id, task_id, key) = path;
     let path = Path((dag_id.to_owned(), run_id.to_owned(), task_id.to_owned(), key.to_owned()));
-    show(State(state.clone()), path, Params(vec![("map_index".to_owned(), map_index.to_string())])).await
+    show(State(state.clone()), path, Params(vec![("map_index".to_owned(), map_index.to_string())], Scope::ALL)).await
 }
 
 pub(crate) async fn create(
@@ -160,8 +161,10 @@ pub(crate) async fn show(
     params: Params,
 ) -> Result<Json<Value>, Error> {
     let map_index = params.int("map_index")?.unwrap_or(-1);
-    let wanted =
-        Params(vec![("task_id".to_owned(), task_id), ("key".to_owned(), key.clone()), ("map_index".to_owned(), map_index.to_string())]);
+    let wanted = Params(
+        vec![("task_id".to_owned(), task_id), ("key".to_owned(), key.clone()), ("map_index".to_owned(), map_index.to_string())],
+        Scope::ALL,
+    );
     let scope = super::instances::scope(&state, &dag_id, &run_id, &wanted).await?;
     let page = state.store().xcom_list(&scope, &wanted.list(XCOM_COLUMNS)?).await?;
     let row = page.rows.first().ok_or_else(|| Error::NotFound(format!("XCom entry with key: `{key}` not found")))?;

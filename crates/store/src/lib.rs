@@ -16,6 +16,7 @@ mod log;
 mod plan;
 pub mod read;
 mod run;
+pub mod users;
 
 pub use admit::{Admission, Candidate, HEAD_RUNS, HEADS_EACH, Head, Heads};
 pub use attempt::{Bound, Claimed, FinishOutcome, FinishResult, Finished, RunningAttempt};

@@ -23,6 +23,7 @@ pub(crate) mod reference;
 mod runs;
 mod tasks;
 mod terminal;
+mod users;
 mod variables;
 
 use std::process::ExitCode;
@@ -132,6 +133,15 @@ pub(crate) enum ClientCommand {
     /// Connections: list, get, add, delete, import, export.
     #[command(subcommand, after_help = "Example:\n  updraft connections list")]
     Connections(connections::Connections),
+    /// Users: list, get, create, reset-password, disable, enable, add-role, remove-role, delete.
+    #[command(subcommand, after_help = "Example:\n  updraft users create eve --role op")]
+    Users(users::Users),
+    /// Roles: list, create, set, delete.
+    #[command(subcommand, after_help = "Example:\n  updraft roles list")]
+    Roles(users::Roles),
+    /// Personal tokens, for programs: list, create, revoke.
+    #[command(subcommand, after_help = "Example:\n  updraft tokens create ci --days 30")]
+    Tokens(users::Tokens),
     /// Maintenance: on, off, status. Nothing is launched while it is on; what runs goes on.
     #[command(subcommand, after_help = "Example:\n  updraft maintenance on --reason 'node pool upgrade'")]
     Maintenance(maintenance::Maintenance),
@@ -259,6 +269,9 @@ async fn carry_out(command: ClientCommand, client: &http::Client) -> Result<Exit
         ClientCommand::Pools(pools::Pools::Set(options)) => pools::set(client, &options).await,
         ClientCommand::Variables(command) => variables::run(client, &command).await,
         ClientCommand::Connections(command) => connections::run(client, &command).await,
+        ClientCommand::Users(command) => users::users(client, &command).await,
+        ClientCommand::Roles(command) => users::roles(client, &command).await,
+        ClientCommand::Tokens(command) => users::tokens(client, &command).await,
         ClientCommand::Maintenance(command) => maintenance::run(client, &command).await,
     }
 }

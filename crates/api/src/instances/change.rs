@@ -375,6 +375,9 @@ async fn bulk_action(
         let dag_id = entity.dag_id.clone().unwrap_or_else(|| path.0.to_owned());
         let run_id = entity.run_id.clone().unwrap_or_else(|| path.1.to_owned());
         let task_id = entity.task_id.clone();
+        if dag_id != "~" {
+            caller.scope.check(&dag_id)?;
+        }
         if dag_id == "~" || run_id == "~" {
             let place = match entity.wish {
                 Some(_) => "request body",

@@ -1,8 +1,11 @@
 //! An API with a password, webhooks of git servers, the maintenance, and the probes of every role.
 
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
+use axum::extract::ConnectInfo;
 use axum::http::Request;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -22,7 +25,7 @@ const PASSWORD: &str = "correct horse battery";
 
 async fn guarded(pool: PgPool, broker: Broker) -> Api {
     let account = Some(Account::new("admin", PASSWORD).unwrap());
-    Api::with(pool, broker, Access { account, webhook_secret: Some("a secret of the server".to_owned()), keyring: None }).await
+    Api::with(pool, broker, Access { account, webhook_secret: Some("a secret of the server".to_owned()), ..Access::default() }).await
 }
 
 async fn send(api: &Api, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> (u16, String) {
@@ -30,13 +33,18 @@ async fn send(api: &Api, method: &str, path: &str, headers: &[(&str, &str)], bod
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    let response = api.app.clone().oneshot(request.body(Body::from(body.to_owned())).unwrap()).await.unwrap();
+    let mut request = request.body(Body::from(body.to_owned())).unwrap();
+    // From somewhere else each time: who guesses a lot from one place must wait.
+    static FROM: AtomicU32 = AtomicU32::new(0);
+    let address = Ipv4Addr::from(0x0a00_0000 + FROM.fetch_add(1, Ordering::Relaxed));
+    request.extensions_mut().insert(ConnectInfo(SocketAddr::from((address, 1))));
+    let response = api.app.clone().oneshot(request).await.unwrap();
     let (parts, body) = response.into_parts();
     (parts.status.as_u16(), String::from_utf8(to_bytes(body, usize::MAX).await.unwrap().to_vec()).unwrap())
 }
 
 /// A path in which every name stands for something.
-fn filled(path: &str) -> String {
+pub(crate) fn filled(path: &str) -> String {
     let names = [("{dag_id}", "diamond"), ("{map_index}", "-1"), ("{number}", "1"), ("{try_number}", "1"), ("{id}", "1")];
     let path = names.iter().fold(path.to_owned(), |path, (name, value)| path.replace(name, value));
     path.split('/').map(|part| if part.starts_with('{') { "x" } else { part }).collect::<Vec<_>>().join("/")
@@ -93,7 +101,18 @@ async fn every_way_in_asks_who_comes(pool: PgPool) {
     }
     open.sort();
     open.dedup();
-    let expected = ["/api/v1", "/api/v1/x", "/api/v2/monitor/health", "/api/v2/version", "/auth/token", "/auth/token/cli", "/git/webhook"];
+    let expected = [
+        "/api/v1",
+        "/api/v1/x",
+        "/api/v2/monitor/health",
+        "/api/v2/version",
+        "/auth/login",
+        "/auth/login.css",
+        "/auth/logout",
+        "/auth/token",
+        "/auth/token/cli",
+        "/git/webhook",
+    ];
     assert_eq!(open, expected, "what is open is said here, one by one");
 }
 

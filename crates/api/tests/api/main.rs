@@ -12,6 +12,7 @@ mod lists;
 mod secrets;
 mod shapes;
 mod tier2;
+mod users;
 mod writes;
 
 use axum::body::Body;

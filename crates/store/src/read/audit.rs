@@ -49,11 +49,13 @@ pub struct AuditRow {
     pub logical_date: Option<DateTime<Utc>>,
     /// The request's own words.
     pub extra: Option<Value>,
+    /// Where the client is, as far as it is known.
+    pub address: Option<String>,
     /// The DAG, as people name it now; absent when it has no such name, or is gone.
     pub dag_display_name: Option<String>,
 }
 
-const SELECT: &str = "select g.id, g.at, g.who, g.event, g.dag_id, g.run_id, g.task_id, g.map_index, g.try_number, g.logical_date, g.extra, \
+const SELECT: &str = "select g.id, g.at, g.who, g.event, g.dag_id, g.run_id, g.task_id, g.map_index, g.try_number, g.logical_date, g.extra, g.address, \
     v.head ->> 'display_name' as dag_display_name";
 // Outer joins by key: a count leaves them out.
 const FROM: &str = " from audit_log g left join dag d on d.dag_id = g.dag_id left join dag_version v on v.id = d.version_id where true";
@@ -79,11 +81,18 @@ pub struct Audit<'a> {
     pub extra: Option<Value>,
 }
 
+tokio::task_local! {
+    /// Where the client is whose request this task answers: for all that is written to the audit log on the way.
+    pub static ADDRESS: Option<String>;
+}
+
 impl Store {
-    /// Writes an entry.
+    /// Writes an entry: a row that stays, and a line of the role's log.
     pub async fn audit_write(&self, entry: &Audit<'_>) -> Result<(), Error> {
+        let address = ADDRESS.try_with(Clone::clone).unwrap_or_default();
         sqlx::query(
-            "insert into audit_log (who, event, dag_id, run_id, task_id, map_index, logical_date, extra) values ($1, $2, $3, $4, $5, $6, $7, $8)",
+            "insert into audit_log (who, event, dag_id, run_id, task_id, map_index, logical_date, extra, address)
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         )
         .bind(entry.who)
         .bind(entry.event)
@@ -93,9 +102,15 @@ impl Store {
         .bind(entry.map_index)
         .bind(entry.logical_date)
         .bind(&entry.extra)
+        .bind(&address)
         .execute(&self.pool)
         .await
         .map_err(Error::of("audit_write"))?;
+        tracing::info!(
+            target: "updraft::audit",
+            who = entry.who, dag_id = entry.dag_id, run_id = entry.run_id, task_id = entry.task_id, map_index = entry.map_index,
+            extra = entry.extra.as_ref().map(tracing::field::display), address, "{}", entry.event
+        );
         Ok(())
     }
 

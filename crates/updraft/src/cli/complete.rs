@@ -52,6 +52,8 @@ fn knowing(command: Command) -> Command {
                     (_, "run") => runs,
                     (_, "task" | "tasks") => tasks,
                     ("pools", "name") => |current| named(current, "/api/v2/pools", "pools", "name"),
+                    ("users", "name") => |current| named(current, "/ui/users", "users", "name"),
+                    ("roles", "name") | ("users", "role") => |current| named(current, "/ui/roles", "roles", "name"),
                     ("variables", "key" | "keys") => |current| named(current, "/api/v2/variables", "variables", "key"),
                     ("connections", "id" | "ids") => |current| named(current, "/api/v2/connections", "connections", "connection_id"),
                     ("context", "name") | (_, "context") => contexts,

@@ -105,7 +105,7 @@ pub(crate) fn is_local(url: &str) -> bool {
 }
 
 /// A secret from the terminal, unseen; from the first line of standard input where that is no terminal.
-fn ask(question: &str) -> Result<String, Failure> {
+pub(crate) fn ask(question: &str) -> Result<String, Failure> {
     let broken = |error: std::io::Error| Failure::usage(format!("cannot read the password: {error}"));
     let mut line = String::new();
     if std::io::stdin().is_terminal() {

@@ -10,7 +10,7 @@ use clap::Args;
 use tokio::net::TcpListener;
 use tracing::info;
 use updraft_api::health::Health;
-use updraft_api::{Access, Account};
+use updraft_api::{Access, Account, TrustedProxies};
 
 use crate::cli::Global;
 use crate::settings::{Database, Logging, Meaning, Probes, SecretKeys, Wire, health, say_mistakes};
@@ -26,6 +26,10 @@ pub(crate) struct Options {
     /// Port of the page and the API.
     #[arg(long, env = "UPDRAFT_PORT", default_value_t = 8080)]
     port: u16,
+    /// Addresses and networks of the proxies in front of this API, by commas: their X-Forwarded-For says who the client is, for the audit log and
+    /// for the limit on wrong passwords.
+    #[arg(long, env = "UPDRAFT_TRUSTED_PROXIES", value_name = "NETWORKS", default_value = "")]
+    trusted_proxies: String,
     /// What a git server signs its webhooks with: POST /git/webhook makes all schedulers fetch at once. Without it they are refused.
     #[arg(long, env = "UPDRAFT_GIT_WEBHOOK_SECRET", hide_env_values = true)]
     git_webhook_secret: Option<String>,
@@ -69,7 +73,8 @@ impl Options {
             return Err(format!("--git-webhook-secret: at least {} characters", Account::SHORTEST));
         }
         let keyring = self.secret_keys.read()?.map(Arc::new);
-        Ok(Access { account, webhook_secret: self.git_webhook_secret.clone(), keyring })
+        let proxies = TrustedProxies::parse(&self.trusted_proxies).map_err(|why| format!("--trusted-proxies: {why}"))?;
+        Ok(Access { account, webhook_secret: self.git_webhook_secret.clone(), keyring, proxies })
     }
 }
 

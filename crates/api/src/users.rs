@@ -1,0 +1,334 @@
+//! Users, and the roles that are not built in.
+
+use std::collections::BTreeMap;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+use updraft_store::read::audit::Audit;
+use updraft_store::users::{RoleRow, USER_COLUMNS, UserRow, UserWrite};
+
+use crate::ApiState;
+use crate::access::{BUILT_IN, EVERYTHING, built_in, scope_mistake};
+use crate::auth::password_mistake;
+use crate::error::Error;
+use crate::identity;
+use crate::request::{Body, Caller, Fields, Params};
+use crate::routes::May;
+use crate::shapes::{maybe, time};
+
+/// A user without what proves them.
+fn shape(row: &UserRow) -> Value {
+    let roles: Vec<Value> = row.roles.iter().zip(&row.scopes).map(|(role, scope)| json!({"role": role, "scope": scope})).collect();
+    json!({
+        "name": row.name, "display_name": row.display_name, "email": row.email, "active": row.active, "roles": roles,
+        "has_password": row.password_hash.is_some(), "created_at": time(row.created_at), "last_login_at": maybe(row.last_login_at),
+    })
+}
+
+/// The account of the deployment's own secret, as a row for what belongs to users.
+pub(crate) async fn owner_row(state: &ApiState, name: &str) -> Result<UserRow, Error> {
+    let roles = [("admin".to_owned(), EVERYTHING.to_owned())];
+    let write = UserWrite { name, display_name: Some(Some("the deployment's own account")), roles: Some(&roles), ..UserWrite::default() };
+    state.store().user_create(&write, "updraft").await?;
+    let row = state.store().user_get(name).await?.filter(|row| row.password_hash.is_none() && row.active);
+    row.ok_or_else(|| {
+        Error::Conflict(format!(
+            "there is a user {name:?} beside the deployment's own account of that name (UPDRAFT_API_USER): rename one of them"
+        ))
+    })
+}
+
+fn is_owner(state: &ApiState, name: &str) -> bool {
+    state.inner.identity.owner().is_some_and(|owner| owner == name)
+}
+
+pub(crate) fn is_the_owner(name: &str) -> Error {
+    Error::Conflict(format!(
+        "{name:?} is the deployment's own account: its password is UPDRAFT_API_PASSWORD, and it has no tokens; make a user (updraft users create)"
+    ))
+}
+
+/// Nobody changes the deployment's own account here.
+fn not_the_owner(state: &ApiState, name: &str) -> Result<(), Error> {
+    if is_owner(state, name) { Err(is_the_owner(name)) } else { Ok(()) }
+}
+
+fn missing(name: &str) -> Error {
+    Error::NotFound(format!("there is no user {name:?}"))
+}
+
+async fn find(state: &ApiState, name: &str) -> Result<UserRow, Error> {
+    state.store().user_get(name).await?.ok_or_else(|| missing(name))
+}
+
+async fn audit(state: &ApiState, caller: &Caller, event: &str, extra: Value) -> Result<(), Error> {
+    Ok(state.store().audit_write(&Audit { who: &caller.user, event, extra: Some(extra), ..Audit::default() }).await?)
+}
+
+pub(crate) async fn list(State(state): State<ApiState>, params: Params) -> Result<Json<Value>, Error> {
+    let page = state.store().user_list(&params.list(USER_COLUMNS)?).await?;
+    Ok(Json(json!({"users": page.rows.iter().map(shape).collect::<Vec<_>>(), "total_entries": page.total})))
+}
+
+pub(crate) async fn show(State(state): State<ApiState>, Path(name): Path<String>) -> Result<Json<Value>, Error> {
+    Ok(Json(shape(&find(&state, &name).await?)))
+}
+
+/// What a body says of a user.
+struct Wanted {
+    display_name: Option<Option<String>>,
+    email: Option<Option<String>>,
+    password: Option<String>,
+    active: Option<bool>,
+    roles: Option<Vec<(String, String)>>,
+}
+
+/// `"op"`, or `{"role": "op", "scope": "tag:team-a"}`.
+async fn roles_of(state: &ApiState, list: Vec<Value>) -> Result<Vec<(String, String)>, Error> {
+    let mut roles = Vec::with_capacity(list.len());
+    for item in list {
+        let text = |name: &str| item.get(name).and_then(Value::as_str).map(str::to_owned);
+        let (role, scope) = match &item {
+            Value::String(role) => (Some(role.clone()), None),
+            _ => (text("role"), text("scope")),
+        };
+        let role = role.ok_or_else(|| Error::BadRequest("a role is a name, or {\"role\": NAME, \"scope\": SCOPE}".to_owned()))?;
+        roles.push((role, scope.unwrap_or_else(|| EVERYTHING.to_owned())));
+    }
+    for (role, scope) in &roles {
+        role_exists(state, role).await?;
+        if let Some(why) = scope_mistake(scope) {
+            return Err(Error::BadRequest(why));
+        }
+    }
+    Ok(roles)
+}
+
+async fn role_exists(state: &ApiState, role: &str) -> Result<(), Error> {
+    if built_in(role, May::LoggedIn).is_some() {
+        return Ok(());
+    }
+    let own = state.store().role_list().await?;
+    if own.iter().any(|row| row.name == role) {
+        return Ok(());
+    }
+    let known: Vec<&str> = BUILT_IN.iter().copied().chain(own.iter().map(|row| row.name.as_str())).collect();
+    Err(Error::BadRequest(format!("there is no role {role:?}: there are {}", known.join(", "))))
+}
+
+impl Wanted {
+    async fn read(state: &ApiState, name: &str, fields: &mut Fields) -> Result<Self, Error> {
+        let nullable =
+            |fields: &mut Fields, key: &str| if fields.has(key) { Some(fields.text(key).filter(|t| !t.is_empty())) } else { None };
+        let display_name = nullable(fields, "display_name");
+        let email = nullable(fields, "email");
+        let password = fields.text("password");
+        let active = if fields.has("active") { Some(fields.flag("active", true)) } else { None };
+        let roles = fields.list("roles");
+        if let Some(why) = password.as_deref().and_then(|password| password_mistake(name, password)) {
+            return Err(Error::BadRequest(why));
+        }
+        let roles = match roles {
+            Some(list) => Some(roles_of(state, list).await?),
+            None => None,
+        };
+        Ok(Self { display_name, email, password, active, roles })
+    }
+
+    async fn hash(&self) -> Result<Option<String>, Error> {
+        match &self.password {
+            Some(password) => Ok(Some(identity::hash_password(password).await.map_err(Error::Broken)?)),
+            None => Ok(None),
+        }
+    }
+
+    fn write<'a>(&'a self, name: &'a str, hash: Option<&'a str>) -> UserWrite<'a> {
+        UserWrite {
+            name,
+            display_name: self.display_name.as_ref().map(|text| text.as_deref()),
+            email: self.email.as_ref().map(|text| text.as_deref()),
+            password_hash: hash,
+            active: self.active,
+            roles: self.roles.as_deref(),
+        }
+    }
+}
+
+/// What is wrong with the name of a user: it is written to the audit log, and stands in headers.
+fn name_mistake(name: &str) -> Option<String> {
+    let good = !name.is_empty() && name.len() <= 100 && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.@".contains(c));
+    (!good || name == "anonymous")
+        .then(|| format!("a user's name has 1 to 100 letters, digits and -_.@ and is not \"anonymous\": {name:?}"))
+}
+
+pub(crate) async fn create(State(state): State<ApiState>, caller: Caller, Body(body): Body) -> Result<Response, Error> {
+    let mut fields = Fields::of(body, &["name", "display_name", "email", "password", "active", "roles"])?;
+    let name = fields.text("name").unwrap_or_default();
+    if let Some(why) = name_mistake(&name) {
+        return Err(Error::BadRequest(why));
+    }
+    not_the_owner(&state, &name)?;
+    let wanted = Wanted::read(&state, &name, &mut fields).await?;
+    fields.done()?;
+    let hash = wanted.hash().await?;
+    if !state.store().user_create(&wanted.write(&name, hash.as_deref()), &caller.user).await? {
+        return Err(Error::Conflict(format!("there is a user {name:?} already")));
+    }
+    let shape = shape(&find(&state, &name).await?);
+    audit(&state, &caller, "create_user", json!({"after": shape})).await?;
+    Ok((StatusCode::CREATED, Json(shape)).into_response())
+}
+
+pub(crate) async fn patch(
+    State(state): State<ApiState>,
+    Path(name): Path<String>,
+    caller: Caller,
+    Body(body): Body,
+) -> Result<Json<Value>, Error> {
+    not_the_owner(&state, &name)?;
+    let before = find(&state, &name).await?;
+    let mut fields = Fields::of(body, &["display_name", "email", "password", "active", "roles"])?;
+    let wanted = Wanted::read(&state, &name, &mut fields).await?;
+    fields.done()?;
+    let hash = wanted.hash().await?;
+    if !state.store().user_update(&wanted.write(&name, hash.as_deref()), &caller.user).await? {
+        return Err(missing(&name));
+    }
+    let after = shape(&find(&state, &name).await?);
+    let extra = json!({"before": shape(&before), "after": after, "password": if hash.is_some() { "changed" } else { "kept" }});
+    audit(&state, &caller, "patch_user", extra).await?;
+    Ok(Json(after))
+}
+
+pub(crate) async fn delete(State(state): State<ApiState>, Path(name): Path<String>, caller: Caller) -> Result<StatusCode, Error> {
+    not_the_owner(&state, &name)?;
+    let before = find(&state, &name).await?;
+    if !state.store().user_delete(&name).await? {
+        return Err(missing(&name));
+    }
+    audit(&state, &caller, "delete_user", json!({"before": shape(&before)})).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// One more role for a user, or one less.
+pub(crate) async fn role_add(
+    State(state): State<ApiState>,
+    Path((name, role)): Path<(String, String)>,
+    params: Params,
+    caller: Caller,
+) -> Result<Json<Value>, Error> {
+    not_the_owner(&state, &name)?;
+    let scope = params.one("scope").unwrap_or(EVERYTHING);
+    if let Some(why) = scope_mistake(scope) {
+        return Err(Error::BadRequest(why));
+    }
+    role_exists(&state, &role).await?;
+    if !state.store().user_role_add(&name, &role, scope, &caller.user).await? {
+        return Err(missing(&name));
+    }
+    audit(&state, &caller, "add_role", json!({"user": name, "role": role, "scope": scope})).await?;
+    Ok(Json(shape(&find(&state, &name).await?)))
+}
+
+pub(crate) async fn role_remove(
+    State(state): State<ApiState>,
+    Path((name, role)): Path<(String, String)>,
+    params: Params,
+    caller: Caller,
+) -> Result<Json<Value>, Error> {
+    not_the_owner(&state, &name)?;
+    let row = find(&state, &name).await?;
+    if !state.store().user_role_remove(&name, &role, params.one("scope")).await? {
+        let has: Vec<String> = row.roles.iter().zip(&row.scopes).map(|(role, scope)| format!("{role} over {scope}")).collect();
+        let has = if has.is_empty() { "none".to_owned() } else { has.join(", ") };
+        return Err(Error::NotFound(format!("{name} has no such role: their roles are {has}")));
+    }
+    audit(&state, &caller, "remove_role", json!({"user": name, "role": role, "scope": params.one("scope")})).await?;
+    Ok(Json(shape(&find(&state, &name).await?)))
+}
+
+fn role_shape(row: &RoleRow) -> Value {
+    json!({"name": row.name, "permissions": row.permissions, "built_in": false, "created_at": time(row.created_at)})
+}
+
+/// All roles, with what each permits.
+pub(crate) async fn roles(State(state): State<ApiState>) -> Result<Json<Value>, Error> {
+    let mut roles: Vec<Value> = BUILT_IN
+        .iter()
+        .map(|name| {
+            let permissions: Vec<String> = May::all().filter(|may| built_in(name, *may) == Some(true)).map(|may| may.to_string()).collect();
+            json!({"name": name, "permissions": permissions, "built_in": true, "created_at": null})
+        })
+        .collect();
+    roles.extend(state.store().role_list().await?.iter().map(role_shape));
+    Ok(Json(json!({"total_entries": roles.len(), "roles": roles})))
+}
+
+/// Permissions that exist, or which one does not.
+pub(crate) fn permissions_of(list: &[Value]) -> Result<Vec<String>, Error> {
+    let mut permissions = BTreeMap::new();
+    for item in list {
+        let text = item.as_str().unwrap_or_default();
+        let may = May::parse(text).ok_or_else(|| {
+            Error::BadRequest(format!(
+                "there is no permission {item}: they are like \"runs.create\" (GET /ui/roles lists them all, as admin's)"
+            ))
+        })?;
+        permissions.insert(may.to_string(), ());
+    }
+    Ok(permissions.into_keys().collect())
+}
+
+async fn role_write(state: &ApiState, name: &str, body: Value, existing: bool, caller: &Caller) -> Result<Value, Error> {
+    if built_in(name, May::LoggedIn).is_some() {
+        return Err(Error::Conflict(format!("{name:?} is built in and stays as it is: make a role of another name")));
+    }
+    if let Some(why) = name_mistake(name) {
+        return Err(Error::BadRequest(why.replace("user's", "role's")));
+    }
+    let mut fields = Fields::of(body, &["name", "permissions"])?;
+    let _ = fields.text("name");
+    let list = fields.list("permissions");
+    fields.done()?;
+    let permissions = permissions_of(&list.unwrap_or_default())?;
+    let before: Vec<RoleRow> = state.store().role_list().await?.into_iter().filter(|row| row.name == name).collect();
+    if !state.store().role_put(name, &permissions, existing).await? {
+        return Err(if existing {
+            Error::NotFound(format!("there is no role {name:?}"))
+        } else {
+            Error::Conflict(format!("there is a role {name:?} already"))
+        });
+    }
+    let after = json!({"name": name, "permissions": permissions, "built_in": false});
+    let event = if existing { "patch_role" } else { "create_role" };
+    audit(state, caller, event, json!({"before": before.first().map(role_shape), "after": after})).await?;
+    Ok(after)
+}
+
+pub(crate) async fn role_create(State(state): State<ApiState>, caller: Caller, Body(body): Body) -> Result<Response, Error> {
+    let name = body.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
+    Ok((StatusCode::CREATED, Json(role_write(&state, &name, body, false, &caller).await?)).into_response())
+}
+
+pub(crate) async fn role_patch(
+    State(state): State<ApiState>,
+    Path(name): Path<String>,
+    caller: Caller,
+    Body(body): Body,
+) -> Result<Json<Value>, Error> {
+    Ok(Json(role_write(&state, &name, body, true, &caller).await?))
+}
+
+pub(crate) async fn role_delete(State(state): State<ApiState>, Path(name): Path<String>, caller: Caller) -> Result<StatusCode, Error> {
+    if built_in(&name, May::LoggedIn).is_some() {
+        return Err(Error::Conflict(format!("{name:?} is built in and stays")));
+    }
+    if !state.store().role_delete(&name).await? {
+        return Err(Error::NotFound(format!("there is no role {name:?}")));
+    }
+    audit(&state, &caller, "delete_role", json!({"before": {"name": name}})).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,6 +1,8 @@
 //! Every command of the program's own tree, run against a server: what `-o json` prints is one JSON document and nothing else, and every
 //! form of output is taken. A new command fails here until it says how it is run.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -20,7 +22,7 @@ tasks:
   second: {bash_command: "echo said-by-second", upstream: [first]}
 "#;
 
-/// What each command gets behind its words. `@` is a folder of the test's own. None: it is a role, or it does not end by itself.
+/// What each command gets behind its words. `@` is a folder of the test's own, `#` a number: 0, then the next one. None: it is a role, or it does not end by itself.
 fn arguments(words: &str) -> Option<&'static [&'static str]> {
     Some(match words {
         "standalone" | "scheduler" | "worker" | "api" | "dag-processor" => return None,
@@ -62,12 +64,15 @@ fn arguments(words: &str) -> Option<&'static [&'static str]> {
         "connections export" => &["@/connections.json"],
         "connections import" => &["@/connections.json", "--overwrite"],
         "users list" | "roles list" => &[],
-        "users create" => &["eve", "--role", "viewer=dag:walk", "--random-password"],
-        "users get" | "users disable" | "users enable" | "users delete" => &["eve"],
-        "users reset-password" => &["eve", "--random-password"],
-        "users add-role" | "users remove-role" => &["eve", "op"],
-        "roles create" | "roles set" => &["triggerer", "runs.create"],
-        "roles delete" => &["triggerer"],
+        "users create" => &["eve#", "--role", "viewer=dag:walk", "--random-password"],
+        "users get" | "users disable" | "users enable" | "users delete" => &["eve0"],
+        "users reset-password" => &["eve0", "--random-password"],
+        "users add-role" => &["eve0", "op"],
+        // A role is taken away once.
+        "users remove-role" => return None,
+        "roles create" => &["triggerer#", "runs.create"],
+        "roles set" => &["triggerer0", "runs.create", "runs.read"],
+        "roles delete" => &["triggerer0"],
         // On loopback nobody is anybody: tested where people log in.
         "tokens list" | "tokens create" | "tokens revoke" => return None,
         "maintenance on" | "maintenance off" | "maintenance status" => &[],
@@ -102,12 +107,21 @@ const LAST: &[&str] =
 struct Walk {
     server: Standalone,
     home: tempfile::TempDir,
+    /// What stands at each `#` next.
+    numbers: RefCell<HashMap<String, usize>>,
 }
 
 impl Walk {
     fn run(&self, words: &[&str]) -> Output {
         let folder = self.server.folder.to_str().unwrap();
-        let words: Vec<String> = words.iter().map(|word| word.replace('@', folder)).collect();
+        let mut numbers = self.numbers.borrow_mut();
+        let mut numbered = |word: String| {
+            let Some(name) = word.strip_suffix('#') else { return word };
+            let next = numbers.entry(name.to_owned()).or_default();
+            *next += 1;
+            format!("{name}{}", *next - 1)
+        };
+        let words: Vec<String> = words.iter().map(|word| numbered(word.replace('@', folder))).collect();
         Command::new(PROGRAM)
             .args(&words)
             .env("XDG_CONFIG_HOME", self.home.path())
@@ -139,7 +153,8 @@ fn git(folder: &Path, words: &[&str]) {
 
 #[test]
 fn every_command_does_what_it_says_and_prints_data_only() {
-    let walk = Walk { server: Standalone::start(&[("walk.yaml", DAG)], &[]), home: tempfile::tempdir().unwrap() };
+    let walk =
+        Walk { server: Standalone::start(&[("walk.yaml", DAG)], &[]), home: tempfile::tempdir().unwrap(), numbers: RefCell::default() };
     let server = &walk.server;
     server.until_dag("walk");
     let body = json!({"logical_date": null, "dag_run_id": "known"});
@@ -260,7 +275,8 @@ fn said(walk: &Walk) {
 
 #[test]
 fn a_login_is_kept_in_a_context_and_nobody_else_can_read_it() {
-    let walk = Walk { server: Standalone::start(&[("walk.yaml", DAG)], &[]), home: tempfile::tempdir().unwrap() };
+    let walk =
+        Walk { server: Standalone::start(&[("walk.yaml", DAG)], &[]), home: tempfile::tempdir().unwrap(), numbers: RefCell::default() };
     let url = format!("http://127.0.0.1:{}", walk.server.port);
     let bare = |words: &[&str]| {
         let mut command = Command::new(PROGRAM);

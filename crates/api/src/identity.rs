@@ -80,13 +80,16 @@ struct Claims {
     generation: Option<i64>,
 }
 
+/// An address, with the user whose password is guessed, or with none for all that it guesses.
+type Guesser = (Option<IpAddr>, Option<String>);
+
 /// What stands between a password and its hash.
 pub(crate) struct Identity {
     account: Option<Account>,
     /// Of this process: what it makes is worth nothing elsewhere.
     salt: [u8; 32],
     remembered: Mutex<HashMap<[u8; 32], Instant>>,
-    wrong: Mutex<HashMap<(Option<IpAddr>, Option<String>), (u32, Instant)>>,
+    wrong: Mutex<HashMap<Guesser, (u32, Instant)>>,
     hashing: Semaphore,
     key: OnceCell<[u8; 32]>,
 }

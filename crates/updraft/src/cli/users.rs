@@ -333,7 +333,7 @@ pub(crate) async fn tokens(client: &Client, command: &Tokens) -> Result<ExitCode
                 body.insert("permissions".to_owned(), json!(options.permissions));
             }
             let made = client.post("/ui/tokens", &Value::Object(body)).await?;
-            if options.output.is_data() {
+            if options.output.output.is_data() {
                 return Ok(options.output.rows(&[made], TOKEN));
             }
             // Alone on a line, so that it can be piped where it is kept.

@@ -113,27 +113,25 @@ fn clears_and_cancels_at_random_double_nothing() {
     let mut fleet = Fleet::start(&[("diamond.yaml", &diamond())], Plan::default());
     fleet.until_dag("diamond");
     let mut random = Random::new();
-    let (mut turn, mut clears, mut cancels) = (0, 0, 0);
+    let (mut clears, mut cancels) = (0, 0);
     // By the runs that have ended, not by the clock: a fast machine, or a slow one, is disturbed as often.
     let mut next = 1;
     drive(&mut fleet, runs, Duration::from_secs(600), |fleet, ended| {
         if ended < next || ended + 1 >= runs as u64 {
             return;
         }
-        next = ended + 1 + random.below(6);
-        turn += 1;
-        if turn % 3 == 0 {
-            // One that runs now, by the API's word: it may end before the cancel comes, and is then marked all the same.
-            let live = fleet.get("/api/v2/dags/diamond/dagRuns/~/taskInstances?state=running&limit=20");
-            let live = live.and_then(|page| page["task_instances"].as_array().cloned()).unwrap_or_default();
-            if !live.is_empty() {
-                let one = &live[usize::try_from(random.below(live.len() as u64)).unwrap()];
-                let (run, task) = (one["dag_run_id"].as_str().unwrap(), one["task_id"].as_str().unwrap());
-                let path = format!("/api/v2/dags/diamond/dagRuns/{}/taskInstances/{task}", encode(run));
-                cancels += u32::from(fleet.send("PATCH", &path, &json!({"new_state": "failed"})).0 == 200);
-            }
-        } else {
-            // Among those that are under way now, mostly.
+        next = ended + 1 + random.below(3);
+        // One that runs now, by the API's word: it may end before the cancel comes, and is then marked all the same.
+        let live = fleet.get("/api/v2/dags/diamond/dagRuns/~/taskInstances?state=running&limit=20");
+        let live = live.and_then(|page| page["task_instances"].as_array().cloned()).unwrap_or_default();
+        if !live.is_empty() {
+            let one = &live[usize::try_from(random.below(live.len() as u64)).unwrap()];
+            let (run, task) = (one["dag_run_id"].as_str().unwrap(), one["task_id"].as_str().unwrap());
+            let path = format!("/api/v2/dags/diamond/dagRuns/{}/taskInstances/{task}", encode(run));
+            cancels += u32::from(fleet.send("PATCH", &path, &json!({"new_state": "failed"})).0 == 200);
+        }
+        // Among those that are under way now, mostly: some have nothing to clear yet.
+        for _ in 0..4 {
             let run = format!("run{}", ended.saturating_sub(5) + random.below(40));
             let task = ["a", "b", "c", "d"][usize::try_from(random.below(4)).unwrap()];
             let body = json!({"dry_run": false, "dag_run_id": run, "task_ids": [task], "include_downstream": true, "only_failed": false, "reset_dag_runs": true});
@@ -146,7 +144,7 @@ fn clears_and_cancels_at_random_double_nothing() {
         }
     });
     eprintln!("{runs} runs, {clears} clears, {cancels} cancels");
-    assert!(clears > 10 && cancels > 5, "{clears} clears, {cancels} cancels");
+    assert!(clears > 20 && cancels > 10, "{clears} clears, {cancels} cancels");
     // What was cleared last may still be under way.
     fleet.until(Duration::from_secs(120), "every run is over", |fleet| fleet.ended("diamond") == Some(runs as u64));
     fleet.assert_clean();

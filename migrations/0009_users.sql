@@ -9,7 +9,10 @@ create table app_user (
     active boolean not null default true,
     generation bigint not null default 0, -- goes up when the password changes or the user is shut out: what was given out before is void
     created_at timestamptz not null default now(),
-    last_login_at timestamptz
+    last_login_at timestamptz,
+    origin text, -- the issuer of who logs in with OpenID Connect, and its name for them; null: a user of this installation's own
+    subject text,
+    unique (origin, subject)
 );
 
 -- Roles beside those that are built in. A permission is `thing.verb`, as in docs/access.md.

@@ -290,6 +290,7 @@ mod tests {
             password_hash: None,
             active: true,
             generation: 0,
+            origin: None,
             created_at: chrono::Utc::now(),
             last_login_at: None,
             roles: roles.iter().map(|r| r.0.to_owned()).collect(),

@@ -9,10 +9,10 @@ use axum::extract::{ConnectInfo, Extension, FromRequestParts, Path, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use chrono::{TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 use updraft_store::read::audit::{ADDRESS, Audit};
-use updraft_store::users::{TokenRow, UserWrite};
+use updraft_store::users::{TokenRow, UserRow, UserWrite};
 
 use crate::access::Principal;
 use crate::error::{Error, problem};
@@ -85,7 +85,7 @@ impl Given {
 }
 
 /// Who has this password, or the answer to who has not.
-async fn proven(state: &ApiState, given: &Given, address: Address) -> Result<(Principal, Option<updraft_store::users::UserRow>), Response> {
+async fn proven(state: &ApiState, given: &Given, address: Address) -> Result<(Principal, Option<UserRow>), Response> {
     let refusal = match state.inner.identity.by_password(state.store(), &given.name, &given.password, address.0).await {
         Ok((principal, row)) => {
             if let Some(row) = &row {
@@ -139,7 +139,7 @@ async fn give_token(State(state): State<ApiState>, address: Address, headers: He
 }
 
 /// Only a place of this page: a login must not lead elsewhere.
-fn place(next: Option<&str>) -> &str {
+pub(crate) fn place(next: Option<&str>) -> &str {
     next.filter(|next| next.starts_with('/') && !next.starts_with("//") && !next.contains(['\\', '\r', '\n'])).unwrap_or("/")
 }
 
@@ -147,8 +147,15 @@ fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
-fn page(next: &str, said: &str, status: StatusCode) -> Response {
-    let html = include_str!("login.html").replace("{next}", &escape(next)).replace("{said}", &escape(said));
+/// The page that asks for a password, with what was wrong before.
+pub(crate) fn page(state: &ApiState, next: &str, said: &str, status: StatusCode) -> Response {
+    let place: String = form_urlencoded::byte_serialize(next.as_bytes()).collect();
+    let elsewhere = match &state.inner.oidc {
+        Some(_) => format!("<a href=\"/auth/oidc/login?next={}\">Log in with your company's account</a>", escape(&place)),
+        None => String::new(),
+    };
+    let html =
+        include_str!("login.html").replace("{elsewhere}", &elsewhere).replace("{next}", &escape(next)).replace("{said}", &escape(said));
     let headers = [
         (header::CONTENT_TYPE, "text/html; charset=utf-8"),
         (
@@ -159,9 +166,9 @@ fn page(next: &str, said: &str, status: StatusCode) -> Response {
     (status, headers, html).into_response()
 }
 
-/// The page that asks for a password.
-pub(crate) async fn login_page(params: Params) -> Response {
-    page(place(params.one("next")), "", StatusCode::OK)
+/// The login.
+pub(crate) async fn login_page(State(state): State<ApiState>, params: Params) -> Response {
+    page(&state, place(params.one("next")), "", StatusCode::OK)
 }
 
 /// How that page looks.
@@ -170,11 +177,14 @@ pub(crate) async fn login_style() -> Response {
         .into_response()
 }
 
-fn cookie(value: &str, age: u64, headers: &HeaderMap) -> Result<HeaderValue, Error> {
-    // A browser says where the page came from. Over plain HTTP it would not keep a secure cookie.
-    let secure = headers.get(header::ORIGIN).is_some_and(|origin| origin.as_bytes().starts_with(b"https://"));
+fn cookie(value: &str, age: u64, secure: bool) -> Result<HeaderValue, Error> {
     let text = format!("{COOKIE}={value}; Path=/; HttpOnly; SameSite=Lax; Max-Age={age}{}", if secure { "; Secure" } else { "" });
     HeaderValue::from_str(&text).map_err(|_| Error::Broken("a session is no text".to_owned()))
+}
+
+/// Whether the page is on https: a browser says where it came from. Over plain HTTP it would not keep a secure cookie.
+fn on_https(headers: &HeaderMap) -> bool {
+    headers.get(header::ORIGIN).is_some_and(|origin| origin.as_bytes().starts_with(b"https://"))
 }
 
 /// Begins a session of a browser.
@@ -193,7 +203,7 @@ pub(crate) async fn login(State(state): State<ApiState>, address: Address, heade
                 StatusCode::TOO_MANY_REQUESTS => "Too many wrong passwords: wait five minutes.",
                 _ => "The login failed: see the log of the API.",
             };
-            return page(&next, said, status);
+            return page(&state, &next, said, status);
         }
         Err(answer) => return answer,
     };
@@ -205,7 +215,7 @@ pub(crate) async fn login(State(state): State<ApiState>, address: Address, heade
 
 async fn begin(
     state: &ApiState,
-    row: Option<updraft_store::users::UserRow>,
+    row: Option<UserRow>,
     given: &Given,
     address: Address,
     headers: &HeaderMap,
@@ -216,24 +226,34 @@ async fn begin(
         Some(row) => row,
         None => users::owner_row(state, &given.name).await?,
     };
+    let (set, until) = open_session(state, &row, address, headers, on_https(headers)).await?;
+    let set = [(header::SET_COOKIE, set)];
+    Ok(if given.form {
+        (StatusCode::SEE_OTHER, set, [(header::LOCATION, next.to_owned())]).into_response()
+    } else {
+        (StatusCode::CREATED, set, Json(json!({"name": row.name, "expires_at": time(until)}))).into_response()
+    })
+}
+
+/// A new session for a user: its cookie, and until when it is good. The one that the browser had before is void.
+pub(crate) async fn open_session(
+    state: &ApiState,
+    row: &UserRow,
+    address: Address,
+    headers: &HeaderMap,
+    secure: bool,
+) -> Result<(HeaderValue, DateTime<Utc>), Error> {
     let (session, _) = identity::secret("");
     let hash = state.inner.identity.session_hash(state.store(), &session).await?;
-    // A session that was there before the login is not the one after it.
     let before = match identity::cookie(headers) {
         Some(session) => Some(state.inner.identity.session_hash(state.store(), session).await?),
         None => None,
     };
     let until = Utc::now() + TimeDelta::from_std(SESSION_LIFE).unwrap_or_default();
     let from = address.0.map(|address| address.to_string());
-    state.store().session_begin(&row, &hash, before.as_ref().map(<[u8; 32]>::as_slice), from.as_deref(), until).await?;
-    let entry = Audit { who: &row.name, event: "login", ..Audit::default() };
-    ADDRESS.scope(from, state.store().audit_write(&entry)).await?;
-    let set = [(header::SET_COOKIE, cookie(&session, SESSION_LIFE.as_secs(), headers)?)];
-    Ok(if given.form {
-        (StatusCode::SEE_OTHER, set, [(header::LOCATION, next.to_owned())]).into_response()
-    } else {
-        (StatusCode::CREATED, set, Json(json!({"name": row.name, "expires_at": time(until)}))).into_response()
-    })
+    state.store().session_begin(row, &hash, before.as_ref().map(<[u8; 32]>::as_slice), from.as_deref(), until).await?;
+    ADDRESS.scope(from, state.store().audit_write(&Audit { who: &row.name, event: "login", ..Audit::default() })).await?;
+    Ok((cookie(&session, SESSION_LIFE.as_secs(), secure)?, until))
 }
 
 /// Ends the session of a browser.
@@ -242,7 +262,7 @@ pub(crate) async fn logout(State(state): State<ApiState>, headers: HeaderMap) ->
         let hash = state.inner.identity.session_hash(state.store(), session).await?;
         state.store().session_end(&hash).await?;
     }
-    let set = [(header::SET_COOKIE, cookie("", 0, &headers)?), (header::LOCATION, HeaderValue::from_static("/auth/login"))];
+    let set = [(header::SET_COOKIE, cookie("", 0, false)?), (header::LOCATION, HeaderValue::from_static("/auth/login"))];
     Ok((StatusCode::SEE_OTHER, set).into_response())
 }
 

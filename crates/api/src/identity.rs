@@ -148,7 +148,12 @@ impl Identity {
 
     /// What is kept of a session. It is signed as tokens are: it ends with the deployment's password.
     pub(crate) async fn session_hash(&self, store: &Store, session: &str) -> Result<[u8; 32], StoreError> {
-        Ok(sign(self.key(store).await?, session.as_bytes()))
+        self.sign(store, &format!("session {session}")).await
+    }
+
+    /// A signature that the APIs of this installation alone can make.
+    pub(crate) async fn sign(&self, store: &Store, text: &str) -> Result<[u8; 32], StoreError> {
+        Ok(sign(self.key(store).await?, text.as_bytes()))
     }
 
     /// Whether anybody must prove anything at all.
@@ -326,10 +331,15 @@ const NOBODYS: &str = "$argon2id$v=19$m=19456,t=2,p=1$bm9ib2R5IGhhcyBpdCEhIQ$AAA
 
 /// The session that a browser shows.
 pub(crate) fn cookie(headers: &HeaderMap) -> Option<&str> {
+    cookie_named(headers, COOKIE)
+}
+
+/// A cookie.
+pub(crate) fn cookie_named<'a>(headers: &'a HeaderMap, wanted: &str) -> Option<&'a str> {
     let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
     cookies
         .flat_map(|text| text.split(';'))
         .filter_map(|pair| pair.trim().split_once('='))
-        .find(|(name, _)| *name == COOKIE)
+        .find(|(name, _)| *name == wanted)
         .map(|(_, value)| value)
 }

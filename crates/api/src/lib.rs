@@ -24,6 +24,7 @@ mod listing;
 mod logs;
 mod maintenance;
 mod meta;
+mod oidc;
 mod page;
 mod pools;
 mod refused;
@@ -65,6 +66,7 @@ use crate::routes::Routes;
 pub use access::{BUILT_IN, built_in};
 pub use error::Error;
 pub use guard::{Account, TrustedProxies};
+pub use oidc::{Oidc, RoleMap};
 pub use routes::{May, Route, Thing};
 
 /// Largest body of a request, in bytes.
@@ -94,6 +96,8 @@ pub struct Access {
     pub keyring: Option<Arc<Keyring>>,
     /// Whose word on the client's address counts.
     pub proxies: TrustedProxies,
+    /// Who else says who somebody is.
+    pub oidc: Option<Oidc>,
 }
 
 // By hand: these are secrets.
@@ -114,6 +118,7 @@ struct Inner {
     installation: OnceCell<Uuid>,
     identity: Identity,
     proxies: TrustedProxies,
+    oidc: Option<oidc::Client>,
     webhook_secret: Option<String>,
     keyring: Option<Arc<Keyring>>,
     feed: changes::Feed,
@@ -144,6 +149,7 @@ impl ApiState {
             installation: OnceCell::new(),
             identity: Identity::new(access.account),
             proxies: access.proxies,
+            oidc: access.oidc.map(oidc::Client::new),
             webhook_secret: access.webhook_secret,
             keyring: access.keyring,
             feed: changes::Feed::default(),
@@ -371,6 +377,8 @@ fn ways_in() -> (Router<ApiState>, Vec<Route>) {
         .get("/auth/login.css", May::Anybody, auth::login_style)
         .post("/auth/login", May::Anybody, auth::login)
         .post("/auth/logout", May::Anybody, auth::logout)
+        .get("/auth/oidc/login", May::Anybody, oidc::begin)
+        .get("/auth/oidc/callback", May::Anybody, oidc::end)
         .post("/git/webhook", May::Anybody, webhook::git);
     page::routes(routes).done()
 }

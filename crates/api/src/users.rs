@@ -24,7 +24,7 @@ fn shape(row: &UserRow) -> Value {
     let roles: Vec<Value> = row.roles.iter().zip(&row.scopes).map(|(role, scope)| json!({"role": role, "scope": scope})).collect();
     json!({
         "name": row.name, "display_name": row.display_name, "email": row.email, "active": row.active, "roles": roles,
-        "has_password": row.password_hash.is_some(), "created_at": time(row.created_at), "last_login_at": maybe(row.last_login_at),
+        "has_password": row.password_hash.is_some(), "origin": row.origin, "created_at": time(row.created_at), "last_login_at": maybe(row.last_login_at),
     })
 }
 
@@ -153,12 +153,13 @@ impl Wanted {
             password_hash: hash,
             active: self.active,
             roles: self.roles.as_deref(),
+            origin: None,
         }
     }
 }
 
 /// What is wrong with the name of a user: it is written to the audit log, and stands in headers.
-fn name_mistake(name: &str) -> Option<String> {
+pub(crate) fn name_mistake(name: &str) -> Option<String> {
     let good = !name.is_empty() && name.len() <= 100 && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.@".contains(c));
     (!good || name == "anonymous")
         .then(|| format!("a user's name has 1 to 100 letters, digits and -_.@ and is not \"anonymous\": {name:?}"))

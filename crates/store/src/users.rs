@@ -35,6 +35,8 @@ pub struct UserRow {
     pub active: bool,
     /// Goes up when what was given out to this user is void.
     pub generation: i64,
+    /// The issuer of who logs in with OpenID Connect.
+    pub origin: Option<String>,
     /// Since when there is such a user.
     pub created_at: DateTime<Utc>,
     /// When they last logged in.
@@ -62,6 +64,8 @@ pub struct UserWrite<'a> {
     pub active: Option<bool>,
     /// All roles with their scopes; none: they stay.
     pub roles: Option<&'a [(String, String)]>,
+    /// Of a new user: the issuer of who logs in with OpenID Connect, and its name for them.
+    pub origin: Option<(&'a str, &'a str)>,
 }
 
 /// A role that is not built in.
@@ -94,7 +98,7 @@ pub struct TokenRow {
     pub last_used_at: Option<DateTime<Utc>>,
 }
 
-const USER: &str = "select u.id, u.name, u.display_name, u.email, u.password_hash, u.active, u.generation, u.created_at, u.last_login_at, \
+const USER: &str = "select u.id, u.name, u.display_name, u.email, u.password_hash, u.active, u.generation, u.origin, u.created_at, u.last_login_at, \
     coalesce(g.roles, '{}') as roles, coalesce(g.scopes, '{}') as scopes, coalesce(g.custom, '{}') as custom \
     from app_user u left join lateral (select array_agg(ur.role order by ur.role, ur.scope) as roles, \
     array_agg(ur.scope order by ur.role, ur.scope) as scopes, \
@@ -119,6 +123,13 @@ impl Store {
         let mut sql = QueryBuilder::<Postgres>::new(USER);
         sql.push(" and u.name = ").push_bind(name);
         sql.build_query_as().fetch_optional(&self.pool).await.map_err(Error::of("user_get"))
+    }
+
+    /// Who logs in with OpenID Connect, by the issuer and its name for them.
+    pub async fn user_of_subject(&self, origin: &str, subject: &str) -> Result<Option<UserRow>, Error> {
+        let mut sql = QueryBuilder::<Postgres>::new(USER);
+        sql.push(" and u.origin = ").push_bind(origin).push(" and u.subject = ").push_bind(subject);
+        sql.build_query_as().fetch_optional(&self.pool).await.map_err(Error::of("user_of_subject"))
     }
 
     /// The user whose session has this hash, if it is good now.
@@ -156,8 +167,8 @@ impl Store {
         let (roles, scopes) = aligned(user.roles.unwrap_or_default());
         let made: i64 = sqlx::query_scalar(
             "with u as (
-                 insert into app_user (name, display_name, email, password_hash, active) values ($1, $2, $3, $4, $5)
-                 on conflict (name) do nothing returning id
+                 insert into app_user (name, display_name, email, password_hash, active, origin, subject) values ($1, $2, $3, $4, $5, $9, $10)
+                 on conflict do nothing returning id
              ), g as (
                  insert into user_role (user_id, role, scope, granted_by)
                  select u.id, r, s, $8 from u cross join unnest($6::text[], $7::text[]) as g (r, s) on conflict do nothing
@@ -171,6 +182,8 @@ impl Store {
         .bind(roles)
         .bind(scopes)
         .bind(by)
+        .bind(user.origin.map(|(origin, _)| origin))
+        .bind(user.origin.map(|(_, subject)| subject))
         .fetch_one(&self.pool)
         .await
         .map_err(Error::of("user_create"))?;

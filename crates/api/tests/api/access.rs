@@ -109,6 +109,8 @@ async fn every_way_in_asks_who_comes(pool: PgPool) {
         "/auth/login",
         "/auth/login.css",
         "/auth/logout",
+        "/auth/oidc/callback",
+        "/auth/oidc/login",
         "/auth/token",
         "/auth/token/cli",
         "/git/webhook",

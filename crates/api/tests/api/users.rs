@@ -16,22 +16,22 @@ use crate::harness::Api;
 const OWNER: &str = "correct horse battery";
 const PASSWORD: &str = "a password of eve's";
 
-struct Guarded {
-    api: Api,
+pub(crate) struct Guarded {
+    pub(crate) api: Api,
 }
 
-struct Answer {
-    status: u16,
-    headers: HeaderMap,
-    text: String,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) text: String,
 }
 
 impl Answer {
-    fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {}", self.text))
     }
 
-    fn cookie(&self) -> String {
+    pub(crate) fn cookie(&self) -> String {
         let set = self.headers.get("set-cookie").expect("a cookie").to_str().unwrap();
         set.split(';').next().unwrap().to_owned()
     }
@@ -47,7 +47,7 @@ impl Guarded {
         Self { api: Api::with(pool, Broker::in_process(), Access { account, ..Access::default() }).await }
     }
 
-    async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+    pub(crate) async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
         let mut request = Request::builder().method(method).uri(path).header("host", "updraft.example");
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -64,7 +64,7 @@ impl Guarded {
             .await
     }
 
-    async fn owner(&self, method: &str, path: &str, body: Value) -> Answer {
+    pub(crate) async fn owner(&self, method: &str, path: &str, body: Value) -> Answer {
         self.with(&basic("admin", OWNER), method, path, body).await
     }
 

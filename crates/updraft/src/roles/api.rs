@@ -10,7 +10,7 @@ use clap::Args;
 use tokio::net::TcpListener;
 use tracing::info;
 use updraft_api::health::Health;
-use updraft_api::{Access, Account, TrustedProxies};
+use updraft_api::{Access, Account, Oidc, RoleMap, TrustedProxies};
 
 use crate::cli::Global;
 use crate::settings::{Database, Logging, Meaning, Probes, SecretKeys, Wire, health, say_mistakes};
@@ -34,6 +34,8 @@ pub(crate) struct Options {
     #[arg(long, env = "UPDRAFT_GIT_WEBHOOK_SECRET", hide_env_values = true)]
     git_webhook_secret: Option<String>,
     #[command(flatten)]
+    oidc: OidcOptions,
+    #[command(flatten)]
     secret_keys: SecretKeys,
     #[command(flatten)]
     database: Database,
@@ -45,6 +47,61 @@ pub(crate) struct Options {
     probes: Probes,
     #[command(flatten)]
     logging: Logging,
+}
+
+/// A login by OpenID Connect.
+#[derive(Args)]
+struct OidcOptions {
+    /// The issuer: its configuration is at ISSUER/.well-known/openid-configuration. docs/access.md has an example.
+    #[arg(long, env = "UPDRAFT_OIDC_ISSUER", value_name = "URL", requires_all = ["oidc_client_id", "external_url", "oidc_roles"])]
+    oidc_issuer: Option<String>,
+    /// Who this API is to the issuer.
+    #[arg(long, env = "UPDRAFT_OIDC_CLIENT_ID", value_name = "ID")]
+    oidc_client_id: Option<String>,
+    /// What proves it. Better given as UPDRAFT_OIDC_CLIENT_SECRET_FILE. None for a public client.
+    #[arg(long, env = "UPDRAFT_OIDC_CLIENT_SECRET", hide_env_values = true, value_name = "SECRET")]
+    oidc_client_secret: Option<String>,
+    /// Under which address browsers reach this API: the issuer sends them back to URL/auth/oidc/callback.
+    #[arg(long, env = "UPDRAFT_EXTERNAL_URL", value_name = "URL")]
+    external_url: Option<String>,
+    /// Which group has which role: GROUP => ROLE or GROUP => ROLE=SCOPE, by commas or lines; the group * is everybody. Set anew at each login.
+    #[arg(long, env = "UPDRAFT_OIDC_ROLES", value_name = "MAP")]
+    oidc_roles: Option<String>,
+    /// What is asked of the issuer, by spaces.
+    #[arg(long, env = "UPDRAFT_OIDC_SCOPES", value_name = "SCOPES", default_value = "openid profile email groups")]
+    oidc_scopes: String,
+    /// The claim that names the user.
+    #[arg(long, env = "UPDRAFT_OIDC_NAME_CLAIM", value_name = "CLAIM", default_value = "preferred_username")]
+    oidc_name_claim: String,
+    /// The claim with the user's groups.
+    #[arg(long, env = "UPDRAFT_OIDC_GROUPS_CLAIM", value_name = "CLAIM", default_value = "groups")]
+    oidc_groups_claim: String,
+}
+
+impl OidcOptions {
+    fn read(&self) -> Result<Option<Oidc>, String> {
+        let (Some(issuer), Some(client_id), Some(external_url), Some(roles)) =
+            (&self.oidc_issuer, &self.oidc_client_id, &self.external_url, &self.oidc_roles)
+        else {
+            return Ok(None);
+        };
+        let local = |url: &str| url.starts_with("http://127.0.0.1") || url.starts_with("http://localhost");
+        for (flag, url) in [("--oidc-issuer", issuer), ("--external-url", external_url)] {
+            if !url.starts_with("https://") && !local(url) {
+                return Err(format!("{flag} {url}: it must begin with https://, or everybody on the way logs in as anybody"));
+            }
+        }
+        Ok(Some(Oidc {
+            issuer: issuer.clone(),
+            client_id: client_id.clone(),
+            client_secret: self.oidc_client_secret.clone(),
+            external_url: external_url.clone(),
+            scopes: self.oidc_scopes.clone(),
+            name_claim: self.oidc_name_claim.clone(),
+            groups_claim: self.oidc_groups_claim.clone(),
+            roles: RoleMap::parse(roles).map_err(|why| format!("--oidc-roles: {why}"))?,
+        }))
+    }
 }
 
 // By hand: there is a secret in it.
@@ -74,7 +131,13 @@ impl Options {
         }
         let keyring = self.secret_keys.read()?.map(Arc::new);
         let proxies = TrustedProxies::parse(&self.trusted_proxies).map_err(|why| format!("--trusted-proxies: {why}"))?;
-        Ok(Access { account, webhook_secret: self.git_webhook_secret.clone(), keyring, proxies })
+        let oidc = self.oidc.read()?;
+        if oidc.is_some() && account.is_none() {
+            return Err(
+                "--oidc-issuer: without a password of the deployment (UPDRAFT_API_PASSWORD_FILE) nobody is asked who they are".to_owned()
+            );
+        }
+        Ok(Access { account, webhook_secret: self.git_webhook_secret.clone(), keyring, proxies, oidc })
     }
 }
 

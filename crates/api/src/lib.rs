@@ -21,6 +21,7 @@ mod listing;
 mod logs;
 mod maintenance;
 mod meta;
+mod openapi;
 mod page;
 mod pools;
 mod refused;
@@ -59,6 +60,7 @@ use crate::routes::Routes;
 
 pub use error::Error;
 pub use guard::Account;
+pub use openapi::document as openapi;
 pub use routes::{May, Route, Thing};
 
 /// Largest body of a request, in bytes.
@@ -213,6 +215,7 @@ pub fn router(state: ApiState) -> Router {
         .fallback_service(refused(any(refused::fallback)).with_state(state.clone()))
         .method_not_allowed_fallback(meta::method_not_allowed)
         .layer(RequestBodyLimitLayer::new(MOST_BODY))
+        .layer(middleware::from_fn(request::readable))
         .layer(middleware::from_fn_with_state(guard.clone(), guard::same_site_only))
         .layer(middleware::from_fn(guard::seal_answer))
         .with_state(state)

@@ -69,7 +69,7 @@ impl Action {
 /// The actions of a request.
 pub(crate) fn actions(body: Value) -> Result<Vec<Action>, Error> {
     let mut fields = Fields::of(body, &["actions"])?;
-    fields.require("actions");
+    fields.demand("actions", "list_type", "list");
     let asked = fields.list("actions").unwrap_or_default();
     fields.done()?;
     let mut seen = 0;
@@ -79,8 +79,8 @@ pub(crate) fn actions(body: Value) -> Result<Vec<Action>, Error> {
         let within = |error: Error| error.within(&place);
         let mut fields =
             Fields::of(action, &["action", "entities", "action_on_existence", "action_on_non_existence", "update_mask"]).map_err(within)?;
-        fields.require("action");
-        fields.require("entities");
+        fields.demand("action", "literal_error", "action");
+        fields.demand("entities", "list_type", "list");
         let kind = fields.one_of("action", &["create", "update", "delete"]);
         let entities = fields.list("entities").unwrap_or_default();
         let existing = fields.one_of("action_on_existence", &["fail", "skip", "overwrite"]);

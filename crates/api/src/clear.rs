@@ -149,6 +149,8 @@ pub(crate) async fn instances(
     let future = fields.flag("include_future", false);
     let past = fields.flag("include_past", false);
     let prevent_running = fields.flag("prevent_running_task", false);
+    // A run stays with its version, whatever is wanted.
+    fields.flag("run_on_latest_version", false);
     let note = fields.note();
     let switched_on = |name: &str| body.get(name) == Some(&json!(true));
     if switched_on("only_failed") && switched_on("only_running") {
@@ -265,6 +267,8 @@ impl OfRuns {
             only_new: fields.flag("only_new", false),
             note: fields.note(),
         };
+        // A run stays with its version, whatever is wanted.
+        fields.flag("run_on_latest_version", false);
         if of_runs.only_new && of_runs.only_failed {
             fields.refuse("only_new", "only_new and only_failed are mutually exclusive");
         }

@@ -114,6 +114,7 @@ impl Connection {
         let mut text = |name| fields.text(name);
         let (description, host, login, schema, password) =
             (text("description"), text("host"), text("login"), text("schema"), text("password"));
+        text("team_name");
         let named = FIELDS.into_iter().filter(|name| fields.has(name)).collect();
         fields.done()?;
         Ok(Self { id, conn_type, description, host, login, schema, port, password, extra, named })

@@ -40,6 +40,8 @@ pub(crate) async fn list(State(state): State<ApiState>, params: Params, caller: 
     Ok(Json(Dags { dags, total_entries: page.total }))
 }
 
+pub(crate) const TAGS_MATCH: &[&str] = &["any", "all"];
+
 async fn matching(state: &ApiState, params: &Params, caller: &Caller) -> Result<updraft_store::read::Page<DagRow>, Error> {
     let mut query = params.list(DAG_COLUMNS)?;
     if params.flag("exclude_stale")?.unwrap_or(true)
@@ -54,7 +56,7 @@ async fn matching(state: &ApiState, params: &Params, caller: &Caller) -> Result<
     let any_run = Params(params.0.iter().filter(|(name, _)| name.starts_with("dag_run_")).cloned().collect());
     let narrow = DagNarrow {
         tags: params.all("tags"),
-        tags_all: params.one("tags_match_mode") == Some("all"),
+        tags_all: params.word("tags_match_mode", TAGS_MATCH)? == Some("all"),
         owners: params.all("owners"),
         any_run: any_run.list(ANY_RUN_COLUMNS)?.filters,
         favorite: params.flag("is_favorite")?.map(|is| (caller.user.clone(), is)),
@@ -125,7 +127,7 @@ pub(crate) const WARNING_TYPES: &[&str] = &["asset conflict", "non-existent pool
 
 /// The one thing that Airflow warns of and that is no error here: pools that do not exist, whose tasks wait until somebody makes them.
 pub(crate) async fn warnings(State(state): State<ApiState>, params: Params) -> Result<Json<Warnings>, Error> {
-    params.words("warning_type", "warning_type", WARNING_TYPES)?;
+    params.word("warning_type", WARNING_TYPES)?;
     let missing = state.store().missing_pools().await?;
     let mut rows: Vec<Warning> = missing
         .chunk_by(|a, b| a.dag_id == b.dag_id)

@@ -150,6 +150,9 @@ pub(crate) struct Job {
 
 collection!(Jobs, "JobCollectionResponse", jobs: Job);
 
+/// What a job is filtered by.
+type OfJob = fn(&Job) -> Option<&str>;
+
 pub(crate) async fn jobs(State(state): State<ApiState>, params: Params) -> Result<Json<Jobs>, Error> {
     let mut jobs: Vec<Job> = Vec::new();
     let mut push = |kind: &'static str, host: &str, started, beat, silent: f64| {
@@ -175,7 +178,7 @@ pub(crate) async fn jobs(State(state): State<ApiState>, params: Params) -> Resul
     for w in state.store().fleet_worker_list().await? {
         push("WorkerJob", &w.host, w.started_at, w.last_heartbeat, w.silent_seconds);
     }
-    let fields: [(&str, fn(&Job) -> Option<&str>); 4] = [
+    let fields: [(&str, OfJob); 4] = [
         ("job_type", |job| Some(job.job_type)),
         ("job_state", |job| Some(job.state)),
         ("hostname", |job| Some(&job.hostname)),

@@ -22,13 +22,16 @@ use serde_json::{Map, Value, json};
 use self::bodies::Body;
 use crate::routes::May;
 
+/// A media type, and the schema of what has it; none: it has none that JSON Schema could tell.
+type Content = (&'static str, Option<fn(&mut SchemaGenerator) -> Schema>);
+
 /// An answer that an operation has besides those of its route.
 #[derive(Debug, Clone)]
 struct Answer {
     status: u16,
     says: &'static str,
-    /// Media types, and the schema of each; none: no body.
-    bodies: Vec<(&'static str, Option<fn(&mut SchemaGenerator) -> Schema>)>,
+    /// Its forms; none: it has no body.
+    bodies: Vec<Content>,
 }
 
 /// What one route does.
@@ -79,7 +82,7 @@ impl Operation {
         self
     }
 
-    fn answer(mut self, status: u16, says: &'static str, bodies: Vec<(&'static str, Option<fn(&mut SchemaGenerator) -> Schema>)>) -> Self {
+    fn answer(mut self, status: u16, says: &'static str, bodies: Vec<Content>) -> Self {
         self.answers.push(Answer { status, says, bodies });
         self
     }

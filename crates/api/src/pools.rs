@@ -110,6 +110,7 @@ impl Pool {
             slots
         });
         let description = fields.text("description");
+        fields.text("team_name");
         let named: Vec<_> = ["slots", "description", "include_deferred"].into_iter().filter(|name| fields.has(name)).collect();
         let include_deferred = named.contains(&"include_deferred").then(|| fields.flag("include_deferred", false));
         fields.done()?;

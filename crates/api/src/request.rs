@@ -72,6 +72,17 @@ impl Params {
         Ok(given.into_iter().filter(|name| !name.is_empty()).map(read).collect())
     }
 
+    /// Refuses every word but these, and says which it is.
+    pub(crate) fn word(&self, name: &str, allowed: &[&str]) -> Result<Option<&str>, Error> {
+        for value in self.all(name) {
+            if !allowed.contains(&value.as_str()) {
+                let expected = allowed.iter().map(|word| format!("'{word}'")).collect::<Vec<_>>().join(" or ");
+                return Err(Error::invalid("literal_error", json!(["query", name]), &format!("Input should be {expected}"), json!(value)));
+            }
+        }
+        Ok(self.one(name))
+    }
+
     /// Refuses words that a parameter cannot have; the ways to say "none" are among those that it can.
     pub(crate) fn words(&self, name: &str, called: &str, allowed: &[&str]) -> Result<(), Error> {
         for value in self.all(name) {
@@ -522,7 +533,9 @@ impl Fields {
             }
             return found;
         }
-        let found = value.as_i64().or_else(|| value.as_f64().filter(|f| f.fract() == 0.0).map(|f| f as i64));
+        // What is larger would become another number.
+        let whole = |f: &f64| f.fract() == 0.0 && f.abs() < i64::MAX as f64;
+        let found = value.as_i64().or_else(|| value.as_f64().filter(whole).map(|f| f as i64));
         if found.is_none() {
             self.wrong("int_type", name, "Input should be a valid integer", value);
         }

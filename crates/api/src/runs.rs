@@ -436,13 +436,13 @@ pub(crate) struct Waited {
 
 async fn end_line(state: &ApiState, row: &RunRow, results: &[String]) -> Waited {
     let mut found = BTreeMap::new();
-    if !results.is_empty() {
-        if let (Ok(version), Ok(values)) = (state.version(row.version_id).await, state.store().xcoms_of(row.key()).await) {
-            for task_id in results {
-                let at = version.position(task_id).and_then(|at| i32::try_from(at).ok());
-                if let Some((_, _, value)) = values.iter().find(|(idx, key, _)| Some(*idx) == at && key == "return_value") {
-                    found.insert(task_id.clone(), value.clone());
-                }
+    if !results.is_empty()
+        && let (Ok(version), Ok(values)) = (state.version(row.version_id).await, state.store().xcoms_of(row.key()).await)
+    {
+        for task_id in results {
+            let at = version.position(task_id).and_then(|at| i32::try_from(at).ok());
+            if let Some((_, _, value)) = values.iter().find(|(idx, key, _)| Some(*idx) == at && key == "return_value") {
+                found.insert(task_id.clone(), value.clone());
             }
         }
     }

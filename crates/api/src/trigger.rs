@@ -35,6 +35,8 @@ pub(crate) async fn trigger(
     }
     let run_after = fields.time("run_after");
     let conf = fields.object("conf").unwrap_or_default();
+    // No run has a partition.
+    fields.text("partition_key");
     let note = fields.text("note");
     if note.as_ref().is_some_and(|n| n.chars().count() > MOST_NOTE) {
         fields.refuse("note", &format!("String should have at most {MOST_NOTE} characters"));

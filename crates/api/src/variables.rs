@@ -72,6 +72,8 @@ impl Variable {
             other => other.to_string(),
         });
         let description = fields.text("description");
+        // No team has variables of its own; what is said of one must be a text all the same.
+        fields.text("team_name");
         let named = ["value", "description"].into_iter().filter(|name| fields.has(name)).collect();
         fields.done()?;
         Ok(Self { key, value, description, named })

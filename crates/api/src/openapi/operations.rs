@@ -76,7 +76,7 @@ fn choosing_dags(operation: Operation) -> Operation {
         .query("last_dag_run_state", Of::Words(runs::STATES), "The state of its newest run")
         .query("dag_run_state", Of::Words(runs::STATES), "The state of any of its runs")
         .query("tags", Of::Texts, "Has any of these tags")
-        .query("tags_match_mode", Of::Word(&["any", "all"]), "`all`: has all of `tags`")
+        .query("tags_match_mode", Of::Word(dags::TAGS_MATCH), "`all`: has all of `tags`")
         .query("owners", Of::Texts, "Has a task of any of these owners")
         .query("is_favorite", Of::Flag, "Whether it is a favorite of who asks")
         .query("exclude_stale", Of::Flag, "Leaves out those that their file no longer has; true, if nothing is said")

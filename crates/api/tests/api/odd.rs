@@ -11,7 +11,13 @@ use crate::harness::Api;
 #[sqlx::test(migrations = "../../migrations")]
 async fn an_address_that_is_no_text_is_refused(pool: PgPool) {
     let api = Api::new(pool).await;
-    for path in ["/api/v2/dags/%00", "/api/v2/dags/a%FF", "/api/v2/dags?dag_id_pattern=%00", "/api/v2/dags/%C3%28/dagRuns", "/ui/overview?tags=a%00"] {
+    for path in [
+        "/api/v2/dags/%00",
+        "/api/v2/dags/a%FF",
+        "/api/v2/dags?dag_id_pattern=%00",
+        "/api/v2/dags/%C3%28/dagRuns",
+        "/ui/overview?tags=a%00",
+    ] {
         let (status, detail) = api.refused("GET", path, None).await;
         assert_eq!(status, 400, "{path}: {detail}");
         assert!(detail.as_str().unwrap().contains("UTF-8"), "{path}: {detail}");
@@ -37,7 +43,10 @@ async fn a_body_with_what_the_database_cannot_keep_is_refused(pool: PgPool) {
 async fn only_texts_have_patterns(pool: PgPool) {
     let api = Api::new(pool).await;
     for query in ["slots_contains=1", "slots_pattern=1", "slots_prefix_pattern=1"] {
-        assert!(api.get(&format!("/api/v2/pools?{query}")).await["total_entries"].as_i64().unwrap() > 0, "{query} names nothing, and is ignored");
+        assert!(
+            api.get(&format!("/api/v2/pools?{query}")).await["total_entries"].as_i64().unwrap() > 0,
+            "{query} names nothing, and is ignored"
+        );
     }
     api.get("/api/v2/dags/~/dagRuns?start_date_pattern=2026&logical_date_contains=x&id_contains=1").await;
     api.get("/api/v2/dags?is_paused_contains=t&next_dagrun_prefix_pattern=2").await;
@@ -65,10 +74,33 @@ async fn what_must_be_there_is_not_null(pool: PgPool) {
         ("POST", "/api/v2/connections", json!({"connection_id": null, "conn_type": "http"}), "connection_id"),
         ("POST", "/api/v2/connections", json!({"connection_id": "c", "conn_type": null}), "conn_type"),
         ("PATCH", "/api/v2/dags/diamond", json!({"is_paused": null}), "is_paused"),
+        ("PATCH", "/api/v2/pools", json!({"actions": null}), "actions"),
     ] {
         let (status, detail) = api.refused(method, path, Some(body)).await;
         assert_eq!((status, &detail[0]["loc"]), (422, &json!(["body", name])), "{method} {path}: {detail}");
     }
+}
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn what_changes_nothing_must_still_be_what_it_is(pool: PgPool) {
+    let api = Api::new(pool).await;
+    let dag = "/api/v2/dags/diamond";
+    for (method, path, body, name) in [
+        ("POST", "/api/v2/pools", json!({"name": "p", "slots": 1, "team_name": {}}), "team_name"),
+        ("POST", "/api/v2/variables", json!({"key": "k", "value": "v", "team_name": 1}), "team_name"),
+        ("POST", "/api/v2/connections", json!({"connection_id": "c", "conn_type": "http", "team_name": []}), "team_name"),
+        ("POST", &format!("{dag}/dagRuns"), json!({"logical_date": null, "partition_key": 1}), "partition_key"),
+        ("POST", &format!("{dag}/clearTaskInstances"), json!({"run_on_latest_version": "x"}), "run_on_latest_version"),
+        ("POST", &format!("{dag}/dagRuns/list"), json!({"page_offset": 9_223_372_036_854_775_808_u64}), "page_offset"),
+        ("POST", &format!("{dag}/dagRuns/list"), json!({"page_limit": 1e300}), "page_limit"),
+    ] {
+        let (status, detail) = api.refused(method, path, Some(body)).await;
+        assert_eq!((status, &detail[0]["loc"]), (422, &json!(["body", name])), "{method} {path}: {detail}");
+    }
+    for path in ["/api/v2/dags?tags_match_mode=some", "/api/v2/dagWarnings?warning_type=null"] {
+        assert_eq!(api.status("GET", path).await, 422, "{path}");
+    }
+    assert_eq!(api.status("GET", "/api/v2/dags?tags=demo&tags_match_mode=all").await, 200);
 }
 
 #[sqlx::test(migrations = "../../migrations")]

@@ -1,5 +1,6 @@
 //! Logging in and out, and what belongs to whoever is logged in: their password and their personal tokens.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -10,6 +11,8 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, TimeDelta, Utc};
+use schemars::JsonSchema;
+use serde::Serialize;
 use serde_json::{Value, json};
 use updraft_store::read::audit::{ADDRESS, Audit};
 use updraft_store::users::{TokenRow, UserRow, UserWrite};
@@ -18,16 +21,20 @@ use crate::access::Principal;
 use crate::error::{Error, problem};
 use crate::guard::{Account, too_many};
 use crate::identity::{self, CLI_TOKEN_LIFE, COOKIE, Refusal, SESSION_LIFE, TOKEN_LIFE};
+use crate::listing::{collection, count};
 use crate::request::{Body, Fields, Params};
 use crate::routes::{May, Thing};
-use crate::shapes::{maybe, time};
+use crate::shapes::{Time, maybe, time};
 use crate::{ApiState, users};
 
 /// Longest password, in bytes: hashing takes time by length.
 const LONGEST: usize = 1024;
 /// Days that a personal token is good at most, and by itself.
-const MOST_DAYS: i64 = 366;
+pub(crate) const MOST_DAYS: i64 = 366;
 const DAYS: i64 = 90;
+
+pub(crate) const TOKEN_KEYS: &[&str] = &["name", "days", "permissions"];
+pub(crate) const PASSWORD_KEYS: &[&str] = &["old", "new"];
 
 /// Where the client is.
 #[derive(Debug, Clone, Copy)]
@@ -118,9 +125,16 @@ pub(crate) async fn token_cli(state: State<ApiState>, address: Address, headers:
     give_token(state, address, headers, body, CLI_TOKEN_LIFE).await
 }
 
+/// What stands for a password.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "LoginResponse")]
+pub(crate) struct Token {
+    access_token: String,
+}
+
 /// Clients log in before anything else. On loopback there is nothing to prove, and the token is nothing's key.
 async fn give_token(State(state): State<ApiState>, address: Address, headers: HeaderMap, body: Bytes, life: Duration) -> Response {
-    let made = |token: String| (StatusCode::CREATED, Json(json!({"access_token": token}))).into_response();
+    let made = |access_token: String| (StatusCode::CREATED, Json(Token { access_token })).into_response();
     if !state.inner.identity.asks() {
         return made("updraft-loopback-needs-no-token".to_owned());
     }
@@ -187,6 +201,13 @@ fn on_https(headers: &HeaderMap) -> bool {
     headers.get(header::ORIGIN).is_some_and(|origin| origin.as_bytes().starts_with(b"https://"))
 }
 
+/// A session that was begun.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Opened {
+    name: String,
+    expires_at: Time,
+}
+
 /// Begins a session of a browser.
 pub(crate) async fn login(State(state): State<ApiState>, address: Address, headers: HeaderMap, body: Bytes) -> Response {
     let given = match Given::read(&headers, &body) {
@@ -231,7 +252,7 @@ async fn begin(
     Ok(if given.form {
         (StatusCode::SEE_OTHER, set, [(header::LOCATION, next.to_owned())]).into_response()
     } else {
-        (StatusCode::CREATED, set, Json(json!({"name": row.name, "expires_at": time(until)}))).into_response()
+        (StatusCode::CREATED, set, Json(Opened { name: row.name, expires_at: time(until) })).into_response()
     })
 }
 
@@ -266,12 +287,18 @@ pub(crate) async fn logout(State(state): State<ApiState>, headers: HeaderMap) ->
     Ok((StatusCode::SEE_OTHER, set).into_response())
 }
 
+/// Who is logged in.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Me {
+    name: String,
+    /// What they may do, each with over what: `*`, or some DAGs.
+    permissions: BTreeMap<String, Vec<String>>,
+}
+
 /// Who is logged in, and what they may do over what.
-pub(crate) async fn me(who: Option<Extension<Principal>>) -> Json<Value> {
+pub(crate) async fn me(who: Option<Extension<Principal>>) -> Json<Me> {
     let principal = who.map_or_else(|| Principal::owner("anonymous"), |Extension(principal)| principal);
-    let permissions: serde_json::Map<String, Value> =
-        principal.permissions().into_iter().map(|(permission, over)| (permission, json!(over))).collect();
-    Json(json!({"name": principal.name, "permissions": permissions}))
+    Json(Me { permissions: principal.permissions().into_iter().collect(), name: principal.name })
 }
 
 fn of_a_user(who: Option<Extension<Principal>>) -> Result<Principal, Error> {
@@ -301,7 +328,7 @@ pub(crate) async fn password(
     Body(body): Body,
 ) -> Result<Response, Error> {
     let principal = of_a_user(who)?;
-    let mut fields = Fields::of(body, &["old", "new"])?;
+    let mut fields = Fields::of(body, PASSWORD_KEYS)?;
     let (old, new) = (fields.text("old"), fields.text("new"));
     fields.done()?;
     let (Some(old), Some(new)) = (old, new) else {
@@ -323,15 +350,53 @@ pub(crate) async fn password(
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-fn token_shape(row: &TokenRow) -> Value {
-    json!({
-        "id": row.id, "user": row.user_name, "name": row.name, "permissions": row.permissions, "created_at": time(row.created_at),
-        "expires_at": time(row.expires_at), "last_used_at": maybe(row.last_used_at), "expired": row.expires_at <= Utc::now(),
-    })
+/// A personal token, without what proves it.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct PersonalToken {
+    id: String,
+    user: String,
+    name: String,
+    /// At most these of its user's permissions; null: all of them.
+    permissions: Option<Vec<String>>,
+    created_at: Time,
+    expires_at: Time,
+    last_used_at: Option<Time>,
+    expired: bool,
+}
+
+collection!(PersonalTokens, "PersonalTokenCollection", tokens: PersonalToken);
+
+/// A personal token that was just made.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct NewToken {
+    id: String,
+    user: String,
+    name: String,
+    permissions: Option<Vec<String>>,
+    expires_at: Time,
+    /// What proves it: this answer is the only one that shows it.
+    token: String,
+}
+
+fn token_shape(row: &TokenRow) -> PersonalToken {
+    PersonalToken {
+        id: row.id.to_string(),
+        user: row.user_name.clone(),
+        name: row.name.clone(),
+        permissions: row.permissions.clone(),
+        created_at: time(row.created_at),
+        expires_at: time(row.expires_at),
+        last_used_at: maybe(row.last_used_at),
+        expired: row.expires_at <= Utc::now(),
+    }
 }
 
 /// One's own tokens; all users' for who may read users and asks for `user=~`.
-pub(crate) async fn tokens(State(state): State<ApiState>, params: Params, who: Option<Extension<Principal>>) -> Result<Json<Value>, Error> {
+pub(crate) async fn tokens(
+    State(state): State<ApiState>,
+    params: Params,
+    who: Option<Extension<Principal>>,
+) -> Result<Json<PersonalTokens>, Error> {
     let principal = of_a_user(who)?;
     let user = match params.one("user") {
         None => Some(principal.name.as_str()),
@@ -344,7 +409,7 @@ pub(crate) async fn tokens(State(state): State<ApiState>, params: Params, who: O
         }
     };
     let rows = state.store().token_list(user).await?;
-    Ok(Json(json!({"tokens": rows.iter().map(token_shape).collect::<Vec<_>>(), "total_entries": rows.len()})))
+    Ok(Json(PersonalTokens { tokens: rows.iter().map(token_shape).collect(), total_entries: count(rows.len()) }))
 }
 
 /// A new token: the answer is the only one that shows it.
@@ -354,7 +419,7 @@ pub(crate) async fn token_create(
     Body(body): Body,
 ) -> Result<Response, Error> {
     let principal = of_a_user(who)?;
-    let mut fields = Fields::of(body, &["name", "days", "permissions"])?;
+    let mut fields = Fields::of(body, TOKEN_KEYS)?;
     let (name, days, permissions) = (fields.text("name"), fields.int("days"), fields.list("permissions"));
     fields.done()?;
     let name = name
@@ -380,9 +445,8 @@ pub(crate) async fn token_create(
         id.ok_or_else(|| Error::Conflict(format!("{} has a token named {name:?} already: revoke it, or choose another name", row.name)))?;
     let extra = Some(json!({"id": id, "name": name, "permissions": permissions, "expires_at": time(expires_at)}));
     state.store().audit_write(&Audit { who: &row.name, event: "create_token", extra, ..Audit::default() }).await?;
-    let shape =
-        json!({"id": id, "user": row.name, "name": name, "permissions": permissions, "expires_at": time(expires_at), "token": token});
-    Ok((StatusCode::CREATED, Json(shape)).into_response())
+    let made = NewToken { id: id.to_string(), user: row.name, name, permissions, expires_at: time(expires_at), token };
+    Ok((StatusCode::CREATED, Json(made)).into_response())
 }
 
 /// A token is void from now on. Who may edit users may do so with anybody's.

@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use axum::Json;
 use axum::extract::{Path, State};
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 use updraft_model::DagSpec;
 use updraft_planner::timetable::{Slot, Timetable};
@@ -16,8 +18,9 @@ use updraft_store::{BackfillChanged, BackfillCreated, NewBackfill, Reprocess, Sl
 
 use crate::ApiState;
 use crate::error::{Error, problem};
+use crate::listing::{self, collection};
 use crate::request::{Body, Caller, Fields, Params};
-use crate::shapes;
+use crate::shapes::{self, Nothing, Time};
 use crate::trigger::check_conf;
 
 /// Most slots of one backfill.
@@ -31,8 +34,10 @@ const LOOKS: usize = 5;
 /// Most runs that the scheduler is told of by name; the others it finds by their marks.
 const MOST_TOLD: usize = 500;
 
-const KEYS: &[&str] =
+pub(crate) const KEYS: &[&str] =
     &["dag_id", "from_date", "to_date", "run_backwards", "dag_run_conf", "reprocess_behavior", "max_active_runs", "run_on_latest_version"];
+
+pub(crate) const REPROCESS: &[&str] = &["failed", "completed", "none"];
 
 /// A backfill as a request has it.
 struct Wanted {
@@ -61,7 +66,7 @@ impl Wanted {
         let to = fields.time("to_date").unwrap_or_default();
         let backwards = fields.flag("run_backwards", false);
         let conf = fields.object("dag_run_conf");
-        let reprocess = match fields.one_of("reprocess_behavior", &["failed", "completed", "none"]).as_deref() {
+        let reprocess = match fields.one_of("reprocess_behavior", REPROCESS).as_deref() {
             Some("failed") => Reprocess::Failed,
             Some("completed") => Reprocess::Completed,
             _ => Reprocess::None,
@@ -138,7 +143,18 @@ fn slots_of(wanted: &Wanted, dag: &DagRow, spec: &DagSpec, timetable: &Timetable
     Ok(slots)
 }
 
-pub(crate) async fn dry_run(State(state): State<ApiState>, caller: Caller, Body(body): Body) -> Result<Json<Value>, Error> {
+/// A run that a backfill would make, or do again.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "DryRunBackfillResponse")]
+pub(crate) struct Planned {
+    logical_date: Time,
+    partition_key: Nothing,
+    partition_date: Nothing,
+}
+
+collection!(AllPlanned, "DryRunBackfillCollectionResponse", backfills: Planned);
+
+pub(crate) async fn dry_run(State(state): State<ApiState>, caller: Caller, Body(body): Body) -> Result<Json<AllPlanned>, Error> {
     let wanted = Wanted::read(body)?;
     caller.scope.check(&wanted.dag_id)?;
     let (dag, timetable) = dag_of(&state, &wanted).await?;
@@ -151,14 +167,12 @@ pub(crate) async fn dry_run(State(state): State<ApiState>, caller: Caller, Body(
     let passed_over: std::collections::BTreeSet<_> =
         there.iter().filter(|run| run.live || !wanted.reprocess.takes(&run.state)).map(|run| run.logical_date).collect();
     slots.retain(|slot| !passed_over.contains(&slot.logical_date));
-    let rows: Vec<Value> = slots
-        .iter()
-        .map(|slot| json!({"logical_date": shapes::time(slot.logical_date), "partition_key": null, "partition_date": null}))
-        .collect();
-    Ok(Json(json!({"total_entries": rows.len(), "backfills": rows})))
+    let planned = |slot: &Slot| Planned { logical_date: shapes::time(slot.logical_date), partition_key: (), partition_date: () };
+    let backfills: Vec<Planned> = slots.iter().map(planned).collect();
+    Ok(Json(AllPlanned { total_entries: listing::count(backfills.len()), backfills }))
 }
 
-pub(crate) async fn create(State(state): State<ApiState>, caller: Caller, Body(body): Body) -> Result<Json<Value>, Error> {
+pub(crate) async fn create(State(state): State<ApiState>, caller: Caller, Body(body): Body) -> Result<Json<Backfill>, Error> {
     let wanted = Wanted::read(body.clone())?;
     caller.scope.check(&wanted.dag_id)?;
     for _ in 0..LOOKS {
@@ -272,20 +286,66 @@ fn number(text: &str) -> Result<i64, Error> {
     })
 }
 
-async fn shape(state: &ApiState, row: &BackfillRow) -> Result<Value, Error> {
+/// Runs for a stretch of the past.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "BackfillResponse")]
+pub(crate) struct Backfill {
+    id: i64,
+    dag_id: String,
+    dag_display_name: String,
+    from_date: Time,
+    to_date: Time,
+    /// What each of its runs is given.
+    #[schemars(with = "Option<BTreeMap<String, Value>>")]
+    dag_run_conf: Option<Value>,
+    is_paused: bool,
+    #[schemars(schema_with = "reprocess")]
+    reprocess_behavior: String,
+    max_active_runs: i32,
+    created_at: Time,
+    completed_at: Option<Time>,
+    updated_at: Time,
+}
+
+fn reprocess(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({"type": "string", "enum": REPROCESS})
+}
+
+collection!(Backfills, "BackfillCollectionResponse", backfills: Backfill);
+
+/// A backfill, and how its runs stand.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct BackfillProgress {
+    #[serde(flatten)]
+    backfill: Backfill,
+    /// How many of its runs are in which state.
+    run_counts: BTreeMap<String, i64>,
+    run_backwards: bool,
+    triggering_user_name: Option<String>,
+}
+
+async fn shape(state: &ApiState, row: &BackfillRow) -> Result<Backfill, Error> {
     let name = match state.store().dag_get(&row.dag_id).await? {
         Some(dag) => state.head(dag.version_id).await?.spec.display_name.clone(),
         None => None,
     };
-    Ok(json!({
-        "id": row.id, "dag_id": row.dag_id, "dag_display_name": name.as_deref().unwrap_or(&row.dag_id),
-        "from_date": shapes::time(row.from_date), "to_date": shapes::time(row.to_date), "dag_run_conf": row.dag_run_conf, "is_paused": row.is_paused,
-        "reprocess_behavior": row.reprocess_behavior, "max_active_runs": row.max_active_runs, "created_at": shapes::time(row.created_at),
-        "completed_at": shapes::maybe(row.completed_at), "updated_at": shapes::time(row.updated_at),
-    }))
+    Ok(Backfill {
+        id: row.id,
+        dag_id: row.dag_id.clone(),
+        dag_display_name: name.unwrap_or_else(|| row.dag_id.clone()),
+        from_date: shapes::time(row.from_date),
+        to_date: shapes::time(row.to_date),
+        dag_run_conf: row.dag_run_conf.clone(),
+        is_paused: row.is_paused,
+        reprocess_behavior: row.reprocess_behavior.clone(),
+        max_active_runs: row.max_active_runs,
+        created_at: shapes::time(row.created_at),
+        completed_at: shapes::maybe(row.completed_at),
+        updated_at: shapes::time(row.updated_at),
+    })
 }
 
-pub(crate) async fn list(State(state): State<ApiState>, params: Params) -> Result<Json<Value>, Error> {
+pub(crate) async fn list(State(state): State<ApiState>, params: Params) -> Result<Json<Backfills>, Error> {
     let dag_id =
         params.one("dag_id").ok_or_else(|| Error::invalid("missing", json!(["query", "dag_id"]), "Field required", Value::Null))?;
     let page = state.store().backfill_list(dag_id, &params.list(BACKFILL_COLUMNS)?).await?;
@@ -293,37 +353,41 @@ pub(crate) async fn list(State(state): State<ApiState>, params: Params) -> Resul
     for row in &page.rows {
         rows.push(shape(&state, row).await?);
     }
-    Ok(Json(json!({"backfills": rows, "total_entries": page.total})))
+    Ok(Json(Backfills { backfills: rows, total_entries: page.total }))
 }
 
-pub(crate) async fn show(State(state): State<ApiState>, Path(id): Path<String>, caller: Caller) -> Result<Json<Value>, Error> {
+pub(crate) async fn show(State(state): State<ApiState>, Path(id): Path<String>, caller: Caller) -> Result<Json<Backfill>, Error> {
     Ok(Json(shape(&state, &find_for(&state, &id, &caller).await?).await?))
 }
 
 /// The same with what Airflow's answer has no place for: how its runs stand.
-pub(crate) async fn progress(State(state): State<ApiState>, Path(id): Path<String>, caller: Caller) -> Result<Json<Value>, Error> {
+pub(crate) async fn progress(
+    State(state): State<ApiState>,
+    Path(id): Path<String>,
+    caller: Caller,
+) -> Result<Json<BackfillProgress>, Error> {
     let row = find_for(&state, &id, &caller).await?;
-    let mut answer = shape(&state, &row).await?;
-    let counts: BTreeMap<String, i64> = state.store().backfill_run_counts(&row).await?.into_iter().collect();
-    answer["run_counts"] = json!(counts);
-    answer["run_backwards"] = json!(row.run_backwards);
-    answer["triggering_user_name"] = json!(row.triggering_user_name);
-    Ok(Json(answer))
+    Ok(Json(BackfillProgress {
+        backfill: shape(&state, &row).await?,
+        run_counts: state.store().backfill_run_counts(&row).await?.into_iter().collect(),
+        run_backwards: row.run_backwards,
+        triggering_user_name: row.triggering_user_name,
+    }))
 }
 
-pub(crate) async fn pause(state: State<ApiState>, id: Path<String>, caller: Caller) -> Result<Json<Value>, Error> {
+pub(crate) async fn pause(state: State<ApiState>, id: Path<String>, caller: Caller) -> Result<Json<Backfill>, Error> {
     change(state, id, caller, "pause_backfill").await
 }
 
-pub(crate) async fn unpause(state: State<ApiState>, id: Path<String>, caller: Caller) -> Result<Json<Value>, Error> {
+pub(crate) async fn unpause(state: State<ApiState>, id: Path<String>, caller: Caller) -> Result<Json<Backfill>, Error> {
     change(state, id, caller, "unpause_backfill").await
 }
 
-pub(crate) async fn cancel(state: State<ApiState>, id: Path<String>, caller: Caller) -> Result<Json<Value>, Error> {
+pub(crate) async fn cancel(state: State<ApiState>, id: Path<String>, caller: Caller) -> Result<Json<Backfill>, Error> {
     change(state, id, caller, "cancel_backfill").await
 }
 
-async fn change(State(state): State<ApiState>, Path(id): Path<String>, caller: Caller, event: &str) -> Result<Json<Value>, Error> {
+async fn change(State(state): State<ApiState>, Path(id): Path<String>, caller: Caller, event: &str) -> Result<Json<Backfill>, Error> {
     let id = find_for(&state, &id, &caller).await?.id;
     let changed = match event {
         "cancel_backfill" => state.store().backfill_cancel(id, &caller.user).await?,

@@ -12,33 +12,53 @@ const PAGE: i64 = 100;
 const TIMES: [&str; 4] = ["run_after", "logical_date", "start_date", "end_date"];
 const BOUNDS: [&str; 4] = ["gte", "gt", "lte", "lt"];
 
+const RUN_LISTS: &[(&str, &str)] = &[("dag_ids", "dag_id")];
+const RUN_TEXTS: &[&str] = &["conf_contains"];
+const INSTANCE_LISTS: &[(&str, &str)] = &[
+    ("dag_ids", "dag_id"),
+    ("dag_run_ids", "run_id"),
+    ("task_ids", "task_id"),
+    ("pool", "pool"),
+    ("queue", "queue"),
+    ("executor", "executor"),
+];
+
 /// The body of a list of runs.
 pub(crate) fn runs(body: Value) -> Result<Params, Error> {
-    read(body, &[("dag_ids", "dag_id")], ("states", super::runs::STATES), &["conf_contains"])
+    read(body, RUN_LISTS, ("states", super::runs::STATES), RUN_TEXTS)
+}
+
+/// What it may have.
+pub(crate) fn runs_keys() -> Vec<String> {
+    keys(RUN_LISTS, "states", RUN_TEXTS)
 }
 
 /// The body of a list of task instances.
 pub(crate) fn instances(body: Value) -> Result<Params, Error> {
-    let lists = [
-        ("dag_ids", "dag_id"),
-        ("dag_run_ids", "run_id"),
-        ("task_ids", "task_id"),
-        ("pool", "pool"),
-        ("queue", "queue"),
-        ("executor", "executor"),
-    ];
-    read(body, &lists, ("state", super::instances::STATES), &[])
+    read(body, INSTANCE_LISTS, ("state", super::instances::STATES), &[])
+}
+
+/// What it may have.
+pub(crate) fn instances_keys() -> Vec<String> {
+    keys(INSTANCE_LISTS, "state", &[])
+}
+
+fn bounds(of: &str) -> [String; 4] {
+    BOUNDS.map(|bound| format!("{of}_{bound}"))
+}
+
+fn keys(lists: &[(&str, &str)], states: &str, texts: &[&str]) -> Vec<String> {
+    let named = ["order_by", "page_limit", "page_offset", states].into_iter().chain(lists.iter().map(|(name, _)| *name));
+    let named = named.chain(texts.iter().copied()).map(str::to_owned);
+    named.chain(TIMES.iter().copied().chain(["duration"]).flat_map(bounds)).collect()
 }
 
 /// `lists` are fields with texts, and the parameters that they stand for.
 fn read(body: Value, lists: &[(&str, &'static str)], states: (&str, &[&str]), texts: &[&'static str]) -> Result<Params, Error> {
-    let bounds = |of: &str| BOUNDS.map(|bound| format!("{of}_{bound}"));
     let times: Vec<String> = TIMES.iter().flat_map(|name| bounds(name)).collect();
     let durations = bounds("duration");
-    let mut allowed = vec!["order_by", "page_limit", "page_offset", states.0];
-    allowed.extend(lists.iter().map(|(name, _)| *name).chain(texts.iter().copied()));
-    allowed.extend(times.iter().chain(&durations).map(String::as_str));
-    let mut fields = Fields::of(body, &allowed)?;
+    let allowed = keys(lists, states.0, texts);
+    let mut fields = Fields::of(body, &allowed.iter().map(String::as_str).collect::<Vec<_>>())?;
 
     let mut pairs: Vec<(String, String)> = Vec::new();
     for (name, default, parameter) in [("page_limit", PAGE, "limit"), ("page_offset", 0, "offset")] {

@@ -7,6 +7,8 @@ use std::collections::BTreeSet;
 use std::future::Future;
 
 use axum::http::StatusCode;
+use schemars::JsonSchema;
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::error::Error;
@@ -67,7 +69,7 @@ impl Action {
 /// The actions of a request.
 pub(crate) fn actions(body: Value) -> Result<Vec<Action>, Error> {
     let mut fields = Fields::of(body, &["actions"])?;
-    fields.require("actions");
+    fields.demand("actions", "list_type", "list");
     let asked = fields.list("actions").unwrap_or_default();
     fields.done()?;
     let mut seen = 0;
@@ -77,8 +79,8 @@ pub(crate) fn actions(body: Value) -> Result<Vec<Action>, Error> {
         let within = |error: Error| error.within(&place);
         let mut fields =
             Fields::of(action, &["action", "entities", "action_on_existence", "action_on_non_existence", "update_mask"]).map_err(within)?;
-        fields.require("action");
-        fields.require("entities");
+        fields.demand("action", "literal_error", "action");
+        fields.demand("entities", "list_type", "list");
         let kind = fields.one_of("action", &["create", "update", "delete"]);
         let entities = fields.list("entities").unwrap_or_default();
         let existing = fields.one_of("action_on_existence", &["fail", "skip", "overwrite"]);
@@ -101,11 +103,22 @@ pub(crate) fn actions(body: Value) -> Result<Vec<Action>, Error> {
     Ok(actions)
 }
 
-/// What became of one action.
-#[derive(Debug, Default)]
+/// What became of the actions of one kind.
+#[derive(Debug, Default, Serialize, JsonSchema)]
+#[schemars(rename = "BulkActionResponse")]
 pub(crate) struct Done {
+    /// To whom it was done.
     success: Vec<String>,
-    errors: Vec<Value>,
+    errors: Vec<Refusal>,
+}
+
+/// What was not done, and why.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "BulkActionError")]
+struct Refusal {
+    error: String,
+    /// That the same request would have got by itself.
+    status_code: u16,
 }
 
 impl Done {
@@ -116,33 +129,35 @@ impl Done {
 
     /// It was not done, and why.
     pub(crate) fn fail(&mut self, error: impl Into<String>, status: StatusCode) {
-        self.errors.push(json!({"error": error.into(), "status_code": status.as_u16()}));
+        self.errors.push(Refusal { error: error.into(), status_code: status.as_u16() });
     }
 }
 
 /// The answer: a part for each kind of action that was asked for.
-#[derive(Debug)]
-pub(crate) struct Answers(Value);
-
-impl Default for Answers {
-    fn default() -> Self {
-        Self(json!({"create": null, "update": null, "delete": null}))
-    }
+#[derive(Debug, Default, Serialize, JsonSchema)]
+#[schemars(rename = "BulkResponse")]
+pub(crate) struct Answers {
+    create: Option<Done>,
+    update: Option<Done>,
+    delete: Option<Done>,
 }
 
 impl Answers {
     /// Two actions of a kind have one answer.
     pub(crate) fn add(&mut self, kind: &str, done: Done) {
-        join(&mut self.0[kind], json!({"success": done.success, "errors": done.errors}));
-    }
-
-    pub(crate) fn into_value(self) -> Value {
-        self.0
+        let part = match kind {
+            "create" => &mut self.create,
+            "update" => &mut self.update,
+            _ => &mut self.delete,
+        };
+        let all = part.get_or_insert_default();
+        all.success.extend(done.success);
+        all.errors.extend(done.errors);
     }
 }
 
 /// Carries out a bulk request.
-pub(crate) async fn run<C: Collection>(collection: &C, body: Value) -> Result<Value, Error> {
+pub(crate) async fn run<C: Collection>(collection: &C, body: Value) -> Result<Answers, Error> {
     let mut answers = Answers::default();
     for action in actions(body)? {
         let within = |error: Error| error.within(&action.place);
@@ -152,35 +167,23 @@ pub(crate) async fn run<C: Collection>(collection: &C, body: Value) -> Result<Va
             "update" => update(collection, entities.clone(), mask, *skip).await.map_err(within)?,
             _ => delete(collection, entities.clone(), *skip).await.map_err(within)?,
         };
-        join(&mut answers.0[*kind], done);
+        answers.add(kind, done);
     }
-    Ok(answers.into_value())
+    Ok(answers)
 }
 
-/// Two actions of a kind have one answer.
-fn join(answer: &mut Value, done: Value) {
-    if answer.is_null() {
-        *answer = done;
-        return;
-    }
-    for part in ["success", "errors"] {
-        if let (Some(all), Some(more)) = (answer[part].as_array_mut(), done[part].as_array()) {
-            all.extend(more.iter().cloned());
-        }
-    }
+fn done(success: Vec<String>) -> Done {
+    Done { success, errors: Vec::new() }
 }
 
-fn done(success: Vec<String>) -> Value {
-    json!({"success": success, "errors": []})
-}
-
-fn failed<C: Collection>(names: &BTreeSet<String>, what: &str, status: StatusCode) -> Value {
+fn failed<C: Collection>(names: &BTreeSet<String>, what: &str, status: StatusCode) -> Done {
     let names = names.iter().map(|name| format!("'{name}'")).collect::<Vec<_>>().join(", ");
-    let error = format!("The {} {{{names}}} {what}.", C::WORDS);
-    json!({"success": [], "errors": [{"error": error, "status_code": status.as_u16()}]})
+    let mut done = Done::default();
+    done.fail(format!("The {} {{{names}}} {what}.", C::WORDS), status);
+    done
 }
 
-async fn create<C: Collection>(collection: &C, entities: Vec<Value>, existing: &str) -> Result<Value, Error> {
+async fn create<C: Collection>(collection: &C, entities: Vec<Value>, existing: &str) -> Result<Done, Error> {
     let mut read = Vec::with_capacity(entities.len());
     for (nth, body) in entities.into_iter().enumerate() {
         let place = [json!("body"), json!("entities"), json!(nth)];
@@ -207,7 +210,7 @@ async fn create<C: Collection>(collection: &C, entities: Vec<Value>, existing: &
     Ok(done(success))
 }
 
-async fn update<C: Collection>(collection: &C, entities: Vec<Value>, mask: &[String], skip: bool) -> Result<Value, Error> {
+async fn update<C: Collection>(collection: &C, entities: Vec<Value>, mask: &[String], skip: bool) -> Result<Done, Error> {
     let mut named = Vec::new();
     for entity in entities {
         named.push((name_of::<C>(&entity)?, entity));
@@ -224,7 +227,7 @@ async fn update<C: Collection>(collection: &C, entities: Vec<Value>, mask: &[Str
     Ok(done(success))
 }
 
-async fn delete<C: Collection>(collection: &C, entities: Vec<Value>, skip: bool) -> Result<Value, Error> {
+async fn delete<C: Collection>(collection: &C, entities: Vec<Value>, skip: bool) -> Result<Done, Error> {
     let names = entities.iter().map(name_of::<C>).collect::<Result<Vec<_>, _>>()?;
     if !skip && let Some(refusal) = all_there(collection, names.iter().map(String::as_str)).await? {
         return Ok(refusal);
@@ -239,7 +242,7 @@ async fn delete<C: Collection>(collection: &C, entities: Vec<Value>, skip: bool)
 }
 
 /// What to answer when one of these is not there.
-async fn all_there<C: Collection>(collection: &C, names: impl Iterator<Item = &str> + Send) -> Result<Option<Value>, Error> {
+async fn all_there<C: Collection>(collection: &C, names: impl Iterator<Item = &str> + Send) -> Result<Option<Done>, Error> {
     let mut missing = BTreeSet::new();
     for name in names.map(str::to_owned).collect::<Vec<_>>() {
         if !collection.exists(&name).await? {

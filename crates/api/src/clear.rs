@@ -3,6 +3,8 @@
 use axum::Json;
 use axum::extract::{Path, State};
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
+use serde::Serialize;
 use serde_json::{Value, json};
 use updraft_model::RunKey;
 use updraft_model::state::Intent;
@@ -12,15 +14,19 @@ use updraft_store::read::runs::{RUN_COLUMNS, RunRow};
 use updraft_store::read::{Compare, Filter, ListQuery, Test};
 
 use crate::ApiState;
+use crate::cursor::Ends;
 use crate::error::Error;
+use crate::listing;
 use crate::request::{Body, Caller, Fields};
+use crate::runs::Runs;
+use crate::shapes::{Instance, Run};
 
 /// Most runs that one request clears.
 const MOST_RUNS: i64 = 1000;
 /// Most instances that an answer shows; its total counts all.
 const MOST_SHOWN: usize = 1000;
 
-const KEYS: &[&str] = &[
+pub(crate) const KEYS: &[&str] = &[
     "dry_run",
     "start_date",
     "end_date",
@@ -133,7 +139,7 @@ pub(crate) async fn instances(
     Path(dag_id): Path<String>,
     caller: Caller,
     Body(body): Body,
-) -> Result<Json<Value>, Error> {
+) -> Result<Json<ClearedInstances>, Error> {
     let mut fields = Fields::of(body.clone(), KEYS)?;
     let dry_run = fields.flag("dry_run", true);
     let start = fields.time("start_date");
@@ -143,6 +149,8 @@ pub(crate) async fn instances(
     let future = fields.flag("include_future", false);
     let past = fields.flag("include_past", false);
     let prevent_running = fields.flag("prevent_running_task", false);
+    // A run stays with its version, whatever is wanted.
+    fields.flag("run_on_latest_version", false);
     let note = fields.note();
     let switched_on = |name: &str| body.get(name) == Some(&json!(true));
     if switched_on("only_failed") && switched_on("only_running") {
@@ -194,10 +202,54 @@ pub(crate) async fn instances(
     };
     let options = Options { dry_run, reset, prevent_running, note, body, event: "post_clear_task_instances" };
     let cleared = clear(&state, &caller, runs, &choice, options).await?;
-    Ok(Json(json!({"task_instances": cleared.shown, "total_entries": cleared.total})))
+    Ok(Json(cleared.answer()))
 }
 
-const RUN_KEYS: [&str; 5] = ["dry_run", "only_failed", "only_new", "run_on_latest_version", "note"];
+/// What was cleared, or would be.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ClearTaskInstanceCollectionResponse")]
+pub(crate) struct ClearedInstances {
+    /// The first thousand of them.
+    task_instances: Vec<Shown>,
+    total_entries: i64,
+}
+
+/// An instance, or a task that a run has not yet.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(untagged)]
+#[schemars(inline)]
+pub(crate) enum Shown {
+    Instance(Box<Instance>),
+    New(NewTask),
+}
+
+/// A task of the DAG's newest version that the run's version has not.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "NewTaskResponse")]
+pub(crate) struct NewTask {
+    task_id: String,
+    task_display_name: String,
+}
+
+/// What would be cleared, or the run that was.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(untagged)]
+#[schemars(inline)]
+pub(crate) enum ClearedRun {
+    WouldBe(ClearedInstances),
+    Is(Box<Run>),
+}
+
+/// What would be cleared, or the runs that were.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(untagged)]
+#[schemars(inline)]
+pub(crate) enum ClearedRuns {
+    WouldBe(ClearedInstances),
+    Are(Runs),
+}
+
+pub(crate) const RUN_KEYS: [&str; 5] = ["dry_run", "only_failed", "only_new", "run_on_latest_version", "note"];
 
 /// What is done to whole runs.
 struct OfRuns {
@@ -215,6 +267,8 @@ impl OfRuns {
             only_new: fields.flag("only_new", false),
             note: fields.note(),
         };
+        // A run stays with its version, whatever is wanted.
+        fields.flag("run_on_latest_version", false);
         if of_runs.only_new && of_runs.only_failed {
             fields.refuse("only_new", "only_new and only_failed are mutually exclusive");
         }
@@ -225,7 +279,8 @@ impl OfRuns {
     async fn show(&self, state: &ApiState, caller: &Caller, run: &RunRow) -> Result<Cleared, Error> {
         if self.only_new {
             let tasks = new_tasks(state, run).await?;
-            let shown: Vec<Value> = tasks.iter().map(|id| json!({"task_id": id, "task_display_name": id})).collect();
+            let new = |id: &String| Shown::New(NewTask { task_id: id.clone(), task_display_name: id.clone() });
+            let shown: Vec<Shown> = tasks.iter().map(new).collect();
             return Ok(Cleared { total: shown.len(), shown });
         }
         self.clear(state, caller, run, true, Value::Null, "").await
@@ -297,22 +352,22 @@ pub(crate) async fn run(
     Path((dag_id, run_id)): Path<(String, String)>,
     caller: Caller,
     Body(body): Body,
-) -> Result<Json<Value>, Error> {
+) -> Result<Json<ClearedRun>, Error> {
     let mut fields = Fields::of(body.clone(), &RUN_KEYS)?;
     let of_runs = OfRuns::read(&mut fields);
     fields.done()?;
     let run = super::runs::find(&state, &dag_id, &run_id).await?;
     if of_runs.dry_run {
         let cleared = of_runs.show(&state, &caller, &run).await?;
-        return Ok(Json(json!({"task_instances": cleared.shown, "total_entries": cleared.total})));
+        return Ok(Json(ClearedRun::WouldBe(cleared.answer())));
     }
     of_runs.check(&state, &run).await?;
     of_runs.act(&state, &caller, &run, &body, "clear_dag_run").await?;
     let row = super::runs::find(&state, &dag_id, &run.run_id).await?;
-    Ok(Json(super::runs::shape(&state, &row).await?))
+    Ok(Json(ClearedRun::Is(Box::new(super::runs::shape(&state, &row).await?))))
 }
 
-const PARTITION_KEYS: [&str; 3] = ["partition_key", "partition_date_start", "partition_date_end"];
+pub(crate) const PARTITION_KEYS: [&str; 3] = ["partition_key", "partition_date_start", "partition_date_end"];
 
 /// Demands one way of choosing runs: `other` is the one that is not by partition.
 fn one_selector(fields: &mut Fields, other: &str, has_other: bool) -> bool {
@@ -334,7 +389,7 @@ pub(crate) async fn runs(
     Path(dag_id): Path<String>,
     caller: Caller,
     Body(body): Body,
-) -> Result<Json<Value>, Error> {
+) -> Result<Json<ClearedRuns>, Error> {
     let mut fields = Fields::of(body.clone(), &[&RUN_KEYS[..], &PARTITION_KEYS[..], &["dag_runs"][..]].concat())?;
     let of_runs = OfRuns::read(&mut fields);
     let entries = fields.list("dag_runs").unwrap_or_default();
@@ -386,7 +441,7 @@ pub(crate) async fn runs(
             total += cleared.total;
             shown.extend(cleared.shown);
         }
-        return Ok(Json(json!({"task_instances": shown, "total_entries": total})));
+        return Ok(Json(ClearedRuns::WouldBe(Cleared { shown, total }.answer())));
     }
     let mut rows = Vec::with_capacity(chosen.len());
     for run in &chosen {
@@ -396,27 +451,48 @@ pub(crate) async fn runs(
         let row = super::runs::find(&state, &run.dag_id, &run.run_id).await?;
         rows.push(super::runs::shape(&state, &row).await?);
     }
-    Ok(Json(json!({
-        "total_entries": rows.len(), "dag_runs": rows, "total_entries_limit": null, "next_cursor": null, "previous_cursor": null,
-    })))
+    let ends = Ends { total_entries: listing::count(rows.len()), ..Ends::default() };
+    Ok(Json(ClearedRuns::Are(Runs { dag_runs: rows, ends })))
 }
 
+/// What was taken away of partitions.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ClearPartitionsResponse")]
+pub(crate) struct ClearedPartitions {
+    dag_runs_cleared: i64,
+    task_instances_cleared: i64,
+    dry_run: bool,
+}
+
+/// Beside those that choose by partition.
+pub(crate) const OF_PARTITIONS: [&str; 3] = ["run_id", "clear_task_instances", "dry_run"];
+
 /// Takes partitions away from runs. None has one.
-pub(crate) async fn partitions(State(state): State<ApiState>, Path(dag_id): Path<String>, Body(body): Body) -> Result<Json<Value>, Error> {
-    let mut fields = Fields::of(body, &[&PARTITION_KEYS[..], &["run_id", "clear_task_instances", "dry_run"][..]].concat())?;
+pub(crate) async fn partitions(
+    State(state): State<ApiState>,
+    Path(dag_id): Path<String>,
+    Body(body): Body,
+) -> Result<Json<ClearedPartitions>, Error> {
+    let mut fields = Fields::of(body, &[&PARTITION_KEYS[..], &OF_PARTITIONS[..]].concat())?;
     let by_run = fields.text("run_id").is_some();
     one_selector(&mut fields, "run_id", by_run);
     fields.flag("clear_task_instances", false);
     let dry_run = fields.flag("dry_run", true);
     fields.done()?;
     super::dags::find(&state, &dag_id).await?;
-    Ok(Json(json!({"dag_runs_cleared": 0, "task_instances_cleared": 0, "dry_run": dry_run})))
+    Ok(Json(ClearedPartitions { dag_runs_cleared: 0, task_instances_cleared: 0, dry_run }))
 }
 
 /// What was cleared, or would be: as far as an answer shows it, and how much it is in all.
 struct Cleared {
-    shown: Vec<Value>,
+    shown: Vec<Shown>,
     total: usize,
+}
+
+impl Cleared {
+    fn answer(self) -> ClearedInstances {
+        ClearedInstances { task_instances: self.shown, total_entries: listing::count(self.total) }
+    }
 }
 
 struct Options {
@@ -486,5 +562,6 @@ async fn clear(state: &ApiState, caller: &Caller, runs: Vec<RunRow>, choice: &Ch
     }
     let shown = chosen.iter().flat_map(|(run, instances)| keys_of(run, instances)).take(MOST_SHOWN).collect::<Vec<_>>();
     let rows = state.store().instances_get(&shown).await?;
-    Ok(Cleared { shown: super::instances::shapes(state, &rows).await?, total })
+    let shown = super::instances::shapes(state, &rows).await?.into_iter().map(|row| Shown::Instance(Box::new(row))).collect();
+    Ok(Cleared { shown, total })
 }

@@ -3,28 +3,62 @@
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
+use schemars::JsonSchema;
+use serde::Serialize;
 use serde_json::{Value, json};
 use updraft_model::redact::{MASK, redact, unmask};
 use updraft_store::read::audit::Audit;
 use updraft_store::read::secrets::{CONNECTION_COLUMNS, ConnectionRow, Existing, Sealed};
 
 use crate::ApiState;
-use crate::bulk::{self, Collection};
+use crate::bulk::{self, Answers, Collection};
 use crate::error::Error;
+use crate::listing::collection;
 use crate::request::{Body, Caller, Fields, Params};
+use crate::shapes::Nothing;
 
 /// Most characters of an id.
-const MOST_ID: usize = 200;
+pub(crate) const MOST_ID: usize = 200;
 const FIELDS: [&str; 9] = ["connection_id", "conn_type", "description", "host", "login", "schema", "port", "password", "extra"];
+pub(crate) const KEYS: &[&str] =
+    &["connection_id", "conn_type", "description", "host", "login", "schema", "port", "password", "extra", "team_name"];
 
-fn shape(state: &ApiState, row: &ConnectionRow) -> Value {
+/// A connection. What is secret of it is masked.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ConnectionResponse")]
+pub(crate) struct Shown {
+    connection_id: String,
+    conn_type: String,
+    description: Option<String>,
+    host: Option<String>,
+    login: Option<String>,
+    schema: Option<String>,
+    port: Option<i32>,
+    /// A mask, where there is one.
+    password: Option<&'static str>,
+    /// JSON, with masks for what has a secret's name.
+    extra: Option<String>,
+    team_name: Nothing,
+}
+
+collection!(AllShown, "ConnectionCollectionResponse", connections: Shown);
+
+fn shape(state: &ApiState, row: &ConnectionRow) -> Shown {
     let extra = row.sealed_extra.as_deref().and_then(|sealed| state.open(Sealed::Extra, &row.connection_id, sealed).ok());
     // It was read as JSON before it was stored.
     let extra = extra.map(|extra| serde_json::from_str(&extra).map_or_else(|_| MASK.to_owned(), |extra: Value| redact(extra).to_string()));
-    json!({
-        "connection_id": row.connection_id, "conn_type": row.conn_type, "description": row.description, "host": row.host, "login": row.login,
-        "schema": row.schema, "port": row.port, "password": row.sealed_password.as_ref().map(|_| MASK), "extra": extra, "team_name": null,
-    })
+    Shown {
+        connection_id: row.connection_id.clone(),
+        conn_type: row.conn_type.clone(),
+        description: row.description.clone(),
+        host: row.host.clone(),
+        login: row.login.clone(),
+        schema: row.schema.clone(),
+        port: row.port,
+        password: row.sealed_password.as_ref().map(|_| MASK),
+        extra,
+        team_name: (),
+    }
 }
 
 async fn find(state: &ApiState, id: &str) -> Result<ConnectionRow, Error> {
@@ -55,9 +89,9 @@ pub(crate) struct Connection {
 
 impl Connection {
     fn read(body: Value) -> Result<Self, Error> {
-        let mut fields = Fields::of(body, &[FIELDS.as_slice(), &["team_name"]].concat())?;
-        fields.require("connection_id");
-        fields.require("conn_type");
+        let mut fields = Fields::of(body, KEYS)?;
+        fields.demand("connection_id", "string_type", "string");
+        fields.demand("conn_type", "string_type", "string");
         let id = fields.bounded("connection_id", MOST_ID).unwrap_or_default();
         if !id.chars().all(|c| c.is_alphanumeric() || "_.-".contains(c)) {
             fields.mismatch("connection_id", r"^[\w.-]+$");
@@ -80,6 +114,7 @@ impl Connection {
         let mut text = |name| fields.text(name);
         let (description, host, login, schema, password) =
             (text("description"), text("host"), text("login"), text("schema"), text("password"));
+        text("team_name");
         let named = FIELDS.into_iter().filter(|name| fields.has(name)).collect();
         fields.done()?;
         Ok(Self { id, conn_type, description, host, login, schema, port, password, extra, named })
@@ -160,16 +195,16 @@ impl Collection for Connections<'_> {
     }
 }
 
-pub(crate) async fn list(State(state): State<ApiState>, params: Params) -> Result<Json<Value>, Error> {
+pub(crate) async fn list(State(state): State<ApiState>, params: Params) -> Result<Json<AllShown>, Error> {
     let page = state.store().connection_list(&params.list(CONNECTION_COLUMNS)?).await?;
-    Ok(Json(json!({"connections": page.rows.iter().map(|row| shape(&state, row)).collect::<Vec<_>>(), "total_entries": page.total})))
+    Ok(Json(AllShown { connections: page.rows.iter().map(|row| shape(&state, row)).collect(), total_entries: page.total }))
 }
 
-pub(crate) async fn show(State(state): State<ApiState>, Path(id): Path<String>) -> Result<Json<Value>, Error> {
+pub(crate) async fn show(State(state): State<ApiState>, Path(id): Path<String>) -> Result<Json<Shown>, Error> {
     Ok(Json(shape(&state, &find(&state, &id).await?)))
 }
 
-pub(crate) async fn create(State(state): State<ApiState>, caller: Caller, Body(body): Body) -> Result<(StatusCode, Json<Value>), Error> {
+pub(crate) async fn create(State(state): State<ApiState>, caller: Caller, Body(body): Body) -> Result<(StatusCode, Json<Shown>), Error> {
     let connection = Connection::read(body)?;
     if !Connections(&state).create(&connection).await? {
         return Err(Error::Exists(format!("The Connection with connection_id: `{}` already exists", connection.id)));
@@ -184,7 +219,7 @@ pub(crate) async fn patch(
     params: Params,
     caller: Caller,
     Body(body): Body,
-) -> Result<Json<Value>, Error> {
+) -> Result<Json<Shown>, Error> {
     if body.get("connection_id").is_some_and(|given| *given != json!(id)) {
         return Err(Error::BadRequest("The connection_id in the request body does not match the URL parameter".to_owned()));
     }
@@ -202,9 +237,9 @@ pub(crate) async fn delete(State(state): State<ApiState>, Path(id): Path<String>
     Ok(StatusCode::NO_CONTENT)
 }
 
-pub(crate) async fn bulk(State(state): State<ApiState>, caller: Caller, Body(body): Body) -> Result<Json<Value>, Error> {
+pub(crate) async fn bulk(State(state): State<ApiState>, caller: Caller, Body(body): Body) -> Result<Json<Answers>, Error> {
     let done = bulk::run(&Connections(&state), body).await?;
-    log(&state, &caller, "bulk_connections", done.clone()).await?;
+    log(&state, &caller, "bulk_connections", json!(done)).await?;
     Ok(Json(done))
 }
 

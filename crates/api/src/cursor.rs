@@ -4,7 +4,9 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
-use serde_json::{Map, Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::json;
 use updraft_store::read::{COUNTED, Column, Cursor, KeyedPage, ListQuery, Paging};
 
 use crate::error::Error;
@@ -43,17 +45,28 @@ pub(crate) fn read(token: &str, order: &Order) -> Result<Paging, Error> {
     Ok(Paging::Cursor(Some(Cursor { values, back })))
 }
 
-/// A page as its list answers it.
-pub(crate) fn collection<T>(name: &str, rows: Vec<Value>, page: &KeyedPage<T>, query: &ListQuery, key: &'static [Column]) -> Value {
+/// What a page that can be turned by cursor has beside its rows.
+#[derive(Debug, Default, Serialize, JsonSchema)]
+pub(crate) struct Ends {
+    /// How many there are on all pages; by cursor, at most `total_entries_limit`.
+    pub(crate) total_entries: i64,
+    /// Where counting ended. Null: all were counted.
+    pub(crate) total_entries_limit: Option<i64>,
+    /// The cursor of the page after this one.
+    pub(crate) next_cursor: Option<String>,
+    /// The cursor of the page before this one.
+    pub(crate) previous_cursor: Option<String>,
+}
+
+/// The ends of a page.
+pub(crate) fn ends<T>(page: &KeyedPage<T>, query: &ListQuery, key: &'static [Column]) -> Ends {
     let order = query.total_order(key);
-    let by_cursor = query.paging != Paging::Offset;
-    let mut body = Map::new();
-    body.insert(name.to_owned(), Value::Array(rows));
-    body.insert("total_entries".to_owned(), json!(page.total));
-    body.insert("total_entries_limit".to_owned(), if by_cursor { json!(COUNTED) } else { Value::Null });
-    body.insert("next_cursor".to_owned(), json!(page.next.as_ref().map(|values| write(&order, values))));
-    body.insert("previous_cursor".to_owned(), json!(page.previous.as_ref().map(|values| format!("~{}", write(&order, values)))));
-    Value::Object(body)
+    Ends {
+        total_entries: page.total,
+        total_entries_limit: (query.paging != Paging::Offset).then_some(COUNTED),
+        next_cursor: page.next.as_ref().map(|values| write(&order, values)),
+        previous_cursor: page.previous.as_ref().map(|values| format!("~{}", write(&order, values))),
+    }
 }
 
 #[cfg(test)]

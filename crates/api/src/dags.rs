@@ -4,6 +4,8 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use schemars::JsonSchema;
+use serde::Serialize;
 use serde_json::{Value, json};
 use updraft_store::read::audit::Audit;
 use updraft_store::read::dags::{ANY_RUN_COLUMNS, DAG_COLUMNS, DagNarrow, DagRow, IMPORT_ERROR_COLUMNS, ImportErrorRow, VERSION_COLUMNS};
@@ -12,28 +14,34 @@ use updraft_store::read::{Filter, Test};
 use crate::ApiState;
 use crate::access::Scope;
 use crate::error::Error;
-use crate::listing::{self, Field};
+use crate::listing::{self, Field, collection};
 use crate::request::{Body, Caller, Fields, Params, unorderable};
-use crate::shapes;
+use crate::shapes::{self, Dag, DagDetails, DagFacts, DagVersion, Task, Time};
 
 /// A DAG, or Airflow's 404.
 pub(crate) async fn find(state: &ApiState, dag_id: &str) -> Result<DagRow, Error> {
     state.store().dag_get(dag_id).await?.ok_or_else(|| Error::NotFound(format!("Dag with dag_id: '{dag_id}' not found")))
 }
 
-async fn shape(state: &ApiState, row: &DagRow) -> Result<Value, Error> {
+async fn shape(state: &ApiState, row: &DagRow) -> Result<Dag, Error> {
     let head = state.head(row.version_id).await?;
-    Ok(Value::Object(shapes::dag(row, &head, &state.inner.defaults)))
+    Ok(shapes::dag(row, &head, &state.inner.defaults))
 }
 
-pub(crate) async fn list(State(state): State<ApiState>, params: Params, caller: Caller) -> Result<Json<Value>, Error> {
+collection!(Dags, "DAGCollectionResponse", dags: Dag);
+collection!(Versions, "DAGVersionCollectionResponse", dag_versions: DagVersion);
+collection!(Tasks, "TaskCollectionResponse", tasks: Task);
+
+pub(crate) async fn list(State(state): State<ApiState>, params: Params, caller: Caller) -> Result<Json<Dags>, Error> {
     let page = matching(&state, &params, &caller).await?;
     let mut dags = Vec::with_capacity(page.rows.len());
     for row in &page.rows {
         dags.push(shape(&state, row).await?);
     }
-    Ok(Json(json!({"dags": dags, "total_entries": page.total})))
+    Ok(Json(Dags { dags, total_entries: page.total }))
 }
+
+pub(crate) const TAGS_MATCH: &[&str] = &["any", "all"];
 
 async fn matching(state: &ApiState, params: &Params, caller: &Caller) -> Result<updraft_store::read::Page<DagRow>, Error> {
     let mut query = params.list(DAG_COLUMNS)?;
@@ -49,7 +57,7 @@ async fn matching(state: &ApiState, params: &Params, caller: &Caller) -> Result<
     let any_run = Params(params.0.iter().filter(|(name, _)| name.starts_with("dag_run_")).cloned().collect(), Scope::ALL);
     let narrow = DagNarrow {
         tags: params.all("tags"),
-        tags_all: params.one("tags_match_mode") == Some("all"),
+        tags_all: params.word("tags_match_mode", TAGS_MATCH)? == Some("all"),
         owners: params.all("owners"),
         any_run: any_run.list(ANY_RUN_COLUMNS)?.filters,
         favorite: params.flag("is_favorite")?.map(|is| (caller.user.clone(), is)),
@@ -57,19 +65,21 @@ async fn matching(state: &ApiState, params: &Params, caller: &Caller) -> Result<
     Ok(state.store().dag_list(&query, &narrow).await?)
 }
 
-pub(crate) async fn show(State(state): State<ApiState>, Path(dag_id): Path<String>) -> Result<Json<Value>, Error> {
+pub(crate) async fn show(State(state): State<ApiState>, Path(dag_id): Path<String>) -> Result<Json<Dag>, Error> {
     let row = find(&state, &dag_id).await?;
     Ok(Json(shape(&state, &row).await?))
 }
 
-pub(crate) async fn details(State(state): State<ApiState>, Path(dag_id): Path<String>, caller: Caller) -> Result<Json<Value>, Error> {
+pub(crate) async fn details(State(state): State<ApiState>, Path(dag_id): Path<String>, caller: Caller) -> Result<Json<DagDetails>, Error> {
     let row = find(&state, &dag_id).await?;
     let head = state.head(row.version_id).await?;
     let catchup = head.spec.catchup.unwrap_or_else(|| head.spec.semantics.unwrap_or(state.inner.semantics).catchup());
-    let active = state.store().run_active_count(&dag_id).await?;
-    let mut shape = shapes::dag_details(&row, &head, &state.inner.defaults, catchup, active);
-    shape.insert("is_favorite".to_owned(), json!(state.store().favorite_is(&dag_id, &caller.user).await?));
-    Ok(Json(Value::Object(shape)))
+    let facts = DagFacts {
+        catchup,
+        active_runs: state.store().run_active_count(&dag_id).await?,
+        is_favorite: state.store().favorite_is(&dag_id, &caller.user).await?,
+    };
+    Ok(Json(shapes::dag_details(&row, &head, &state.inner.defaults, &facts)))
 }
 
 async fn find_for_favorite(state: &ApiState, dag_id: &str) -> Result<(), Error> {
@@ -94,35 +104,54 @@ pub(crate) async fn unfavorite(State(state): State<ApiState>, Path(dag_id): Path
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// What is odd about a DAG, and no error.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "DAGWarningResponse")]
+pub(crate) struct Warning {
+    dag_id: String,
+    warning_type: &'static str,
+    timestamp: Time,
+    message: String,
+    dag_display_name: String,
+}
+
+collection!(Warnings, "DAGWarningCollectionResponse", dag_warnings: Warning);
+
+/// What warnings are ordered by.
+pub(crate) const WARNINGS: &[Field] = &[
+    Field::order("dag_id", "dag_id"),
+    Field::order("warning_type", "warning_type"),
+    Field::order("message", "message"),
+    Field::order("timestamp", "timestamp"),
+];
+pub(crate) const WARNING_TYPES: &[&str] = &["asset conflict", "non-existent pool", "runtime varying value"];
+
 /// The one thing that Airflow warns of and that is no error here: pools that do not exist, whose tasks wait until somebody makes them.
-pub(crate) async fn warnings(State(state): State<ApiState>, params: Params) -> Result<Json<Value>, Error> {
-    const FIELDS: &[Field] = &[
-        Field::order("dag_id", "dag_id"),
-        Field::order("warning_type", "warning_type"),
-        Field::order("message", "message"),
-        Field::order("timestamp", "timestamp"),
-    ];
-    params.words("warning_type", "warning_type", &["asset conflict", "non-existent pool", "runtime varying value"])?;
+pub(crate) async fn warnings(State(state): State<ApiState>, params: Params) -> Result<Json<Warnings>, Error> {
+    params.word("warning_type", WARNING_TYPES)?;
     let missing = state.store().missing_pools().await?;
-    let mut rows: Vec<Value> = missing
+    let mut rows: Vec<Warning> = missing
         .chunk_by(|a, b| a.dag_id == b.dag_id)
         .map(|group| {
             let dag = &group[0];
             let pools = group.iter().map(|row| format!("'{}'", row.pool)).collect::<Vec<_>>().join(", ");
-            json!({
-                "dag_id": dag.dag_id, "warning_type": "non-existent pool", "timestamp": shapes::time(dag.at),
-                "message": format!("Dag '{}' references non-existent pools: [{pools}]", dag.dag_id),
-                "dag_display_name": dag.display_name.as_deref().unwrap_or(&dag.dag_id),
-            })
+            Warning {
+                dag_id: dag.dag_id.clone(),
+                warning_type: "non-existent pool",
+                timestamp: shapes::time(dag.at),
+                message: format!("Dag '{}' references non-existent pools: [{pools}]", dag.dag_id),
+                dag_display_name: dag.display_name.as_deref().unwrap_or(&dag.dag_id).to_owned(),
+            }
         })
         .collect();
-    for name in ["dag_id", "warning_type"] {
-        if let Some(wanted) = params.one(name) {
-            rows.retain(|row| row[name] == wanted);
-        }
+    if let Some(wanted) = params.one("dag_id") {
+        rows.retain(|row| row.dag_id == wanted);
     }
-    let (page, total) = listing::page(&params, rows, FIELDS)?;
-    Ok(Json(json!({"dag_warnings": page, "total_entries": total})))
+    if let Some(wanted) = params.one("warning_type") {
+        rows.retain(|row| row.warning_type == wanted);
+    }
+    let (dag_warnings, total_entries) = listing::page(&params, rows, WARNINGS)?;
+    Ok(Json(Warnings { dag_warnings, total_entries }))
 }
 
 fn paused_of(params: &Params, body: Value) -> Result<Option<bool>, Error> {
@@ -132,8 +161,8 @@ fn paused_of(params: &Params, body: Value) -> Result<Option<bool>, Error> {
         return Err(Error::BadRequest(format!("Only `is_paused` field can be updated through the REST API, not `{other}`")));
     }
     let given = fields.has("is_paused");
-    if mask.is_empty() {
-        fields.require("is_paused");
+    if given || mask.is_empty() {
+        fields.demand("is_paused", "bool_type", "boolean");
     }
     let paused = fields.flag("is_paused", false);
     fields.done()?;
@@ -153,7 +182,7 @@ pub(crate) async fn patch(
     params: Params,
     caller: Caller,
     Body(body): Body,
-) -> Result<Json<Value>, Error> {
+) -> Result<Json<Dag>, Error> {
     find(&state, &dag_id).await?;
     if let Some(paused) = paused_of(&params, body)? {
         pause(&state, &caller, &dag_id, paused).await?;
@@ -168,11 +197,11 @@ pub(crate) async fn patch_many(
     params: Params,
     caller: Caller,
     Body(body): Body,
-) -> Result<Json<Value>, Error> {
+) -> Result<Json<Dags>, Error> {
     let paused = paused_of(&params, body)?;
     // As in Airflow: nobody changes all DAGs by forgetting which. `~` is all of them.
     if params.one("dag_id_pattern").is_none() && params.one("dag_id_prefix_pattern").is_none() {
-        return Ok(Json(json!({"dags": [], "total_entries": 0})));
+        return Ok(Json(Dags { dags: Vec::new(), total_entries: 0 }));
     }
     let page = matching(&state, &params, &caller).await?;
     let mut dags = Vec::with_capacity(page.rows.len());
@@ -182,10 +211,10 @@ pub(crate) async fn patch_many(
         }
         dags.push(shape(&state, &find(&state, &row.dag_id).await?).await?);
     }
-    Ok(Json(json!({"dags": dags, "total_entries": page.total})))
+    Ok(Json(Dags { dags, total_entries: page.total }))
 }
 
-pub(crate) async fn delete(State(state): State<ApiState>, Path(dag_id): Path<String>, caller: Caller) -> Result<Json<Value>, Error> {
+pub(crate) async fn delete(State(state): State<ApiState>, Path(dag_id): Path<String>, caller: Caller) -> Result<Json<()>, Error> {
     if state.store().dag_get(&dag_id).await?.is_none() {
         return Err(Error::NotFound(format!("Dag with id: {dag_id} was not found")));
     }
@@ -195,10 +224,10 @@ pub(crate) async fn delete(State(state): State<ApiState>, Path(dag_id): Path<Str
     let audit = Audit { who: &caller.user, event: "delete_dag", dag_id: Some(&dag_id), ..Audit::default() };
     state.store().audit_write(&audit).await?;
     // Airflow's own description of the call says 200.
-    Ok(Json(Value::Null))
+    Ok(Json(()))
 }
 
-pub(crate) async fn tasks(State(state): State<ApiState>, Path(dag_id): Path<String>, params: Params) -> Result<Json<Value>, Error> {
+pub(crate) async fn tasks(State(state): State<ApiState>, Path(dag_id): Path<String>, params: Params) -> Result<Json<Tasks>, Error> {
     let row = find(&state, &dag_id).await?;
     let version = state.version(row.version_id).await?;
     let mut order: Vec<u32> = (0u32..).take(version.graph.len()).collect();
@@ -213,18 +242,18 @@ pub(crate) async fn tasks(State(state): State<ApiState>, Path(dag_id): Path<Stri
     if descending {
         order.reverse();
     }
-    let tasks: Vec<Value> = order.into_iter().map(|at| shapes::task(&version, at)).collect();
-    Ok(Json(json!({"total_entries": tasks.len(), "tasks": tasks})))
+    let tasks: Vec<Task> = order.into_iter().map(|at| shapes::task(&version, at)).collect();
+    Ok(Json(Tasks { total_entries: listing::count(tasks.len()), tasks }))
 }
 
-pub(crate) async fn task(State(state): State<ApiState>, Path((dag_id, task_id)): Path<(String, String)>) -> Result<Json<Value>, Error> {
+pub(crate) async fn task(State(state): State<ApiState>, Path((dag_id, task_id)): Path<(String, String)>) -> Result<Json<Task>, Error> {
     let row = find(&state, &dag_id).await?;
     let version = state.version(row.version_id).await?;
     let at = version.position(&task_id).ok_or_else(|| Error::NotFound(format!("Task with id {task_id} was not found")))?;
     Ok(Json(shapes::task(&version, at)))
 }
 
-pub(crate) async fn versions(State(state): State<ApiState>, Path(dag_id): Path<String>, params: Params) -> Result<Json<Value>, Error> {
+pub(crate) async fn versions(State(state): State<ApiState>, Path(dag_id): Path<String>, params: Params) -> Result<Json<Versions>, Error> {
     let one = (dag_id != "~").then_some(dag_id.as_str());
     if let Some(dag_id) = one {
         find(&state, dag_id).await?;
@@ -235,10 +264,13 @@ pub(crate) async fn versions(State(state): State<ApiState>, Path(dag_id): Path<S
         let head = state.head(row.id).await?;
         rows.push(shapes::version_row(row, head.spec.display_name.as_deref()));
     }
-    Ok(Json(json!({"dag_versions": rows, "total_entries": page.total})))
+    Ok(Json(Versions { dag_versions: rows, total_entries: page.total }))
 }
 
-pub(crate) async fn version(State(state): State<ApiState>, Path((dag_id, number)): Path<(String, String)>) -> Result<Json<Value>, Error> {
+pub(crate) async fn version(
+    State(state): State<ApiState>,
+    Path((dag_id, number)): Path<(String, String)>,
+) -> Result<Json<DagVersion>, Error> {
     let missing = || Error::NotFound(format!("The DagVersion with dag_id: `{dag_id}` and version_number: `{number}` was not found"));
     number.parse::<i32>().map_err(|_| missing())?;
     let params = Params(vec![("version_number".to_owned(), number.clone())], Scope::ALL);
@@ -246,6 +278,16 @@ pub(crate) async fn version(State(state): State<ApiState>, Path((dag_id, number)
     let row = page.rows.first().ok_or_else(missing)?;
     let head = state.head(row.id).await?;
     Ok(Json(shapes::version_row(row, head.spec.display_name.as_deref())))
+}
+
+/// The file of a DAG, as it was when this version of it was read.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "DAGSourceResponse")]
+pub(crate) struct Source {
+    content: String,
+    dag_id: String,
+    version_number: i32,
+    dag_display_name: String,
 }
 
 pub(crate) async fn source(
@@ -271,33 +313,55 @@ pub(crate) async fn source(
         Some(dag) => state.head(dag.version_id).await?.spec.display_name.clone(),
         None => None,
     };
-    let body = json!({"content": row.source, "dag_id": dag_id, "version_number": row.number, "dag_display_name": name.as_deref().unwrap_or(&dag_id)});
-    Ok(Json(body).into_response())
+    let dag_display_name = name.unwrap_or_else(|| dag_id.clone());
+    Ok(Json(Source { content: row.source, dag_id, version_number: row.number, dag_display_name }).into_response())
 }
 
-pub(crate) async fn stats(State(state): State<ApiState>, params: Params) -> Result<Json<Value>, Error> {
+/// How many runs of a DAG are in a state.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "DagStatsStateResponse")]
+pub(crate) struct StateCount {
+    #[schemars(schema_with = "shapes::run_state")]
+    state: &'static str,
+    count: i64,
+}
+
+/// How the runs of a DAG stand.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "DagStatsResponse")]
+pub(crate) struct Stats {
+    dag_id: String,
+    dag_display_name: String,
+    stats: Vec<StateCount>,
+}
+
+collection!(AllStats, "DagStatsCollectionResponse", dags: Stats);
+
+pub(crate) async fn stats(State(state): State<ApiState>, params: Params) -> Result<Json<AllStats>, Error> {
     let mut wanted = params.all("dag_ids");
     wanted.extend(params.all("dag_id"));
     if let Some(ids) = &params.1.0 {
         wanted = if wanted.is_empty() { ids.to_vec() } else { wanted.into_iter().filter(|id| params.1.has(id)).collect() };
         // Nothing asked for would be all.
         if wanted.is_empty() {
-            return Ok(Json(json!({"total_entries": 0, "dags": []})));
+            return Ok(Json(AllStats { dags: Vec::new(), total_entries: 0 }));
         }
     }
     let rows = state.store().dag_stats(&wanted).await?;
-    let mut dags: Vec<Value> = Vec::new();
+    let mut dags: Vec<Stats> = Vec::new();
     for group in rows.chunk_by(|a, b| a.dag_id == b.dag_id) {
         let count = |wanted: &str| group.iter().find(|r| r.state.as_deref() == Some(wanted)).map_or(0, |r| r.count);
-        let stats: Vec<Value> = ["queued", "running", "success", "failed"].iter().map(|s| json!({"state": s, "count": count(s)})).collect();
+        let stats = super::runs::STATES.iter().map(|state| StateCount { state, count: count(state) }).collect();
         let dag_id = &group[0].dag_id;
         let name = group[0].display_name.as_ref().unwrap_or(dag_id);
-        dags.push(json!({"dag_id": dag_id, "dag_display_name": name, "stats": stats}));
+        dags.push(Stats { dag_id: dag_id.clone(), dag_display_name: name.clone(), stats });
     }
-    Ok(Json(json!({"total_entries": dags.len(), "dags": dags})))
+    Ok(Json(AllStats { total_entries: listing::count(dags.len()), dags }))
 }
 
-pub(crate) async fn tags(State(state): State<ApiState>, params: Params) -> Result<Json<Value>, Error> {
+collection!(Tags, "DAGTagCollectionResponse", tags: String);
+
+pub(crate) async fn tags(State(state): State<ApiState>, params: Params) -> Result<Json<Tags>, Error> {
     let mut descending = false;
     for (name, turned) in params.order_by()?.into_iter().rev() {
         if name != "name" {
@@ -307,22 +371,39 @@ pub(crate) async fn tags(State(state): State<ApiState>, params: Params) -> Resul
     }
     let tests = params.text_tests("", "tag_name_pattern", "tag_name_prefix_pattern");
     let page = state.store().dag_tags(&tests, descending, params.limit()?, params.offset()?).await?;
-    Ok(Json(json!({"tags": page.rows, "total_entries": page.total})))
+    Ok(Json(Tags { tags: page.rows, total_entries: page.total }))
 }
 
-fn import_error_shape(row: &ImportErrorRow) -> Value {
-    json!({
-        "import_error_id": row.id, "timestamp": shapes::time(row.at), "filename": row.relative_fileloc, "bundle_name": row.bundle,
-        "stack_trace": row.message,
-    })
+/// A file that could not be read.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ImportErrorResponse")]
+pub(crate) struct ImportError {
+    import_error_id: i64,
+    timestamp: Time,
+    filename: String,
+    bundle_name: String,
+    /// What is wrong with it, and where.
+    stack_trace: String,
 }
 
-pub(crate) async fn import_errors(State(state): State<ApiState>, params: Params) -> Result<Json<Value>, Error> {
+collection!(ImportErrors, "ImportErrorCollectionResponse", import_errors: ImportError);
+
+fn import_error_shape(row: &ImportErrorRow) -> ImportError {
+    ImportError {
+        import_error_id: row.id,
+        timestamp: shapes::time(row.at),
+        filename: row.relative_fileloc.clone(),
+        bundle_name: row.bundle.clone(),
+        stack_trace: row.message.clone(),
+    }
+}
+
+pub(crate) async fn import_errors(State(state): State<ApiState>, params: Params) -> Result<Json<ImportErrors>, Error> {
     let page = state.store().import_error_list(&params.list(IMPORT_ERROR_COLUMNS)?).await?;
-    Ok(Json(json!({"import_errors": page.rows.iter().map(import_error_shape).collect::<Vec<_>>(), "total_entries": page.total})))
+    Ok(Json(ImportErrors { import_errors: page.rows.iter().map(import_error_shape).collect(), total_entries: page.total }))
 }
 
-pub(crate) async fn import_error(State(state): State<ApiState>, Path(id): Path<String>) -> Result<Json<Value>, Error> {
+pub(crate) async fn import_error(State(state): State<ApiState>, Path(id): Path<String>) -> Result<Json<ImportError>, Error> {
     let row = match id.parse() {
         Ok(number) => state.store().import_error_get(number).await?,
         Err(_) => None,

@@ -5,24 +5,27 @@ mod host;
 use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use updraft_store::MigrationState;
 use updraft_store::read::doctor::{CHECKS, Severity};
 
 use crate::ApiState;
 use crate::meta::SILENT_SECONDS;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-enum Status {
+#[schemars(rename = "FindingStatus")]
+pub(crate) enum Status {
     Ok,
     Warn,
     Fail,
 }
 
-#[derive(Debug, Serialize)]
-struct Finding {
+/// What was looked at, and what was found.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Finding {
     id: String,
     name: String,
     status: Status,
@@ -35,7 +38,17 @@ fn finding(id: &str, name: &str, status: Status, detail: impl Into<String>, reme
     Finding { id: id.to_owned(), name: name.to_owned(), status, detail: detail.into(), remedy }
 }
 
-pub(crate) async fn doctor(State(state): State<ApiState>) -> Json<Value> {
+/// How an installation is: the worst of its findings, and all of them.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "DoctorReport")]
+pub(crate) struct Report {
+    status: Status,
+    version: String,
+    uptime_seconds: i64,
+    findings: Vec<Finding>,
+}
+
+pub(crate) async fn doctor(State(state): State<ApiState>) -> Json<Report> {
     let mut findings = Vec::new();
     match state.store().ping().await {
         Ok(took) => {
@@ -78,8 +91,8 @@ pub(crate) async fn doctor(State(state): State<ApiState>) -> Json<Value> {
     findings.push(host::broker(&broker, Utc::now()));
     findings.extend(host::disks(&state.inner.folders));
     let status = findings.iter().map(|f| f.status).max().unwrap_or(Status::Ok);
-    let uptime = (Utc::now() - state.inner.started_at).num_seconds();
-    Json(json!({"status": status, "version": state.inner.version, "uptime_seconds": uptime, "findings": findings}))
+    let uptime_seconds = (Utc::now() - state.inner.started_at).num_seconds();
+    Json(Report { status, version: state.inner.version.clone(), uptime_seconds, findings })
 }
 
 async fn clock(state: &ApiState, findings: &mut Vec<Finding>) {
@@ -217,6 +230,8 @@ fn dag_source(source: &Value, now: DateTime<Utc>) -> (Status, String) {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]

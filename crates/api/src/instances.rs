@@ -3,20 +3,25 @@
 pub(crate) mod change;
 mod scope;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use axum::Json;
 use axum::extract::{Path, State};
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::json;
 use updraft_model::LaunchSpec;
 use updraft_model::hint::NOT_MAPPED;
 use updraft_store::read::instances::{INSTANCE_COLUMNS, INSTANCE_KEY, InstanceRow};
 use updraft_store::read::runs::RunRow;
 
-pub(crate) use self::scope::scope;
+pub(crate) use self::scope::{parameters, scope};
+use crate::cursor::{self, Ends};
 use crate::error::Error;
+use crate::listing::{self, collection};
 use crate::request::{Body, Params};
-use crate::{ApiState, batch, cursor, shapes};
+use crate::shapes::{Instance, Try};
+use crate::{ApiState, batch, shapes};
 
 /// States of instances, in Airflow's order.
 pub(crate) const STATES: &[&str] = &[
@@ -73,12 +78,13 @@ pub(crate) fn map_index(text: &str) -> Result<i32, Error> {
     })
 }
 
-pub(crate) async fn shape(state: &ApiState, row: &InstanceRow) -> Result<Value, Error> {
-    Ok(shapes(state, std::slice::from_ref(row)).await?.pop().unwrap_or(Value::Null))
+pub(crate) async fn shape(state: &ApiState, row: &InstanceRow) -> Result<Instance, Error> {
+    let shown = shapes(state, std::slice::from_ref(row)).await?.pop();
+    shown.ok_or_else(|| Error::Broken(format!("task_instance ({}, {}) has no shape", row.run_key, row.idx)))
 }
 
 /// Rows as the API shows them, with what their newest attempts were started with.
-pub(crate) async fn shapes(state: &ApiState, rows: &[InstanceRow]) -> Result<Vec<Value>, Error> {
+pub(crate) async fn shapes(state: &ApiState, rows: &[InstanceRow]) -> Result<Vec<Instance>, Error> {
     let installation = state.installation().await?;
     let tried: Vec<_> = rows.iter().filter(|r| r.attempt > r.attempt_base).map(|r| (r.run_key, r.idx, r.map_index, r.attempt)).collect();
     let found = if tried.is_empty() { Vec::new() } else { state.store().launches_of(&tried).await? };
@@ -95,20 +101,32 @@ pub(crate) async fn shapes(state: &ApiState, rows: &[InstanceRow]) -> Result<Vec
     Ok(shown)
 }
 
-async fn page(state: &ApiState, dag_id: &str, run_id: &str, params: &Params) -> Result<Json<Value>, Error> {
+/// A page of task instances.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "TaskInstanceCollectionResponse")]
+pub(crate) struct Instances {
+    task_instances: Vec<Instance>,
+    #[serde(flatten)]
+    ends: Ends,
+}
+
+collection!(SomeInstances, "TaskInstanceListResponse", task_instances: Instance);
+collection!(Tries, "TaskInstanceHistoryCollectionResponse", task_instances: Try);
+
+async fn page(state: &ApiState, dag_id: &str, run_id: &str, params: &Params) -> Result<Json<Instances>, Error> {
     let scope = scope(state, dag_id, run_id, params).await?;
     params.words("state", "state", STATES)?;
     let query = params.keyed_list(INSTANCE_COLUMNS, INSTANCE_KEY)?;
     let page = state.store().instance_page(&scope, &query).await?;
-    let rows = shapes(state, &page.rows).await?;
-    Ok(Json(cursor::collection("task_instances", rows, &page, &query, INSTANCE_KEY)))
+    let task_instances = shapes(state, &page.rows).await?;
+    Ok(Json(Instances { task_instances, ends: cursor::ends(&page, &query, INSTANCE_KEY) }))
 }
 
 pub(crate) async fn list(
     State(state): State<ApiState>,
     Path((dag_id, run_id)): Path<(String, String)>,
     params: Params,
-) -> Result<Json<Value>, Error> {
+) -> Result<Json<Instances>, Error> {
     page(&state, &dag_id, &run_id, &params).await
 }
 
@@ -116,7 +134,7 @@ pub(crate) async fn list_by_body(
     State(state): State<ApiState>,
     Path((dag_id, run_id)): Path<(String, String)>,
     Body(body): Body,
-) -> Result<Json<Value>, Error> {
+) -> Result<Json<Instances>, Error> {
     page(&state, &dag_id, &run_id, &batch::instances(body)?).await
 }
 
@@ -124,7 +142,7 @@ pub(crate) async fn list_mapped(
     State(state): State<ApiState>,
     Path((dag_id, run_id, task_id)): Path<(String, String, String)>,
     mut params: Params,
-) -> Result<Json<Value>, Error> {
+) -> Result<Json<Instances>, Error> {
     if dag_id != "~" && run_id != "~" {
         let run = super::runs::find(&state, &dag_id, &run_id).await?;
         let version = state.version(run.version_id).await?;
@@ -143,7 +161,7 @@ pub(crate) async fn list_mapped(
 pub(crate) async fn show(
     State(state): State<ApiState>,
     Path((dag_id, run_id, task_id)): Path<(String, String, String)>,
-) -> Result<Json<Value>, Error> {
+) -> Result<Json<Instance>, Error> {
     let (_, row) = find(&state, &dag_id, &run_id, &task_id, NOT_MAPPED).await?;
     Ok(Json(shape(&state, &row).await?))
 }
@@ -151,39 +169,39 @@ pub(crate) async fn show(
 pub(crate) async fn show_mapped(
     State(state): State<ApiState>,
     Path((dag_id, run_id, task_id, map)): Path<(String, String, String, String)>,
-) -> Result<Json<Value>, Error> {
+) -> Result<Json<Instance>, Error> {
     let (_, row) = find(&state, &dag_id, &run_id, &task_id, map_index(&map)?).await?;
     Ok(Json(shape(&state, &row).await?))
 }
 
-async fn tries_of(state: &ApiState, dag_id: &str, run_id: &str, task_id: &str, map_index: i32) -> Result<Vec<Value>, Error> {
+async fn tries_of(state: &ApiState, dag_id: &str, run_id: &str, task_id: &str, map_index: i32) -> Result<Vec<Try>, Error> {
     let (run, row) = find(state, dag_id, run_id, task_id, map_index).await?;
     let version = state.version(run.version_id).await?;
     let attempts = state.store().attempt_list(run.key(), row.idx, row.map_index).await?;
     Ok(attempts.iter().filter(|a| a.attempt > run.attempt_base).filter_map(|a| shapes::one_try(&row, a, &version)).collect())
 }
 
-fn tries_body(tries: &[Value]) -> Json<Value> {
-    Json(json!({"task_instances": tries, "total_entries": tries.len()}))
+fn tries_body(tries: Vec<Try>) -> Json<Tries> {
+    Json(Tries { total_entries: listing::count(tries.len()), task_instances: tries })
 }
 
 pub(crate) async fn tries(
     State(state): State<ApiState>,
     Path((dag_id, run_id, task_id)): Path<(String, String, String)>,
-) -> Result<Json<Value>, Error> {
-    Ok(tries_body(&tries_of(&state, &dag_id, &run_id, &task_id, NOT_MAPPED).await?))
+) -> Result<Json<Tries>, Error> {
+    Ok(tries_body(tries_of(&state, &dag_id, &run_id, &task_id, NOT_MAPPED).await?))
 }
 
 pub(crate) async fn tries_mapped(
     State(state): State<ApiState>,
     Path((dag_id, run_id, task_id, map)): Path<(String, String, String, String)>,
-) -> Result<Json<Value>, Error> {
-    Ok(tries_body(&tries_of(&state, &dag_id, &run_id, &task_id, map_index(&map)?).await?))
+) -> Result<Json<Tries>, Error> {
+    Ok(tries_body(tries_of(&state, &dag_id, &run_id, &task_id, map_index(&map)?).await?))
 }
 
-fn pick(tries: Vec<Value>, dag_id: &str, run_id: &str, task_id: &str, map: i32, try_number: &str) -> Result<Json<Value>, Error> {
-    let number = try_number.parse::<i64>().ok();
-    tries.into_iter().find(|t| number.is_some() && t["try_number"].as_i64() == number).map(Json).ok_or_else(|| {
+fn pick(tries: Vec<Try>, dag_id: &str, run_id: &str, task_id: &str, map: i32, try_number: &str) -> Result<Json<Try>, Error> {
+    let number = try_number.parse::<i32>().ok();
+    tries.into_iter().find(|t| Some(t.try_number) == number).map(Json).ok_or_else(|| {
         Error::NotFound(format!(
             "The Task Instance with dag_id: `{dag_id}`, run_id: `{run_id}`, task_id: `{task_id}`, try_number: `{try_number}` and map_index: `{map}` was not found"
         ))
@@ -193,16 +211,24 @@ fn pick(tries: Vec<Value>, dag_id: &str, run_id: &str, task_id: &str, map: i32, 
 pub(crate) async fn one_try(
     State(state): State<ApiState>,
     Path((dag_id, run_id, task_id, number)): Path<(String, String, String, String)>,
-) -> Result<Json<Value>, Error> {
+) -> Result<Json<Try>, Error> {
     pick(tries_of(&state, &dag_id, &run_id, &task_id, NOT_MAPPED).await?, &dag_id, &run_id, &task_id, NOT_MAPPED, &number)
 }
 
 pub(crate) async fn one_try_mapped(
     State(state): State<ApiState>,
     Path((dag_id, run_id, task_id, map, number)): Path<(String, String, String, String, String)>,
-) -> Result<Json<Value>, Error> {
+) -> Result<Json<Try>, Error> {
     let map = map_index(&map)?;
     pick(tries_of(&state, &dag_id, &run_id, &task_id, map).await?, &dag_id, &run_id, &task_id, map, &number)
+}
+
+/// Links to elsewhere, by name.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ExtraLinkCollectionResponse")]
+pub(crate) struct Links {
+    extra_links: BTreeMap<String, String>,
+    total_entries: i64,
 }
 
 /// Links are made by operators' code, which runs nowhere here.
@@ -210,11 +236,11 @@ pub(crate) async fn links(
     State(state): State<ApiState>,
     Path((dag_id, run_id, task_id)): Path<(String, String, String)>,
     params: Params,
-) -> Result<Json<Value>, Error> {
+) -> Result<Json<Links>, Error> {
     let map_index = params.int("map_index")?.and_then(|n| i32::try_from(n).ok()).unwrap_or(NOT_MAPPED);
     match find(&state, &dag_id, &run_id, &task_id, map_index).await {
         Err(Error::NotFound(_)) => return Err(Error::NotFound("TaskInstance not found".to_owned())),
         other => drop(other?),
     }
-    Ok(Json(json!({"extra_links": {}, "total_entries": 0})))
+    Ok(Json(Links { extra_links: BTreeMap::new(), total_entries: 0 }))
 }

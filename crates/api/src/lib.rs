@@ -25,6 +25,7 @@ mod logs;
 mod maintenance;
 mod meta;
 mod oidc;
+mod openapi;
 mod page;
 mod pools;
 mod refused;
@@ -67,6 +68,7 @@ pub use access::{BUILT_IN, built_in};
 pub use error::Error;
 pub use guard::{Account, TrustedProxies};
 pub use oidc::{Oidc, RoleMap};
+pub use openapi::document as openapi;
 pub use routes::{May, Route, Thing};
 
 /// Largest body of a request, in bytes.
@@ -228,6 +230,7 @@ pub fn router(state: ApiState) -> Router {
         .fallback_service(refused(any(refused::fallback)).with_state(state.clone()))
         .method_not_allowed_fallback(meta::method_not_allowed)
         .layer(RequestBodyLimitLayer::new(MOST_BODY))
+        .layer(middleware::from_fn(request::readable))
         .layer(middleware::from_fn_with_state(state.clone(), guard::same_site_only))
         .layer(middleware::from_fn(guard::seal_answer))
         .with_state(state)

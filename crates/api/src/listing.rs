@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 
 use chrono::{DateTime, Utc};
+use serde::Serialize;
 use serde_json::Value;
 
 use crate::error::Error;
@@ -12,11 +13,11 @@ use crate::request::{Params, parse_time, read_time, unorderable};
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Field {
     /// As in `order_by`.
-    name: &'static str,
+    pub(crate) name: &'static str,
     /// As in the rows.
     key: &'static str,
     /// Whether it is a time with `_gte`, `_gt`, `_lte`, `_lt`.
-    ranges: bool,
+    pub(crate) ranges: bool,
 }
 
 /// The end of a parameter's name, and what must be true of a row beside its value.
@@ -32,15 +33,36 @@ impl Field {
     }
 }
 
+/// A page of a list, with how many rows there are on all pages.
+macro_rules! collection {
+    ($name:ident, $called:literal, $key:ident: $row:ty) => {
+        #[doc = concat!("A page of ", stringify!($key), ", and how many there are on all pages.")]
+        #[derive(Debug, serde::Serialize, schemars::JsonSchema)]
+        #[schemars(rename = $called)]
+        pub(crate) struct $name {
+            pub(crate) $key: Vec<$row>,
+            pub(crate) total_entries: i64,
+        }
+    };
+}
+pub(crate) use collection;
+
+/// How many rows there are, where they are all in memory.
+pub(crate) fn count(rows: usize) -> i64 {
+    i64::try_from(rows).unwrap_or(i64::MAX)
+}
+
 /// Cuts a page, and says how many rows there are on all of them. Without an order the rows stay as they came.
-pub(crate) fn page(params: &Params, mut rows: Vec<Value>, fields: &'static [Field]) -> Result<(Vec<Value>, usize), Error> {
+pub(crate) fn page<T: Serialize>(params: &Params, rows: Vec<T>, fields: &'static [Field]) -> Result<(Vec<T>, i64), Error> {
+    // What is compared is what is shown.
+    let mut rows: Vec<(Value, T)> = rows.into_iter().map(|row| (serde_json::to_value(&row).unwrap_or_default(), row)).collect();
     for field in fields.iter().filter(|field| field.ranges) {
         let ranges: [Range; 4] = [("gte", Ordering::is_ge), ("gt", Ordering::is_gt), ("lte", Ordering::is_le), ("lt", Ordering::is_lt)];
         for (suffix, holds) in ranges {
             let name = format!("{}_{suffix}", field.name);
             if let Some(text) = params.one(&name) {
                 let bound = parse_time("query", &name, text)?;
-                rows.retain(|row| time_of(&row[field.key]).is_some_and(|at| holds(at.cmp(&bound))));
+                rows.retain(|(row, _)| time_of(&row[field.key]).is_some_and(|at| holds(at.cmp(&bound))));
             }
         }
     }
@@ -49,17 +71,17 @@ pub(crate) fn page(params: &Params, mut rows: Vec<Value>, fields: &'static [Fiel
         let field = fields.iter().find(|field| field.name == name);
         order.push((field.ok_or_else(|| unorderable(&name, fields.iter().map(|field| field.name)))?, descending));
     }
-    rows.sort_by(|a, b| {
+    rows.sort_by(|(a, _), (b, _)| {
         let each = order.iter().map(|(field, descending)| {
             let found = compare(&a[field.key], &b[field.key]);
             if *descending { found.reverse() } else { found }
         });
         each.fold(Ordering::Equal, Ordering::then)
     });
-    let total = rows.len();
+    let total = count(rows.len());
     let skip = usize::try_from(params.offset()?).unwrap_or(usize::MAX);
     let take = usize::try_from(params.limit()?).unwrap_or(0);
-    Ok((rows.into_iter().skip(skip).take(take).collect(), total))
+    Ok((rows.into_iter().map(|(_, row)| row).skip(skip).take(take).collect(), total))
 }
 
 fn time_of(value: &Value) -> Option<DateTime<Utc>> {

@@ -6,7 +6,9 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use chrono::{DateTime, TimeDelta, Utc};
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::json;
 use updraft_model::RunKey;
 use updraft_model::hint::NOT_MAPPED;
 use updraft_store::read::instances::AttemptRow;
@@ -14,7 +16,7 @@ use updraft_store::read::instances::AttemptRow;
 use crate::ApiState;
 use crate::error::Error;
 use crate::request::Params;
-use crate::shapes::time;
+use crate::shapes::{Time, time};
 
 /// Bytes of a page.
 const PAGE: i64 = 1024 * 1024;
@@ -112,6 +114,36 @@ fn offset_of(token: &str) -> Option<i64> {
     std::str::from_utf8(&bytes).ok()?.strip_prefix("offset:")?.parse().ok().filter(|n| *n >= 0)
 }
 
+/// A line of a log.
+#[derive(Debug, Default, Serialize, JsonSchema)]
+#[schemars(rename = "StructuredLogMessage")]
+pub(crate) struct Line {
+    /// When it was stored. Lines about the log itself have none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timestamp: Option<Time>,
+    event: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    level: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    logger: Option<&'static str>,
+}
+
+impl Line {
+    /// About the log itself.
+    fn plain(event: impl Into<String>) -> Self {
+        Self { event: event.into(), ..Self::default() }
+    }
+}
+
+/// A piece of a log.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "TaskInstancesLogResponse")]
+pub(crate) struct Log {
+    content: Vec<Line>,
+    /// The parameter `token` of the request for what comes next. Null: that was all.
+    continuation_token: Option<String>,
+}
+
 /// Airflow's form: structured lines and a token to go on with.
 pub(crate) async fn airflow(
     State(state): State<ApiState>,
@@ -135,9 +167,7 @@ pub(crate) async fn airflow(
     let over = place.attempt.ended_at.is_some_and(|at| at + LATE < Utc::now());
     let mut lines = Vec::new();
     if offset == 0 {
-        lines.push(json!({"event": "::group::Log message source details"}));
-        lines.push(json!({"event": place.name}));
-        lines.push(json!({"event": "::endgroup::"}));
+        lines.extend(["::group::Log message source details", &place.name, "::endgroup::"].map(Line::plain));
     }
     let whole: i64 = read.pieces.iter().map(|(_, data)| i64::try_from(data.len()).unwrap_or(0)).sum();
     let rest = split(&read.pieces, &mut lines);
@@ -153,27 +183,27 @@ pub(crate) async fn airflow(
     let more = !over || whole >= limit;
     let token = more.then(|| token_of(next));
     if ndjson {
-        let body: String = lines.iter().map(|l| format!("{l}\n")).collect();
+        let body: String = lines.iter().map(|l| format!("{}\n", json!(l))).collect();
         let mut response = ([(header::CONTENT_TYPE, "application/x-ndjson")], body).into_response();
         if let Some(value) = token.and_then(|t| HeaderValue::from_str(&t).ok()) {
             response.headers_mut().insert(HeaderName::from_static("airflow-continuation-token"), value);
         }
         return Ok(response);
     }
-    Ok(Json(json!({"content": lines, "continuation_token": token})).into_response())
+    Ok(Json(Log { content: lines, continuation_token: token }).into_response())
 }
 
-fn line(at: Option<DateTime<Utc>>, bytes: &[u8]) -> Value {
+fn line(at: Option<DateTime<Utc>>, bytes: &[u8]) -> Line {
     let text = String::from_utf8_lossy(bytes);
     let text = text.trim_end_matches('\r');
     match at {
-        Some(at) => json!({"timestamp": time(at), "event": text, "level": "info", "logger": "task"}),
-        None => json!({"event": text}),
+        Some(at) => Line { timestamp: Some(time(at)), event: text.to_owned(), level: Some("info"), logger: Some("task") },
+        None => Line::plain(text),
     }
 }
 
 /// Cuts the pieces into lines, and returns what is left after the last line break.
-fn split(pieces: &[(DateTime<Utc>, Vec<u8>)], lines: &mut Vec<Value>) -> Vec<u8> {
+fn split(pieces: &[(DateTime<Utc>, Vec<u8>)], lines: &mut Vec<Line>) -> Vec<u8> {
     let mut open: Vec<u8> = Vec::new();
     for (at, data) in pieces {
         let mut rest = data.as_slice();
@@ -202,7 +232,7 @@ mod tests {
         let at = DateTime::UNIX_EPOCH;
         let mut lines = Vec::new();
         let rest = split(&[(at, b"one\ntw".to_vec()), (at, b"o\n\nthr".to_vec())], &mut lines);
-        let events: Vec<_> = lines.iter().map(|l| l["event"].as_str().unwrap()).collect();
+        let events: Vec<_> = lines.iter().map(|l| l.event.as_str()).collect();
         assert_eq!(events, ["one", "two", ""]);
         assert_eq!(rest, b"thr");
     }

@@ -2,6 +2,8 @@
 
 use axum::Json;
 use axum::extract::State;
+use schemars::JsonSchema;
+use serde::Serialize;
 use serde_json::{Value, json};
 use updraft_store::read::audit::Audit;
 use updraft_store::read::fleet::Maintenance;
@@ -9,30 +11,42 @@ use updraft_store::read::fleet::Maintenance;
 use crate::ApiState;
 use crate::error::Error;
 use crate::request::{Body, Caller, Fields};
-use crate::shapes::maybe;
+use crate::shapes::{Time, maybe};
 
-fn shape(found: &Maintenance) -> Value {
-    json!({"maintenance": found.since.is_some(), "since": maybe(found.since), "by": found.by, "reason": found.reason})
+pub(crate) const KEYS: &[&str] = &["reason"];
+
+/// Whether launches are stopped, since when, by whom and why.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Maintenance")]
+pub(crate) struct Shown {
+    maintenance: bool,
+    since: Option<Time>,
+    by: Option<String>,
+    reason: Option<String>,
 }
 
-pub(crate) async fn show(State(state): State<ApiState>) -> Result<Json<Value>, Error> {
-    Ok(Json(shape(&state.store().maintenance().await?)))
+fn shape(found: Maintenance) -> Shown {
+    Shown { maintenance: found.since.is_some(), since: maybe(found.since), by: found.by, reason: found.reason }
 }
 
-pub(crate) async fn begin(State(state): State<ApiState>, caller: Caller, Body(body): Body) -> Result<Json<Value>, Error> {
-    let mut fields = Fields::of(body, &["reason"])?;
+pub(crate) async fn show(State(state): State<ApiState>) -> Result<Json<Shown>, Error> {
+    Ok(Json(shape(state.store().maintenance().await?)))
+}
+
+pub(crate) async fn begin(State(state): State<ApiState>, caller: Caller, Body(body): Body) -> Result<Json<Shown>, Error> {
+    let mut fields = Fields::of(body, KEYS)?;
     let reason = fields.text("reason");
     fields.done()?;
     let found = state.store().maintenance_begin(&caller.user, reason.as_deref()).await?;
     log(&state, &caller, "begin_maintenance", json!({"reason": reason})).await?;
-    Ok(Json(shape(&found)))
+    Ok(Json(shape(found)))
 }
 
-pub(crate) async fn end(State(state): State<ApiState>, caller: Caller) -> Result<Json<Value>, Error> {
+pub(crate) async fn end(State(state): State<ApiState>, caller: Caller) -> Result<Json<Shown>, Error> {
     let found = state.store().maintenance_end().await?;
     log(&state, &caller, "end_maintenance", json!({})).await?;
     state.inner.broker.wake_all();
-    Ok(Json(shape(&found)))
+    Ok(Json(shape(found)))
 }
 
 async fn log(state: &ApiState, caller: &Caller, event: &str, extra: Value) -> Result<(), Error> {

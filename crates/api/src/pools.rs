@@ -3,26 +3,63 @@
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use schemars::JsonSchema;
+use serde::Serialize;
 use serde_json::{Value, json};
 use updraft_store::read::audit::Audit;
 use updraft_store::read::pools::{POOL_COLUMNS, PoolRow, PoolWrite};
 
 use crate::ApiState;
-use crate::bulk::{self, Collection};
+use crate::bulk::{self, Answers, Collection};
 use crate::error::Error;
+use crate::listing::collection;
 use crate::request::{Body, Caller, Fields, Params};
+use crate::shapes::Nothing;
 
 /// The pool of every task that names none.
 const DEFAULT_POOL: &str = "default_pool";
+/// Most characters of a name.
+pub(crate) const MOST_NAME: usize = 256;
 
-fn shape(row: &PoolRow) -> Value {
+/// A pool, and what is in it, in slots.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "PoolResponse")]
+pub(crate) struct Shown {
+    name: String,
+    /// -1: without limit.
+    slots: i64,
+    description: Option<String>,
+    include_deferred: bool,
+    occupied_slots: i64,
+    running_slots: i64,
+    queued_slots: i64,
+    scheduled_slots: i64,
+    /// -1: without limit.
+    open_slots: i64,
+    deferred_slots: i64,
+    team_name: Nothing,
+}
+
+collection!(AllShown, "PoolCollectionResponse", pools: Shown);
+
+pub(crate) const KEYS: &[&str] = &["name", "pool", "slots", "description", "include_deferred", "team_name"];
+
+fn shape(row: &PoolRow) -> Shown {
     let slots = i64::from(row.slots);
     let occupied = row.running + row.queued;
-    json!({
-        "name": row.name, "slots": slots, "description": row.description, "include_deferred": row.include_deferred,
-        "occupied_slots": occupied, "running_slots": row.running, "queued_slots": row.queued, "scheduled_slots": row.scheduled,
-        "open_slots": if slots < 0 { -1 } else { slots - occupied }, "deferred_slots": 0, "team_name": null,
-    })
+    Shown {
+        name: row.name.clone(),
+        slots,
+        description: row.description.clone(),
+        include_deferred: row.include_deferred,
+        occupied_slots: occupied,
+        running_slots: row.running,
+        queued_slots: row.queued,
+        scheduled_slots: row.scheduled,
+        open_slots: if slots < 0 { -1 } else { slots - occupied },
+        deferred_slots: 0,
+        team_name: (),
+    }
 }
 
 async fn find(state: &ApiState, name: &str) -> Result<PoolRow, Error> {
@@ -36,12 +73,12 @@ async fn log(state: &ApiState, caller: &Caller, event: &str, extra: Value) -> Re
     Ok(())
 }
 
-pub(crate) async fn list(State(state): State<ApiState>, params: Params) -> Result<Json<Value>, Error> {
+pub(crate) async fn list(State(state): State<ApiState>, params: Params) -> Result<Json<AllShown>, Error> {
     let page = state.store().pool_list(&params.list(POOL_COLUMNS)?).await?;
-    Ok(Json(json!({"pools": page.rows.iter().map(shape).collect::<Vec<_>>(), "total_entries": page.total})))
+    Ok(Json(AllShown { pools: page.rows.iter().map(shape).collect(), total_entries: page.total }))
 }
 
-pub(crate) async fn show(State(state): State<ApiState>, Path(name): Path<String>) -> Result<Json<Value>, Error> {
+pub(crate) async fn show(State(state): State<ApiState>, Path(name): Path<String>) -> Result<Json<Shown>, Error> {
     Ok(Json(shape(&find(&state, &name).await?)))
 }
 
@@ -59,12 +96,12 @@ impl Pool {
     /// `whole`: a pool to be made needs its slots.
     fn read(body: Value, whole: bool) -> Result<Self, Error> {
         // A PATCH by Airflow's own client calls the name `pool`.
-        let mut fields = Fields::of(body, &["name", "pool", "slots", "description", "include_deferred", "team_name"])?;
+        let mut fields = Fields::of(body, KEYS)?;
         if whole {
-            fields.require("name");
-            fields.require("slots");
+            fields.demand("name", "string_type", "string");
+            fields.demand("slots", "int_type", "integer");
         }
-        let name = fields.bounded("name", 256).or_else(|| fields.bounded("pool", 256)).unwrap_or_default();
+        let name = fields.bounded("name", MOST_NAME).or_else(|| fields.bounded("pool", MOST_NAME)).unwrap_or_default();
         let slots = fields.int("slots").and_then(|given| {
             let slots = i32::try_from(given).ok().filter(|slots| *slots >= -1);
             if slots.is_none() {
@@ -73,6 +110,7 @@ impl Pool {
             slots
         });
         let description = fields.text("description");
+        fields.text("team_name");
         let named: Vec<_> = ["slots", "description", "include_deferred"].into_iter().filter(|name| fields.has(name)).collect();
         let include_deferred = named.contains(&"include_deferred").then(|| fields.flag("include_deferred", false));
         fields.done()?;
@@ -130,7 +168,7 @@ impl Collection for Pools<'_> {
     }
 }
 
-pub(crate) async fn create(State(state): State<ApiState>, caller: Caller, Body(body): Body) -> Result<(StatusCode, Json<Value>), Error> {
+pub(crate) async fn create(State(state): State<ApiState>, caller: Caller, Body(body): Body) -> Result<(StatusCode, Json<Shown>), Error> {
     let pool = Pool::read(body.clone(), true)?;
     if !Pools(&state).create(&pool).await? {
         return Err(Error::Exists(format!("the pool {} exists already", pool.name)));
@@ -145,7 +183,7 @@ pub(crate) async fn patch(
     params: Params,
     caller: Caller,
     Body(body): Body,
-) -> Result<Json<Value>, Error> {
+) -> Result<Json<Shown>, Error> {
     let mask = params.mask();
     find(&state, &name).await?;
     if name == DEFAULT_POOL && mask.is_empty() && ["description", "name"].iter().any(|field| body.get(field).is_some()) {
@@ -173,8 +211,8 @@ pub(crate) async fn delete(State(state): State<ApiState>, Path(name): Path<Strin
     Ok(StatusCode::NO_CONTENT)
 }
 
-pub(crate) async fn bulk(State(state): State<ApiState>, caller: Caller, Body(body): Body) -> Result<Json<Value>, Error> {
+pub(crate) async fn bulk(State(state): State<ApiState>, caller: Caller, Body(body): Body) -> Result<Json<Answers>, Error> {
     let done = bulk::run(&Pools(&state), body).await?;
-    log(&state, &caller, "bulk_pools", done.clone()).await?;
+    log(&state, &caller, "bulk_pools", json!(done)).await?;
     Ok(Json(done))
 }

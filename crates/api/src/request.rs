@@ -3,7 +3,9 @@
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::HeaderMap;
 use axum::http::request::Parts;
-use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use chrono::{DateTime, Datelike as _, NaiveDate, NaiveDateTime, Utc};
 use serde_json::{Map, Value, json};
 use updraft_store::read::{Column, Compare, Filter, Kind, ListQuery, Test, escape_like};
 
@@ -14,12 +16,14 @@ use crate::error::{Error, problem};
 /// Rows of a page when the request does not say.
 const DEFAULT_LIMIT: i64 = 50;
 /// Most rows of a page. Airflow's default cap is 100; ours is higher because a page costs little here.
-const MOST_LIMIT: i64 = 1000;
+pub(crate) const MOST_LIMIT: i64 = 1000;
 
 /// Most columns of an order.
-const MOST_ORDERS: usize = 10;
+pub(crate) const MOST_ORDERS: usize = 10;
+/// Most characters of a note.
+pub(crate) const MOST_NOTE: usize = 1000;
 /// The ways to say "no state".
-const NO_STATE: [&str; 4] = ["none", "null", "no_status", "None"];
+pub(crate) const NO_STATE: [&str; 4] = ["none", "null", "no_status", "None"];
 
 /// The query parameters, in order, and the DAGs that the caller may see.
 #[derive(Debug, Clone, Default)]
@@ -69,6 +73,17 @@ impl Params {
         Ok(given.into_iter().filter(|name| !name.is_empty()).map(read).collect())
     }
 
+    /// Refuses every word but these, and says which it is.
+    pub(crate) fn word(&self, name: &str, allowed: &[&str]) -> Result<Option<&str>, Error> {
+        for value in self.all(name) {
+            if !allowed.contains(&value.as_str()) {
+                let expected = allowed.iter().map(|word| format!("'{word}'")).collect::<Vec<_>>().join(" or ");
+                return Err(Error::invalid("literal_error", json!(["query", name]), &format!("Input should be {expected}"), json!(value)));
+            }
+        }
+        Ok(self.one(name))
+    }
+
     /// Refuses words that a parameter cannot have; the ways to say "none" are among those that it can.
     pub(crate) fn words(&self, name: &str, called: &str, allowed: &[&str]) -> Result<(), Error> {
         for value in self.all(name) {
@@ -115,11 +130,11 @@ impl Params {
             seen.push(key);
             if let Some(column) = columns.iter().find(|c| c.name == key && c.filters) {
                 query.filters.push(Filter { column, test: self.equal(column, key)? });
-            } else if let Some(column) = named(columns, key, "_contains") {
+            } else if let Some(column) = text_named(columns, key, "_contains") {
                 query.filters.push(Filter { column, test: Test::Like(vec![format!("%{}%", escape_like(value))]) });
-            } else if let Some(column) = named(columns, key, "_prefix_pattern") {
+            } else if let Some(column) = text_named(columns, key, "_prefix_pattern") {
                 query.filters.extend(prefix_test(value).map(|test| Filter { column, test }));
-            } else if let Some(column) = named(columns, key, "_pattern") {
+            } else if let Some(column) = text_named(columns, key, "_pattern") {
                 query.filters.extend(pattern_test(value).map(|test| Filter { column, test }));
             } else {
                 for (suffix, compare) in
@@ -184,6 +199,11 @@ impl Params {
 fn named(columns: &'static [Column], key: &str, suffix: &str) -> Option<&'static Column> {
     let name = key.strip_suffix(suffix)?;
     columns.iter().find(|c| c.name == name && c.filters)
+}
+
+/// A column of texts: nothing else has a pattern.
+fn text_named(columns: &'static [Column], key: &str, suffix: &str) -> Option<&'static Column> {
+    named(columns, key, suffix).filter(|column| column.kind == Kind::Text)
 }
 
 /// 400: the order names what is no column.
@@ -258,8 +278,13 @@ fn parse_bool(name: &str, value: &str) -> Result<bool, Error> {
     }
 }
 
-/// A time as people and clients write it: with an offset, without one (UTC), or a date alone.
+/// A time as people and clients write it: with an offset, without one (UTC), or a date alone. Of the years that have four digits: others
+/// could not be written back.
 pub(crate) fn read_time(text: &str) -> Option<DateTime<Utc>> {
+    any_time(text).filter(|at| (1..=9999).contains(&at.year()))
+}
+
+fn any_time(text: &str) -> Option<DateTime<Utc>> {
     // A plus sign that nobody encoded arrives as a space.
     let text = text.trim();
     let fixed = match text.rsplit_once(' ') {
@@ -292,6 +317,46 @@ pub(crate) fn parse_time(place: &str, name: &str, value: &str) -> Result<DateTim
     })
 }
 
+/// Refuses an address that is no text, before anything is looked up by it: a path must be UTF-8, and Postgres knows no NUL.
+pub(crate) async fn readable(request: Request, next: Next) -> Response {
+    let path = unescaped(request.uri().path());
+    let query = request.uri().query().map(unescaped).unwrap_or_default();
+    if path.contains(&0) || query.contains(&0) || std::str::from_utf8(&path).is_err() {
+        return Error::BadRequest("the address is not valid: it must be UTF-8 text without NUL characters".to_owned()).into_response();
+    }
+    next.run(request).await
+}
+
+/// The bytes that an address means.
+fn unescaped(text: &str) -> Vec<u8> {
+    let digit = |at: usize| text.as_bytes().get(at).and_then(|byte| char::from(*byte).to_digit(16)).and_then(|n| u8::try_from(n).ok());
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut at = 0;
+    while let Some(byte) = text.as_bytes().get(at) {
+        match (byte, digit(at + 1), digit(at + 2)) {
+            (b'%', Some(high), Some(low)) => {
+                bytes.push(high * 16 + low);
+                at += 3;
+            }
+            _ => {
+                bytes.push(*byte);
+                at += 1;
+            }
+        }
+    }
+    bytes
+}
+
+/// Whether there is a NUL in any text of it.
+fn has_nul(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains('\0'),
+        Value::Array(items) => items.iter().any(has_nul),
+        Value::Object(fields) => fields.iter().any(|(key, value)| key.contains('\0') || has_nul(value)),
+        _ => false,
+    }
+}
+
 /// A JSON body.
 #[derive(Debug, Clone)]
 pub(crate) struct Body(pub(crate) Value);
@@ -305,11 +370,16 @@ impl<S: Send + Sync> FromRequest<S> for Body {
         if bytes.is_empty() {
             return Err(Error::invalid("missing", json!(["body"]), "Field required", Value::Null));
         }
-        serde_json::from_slice(&bytes).map(Self).map_err(|e| {
+        let body: Value = serde_json::from_slice(&bytes).map_err(|e| {
             let mut entry = problem("json_invalid", json!(["body", e.column()]), "JSON decode error", json!({}));
             entry["ctx"] = json!({"error": e.to_string()});
             Error::Invalid(vec![entry])
-        })
+        })?;
+        if has_nul(&body) {
+            let words = "Value error, a text has a NUL character, which the database cannot keep: leave it out";
+            return Err(Error::invalid("value_error", json!(["body"]), words, Value::Null));
+        }
+        Ok(Self(body))
     }
 }
 
@@ -344,6 +414,14 @@ impl Fields {
     /// Whether the key is there, null or not.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.fields.contains_key(name)
+    }
+
+    /// Demands the key, and that it is not null.
+    pub(crate) fn demand(&mut self, name: &str, kind: &str, called: &str) {
+        self.require(name);
+        if self.fields.get(name).is_some_and(Value::is_null) {
+            self.wrong(kind, name, &format!("Input should be a valid {called}"), Value::Null);
+        }
     }
 
     /// Demands the key.
@@ -382,11 +460,15 @@ impl Fields {
 
     /// A note for people, of at most 1000 characters. None: the key is not there. An empty one takes the note away.
     pub(crate) fn note(&mut self) -> Option<Option<String>> {
-        const MOST: usize = 1000;
         let given = self.has("note");
         let note = self.text("note");
-        if let Some(text) = note.as_ref().filter(|text| text.chars().count() > MOST) {
-            self.wrong("string_too_long", "note", &format!("String should have at most {MOST} characters"), Value::String(text.clone()));
+        if let Some(text) = note.as_ref().filter(|text| text.chars().count() > MOST_NOTE) {
+            self.wrong(
+                "string_too_long",
+                "note",
+                &format!("String should have at most {MOST_NOTE} characters"),
+                Value::String(text.clone()),
+            );
         }
         given.then(|| note.filter(|text| !text.is_empty()))
     }
@@ -457,7 +539,9 @@ impl Fields {
             }
             return found;
         }
-        let found = value.as_i64().or_else(|| value.as_f64().filter(|f| f.fract() == 0.0).map(|f| f as i64));
+        // What is larger would become another number.
+        let whole = |f: &f64| f.fract() == 0.0 && f.abs() < i64::MAX as f64;
+        let found = value.as_i64().or_else(|| value.as_f64().filter(whole).map(|f| f as i64));
         if found.is_none() {
             self.wrong("int_type", name, "Input should be a valid integer", value);
         }

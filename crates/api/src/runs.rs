@@ -8,17 +8,21 @@ use axum::body::{Body as HttpBody, Bytes};
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use schemars::JsonSchema;
+use serde::Serialize;
 use serde_json::{Value, json};
 use updraft_model::RunKey;
 use updraft_model::state::Intent;
 use updraft_store::read::audit::Audit;
 use updraft_store::read::runs::{RUN_COLUMNS, RUN_KEY, RunDeleted, RunRow};
 
-use crate::bulk::{self, Action, Done};
+use crate::bulk::{self, Action, Answers, Done};
+use crate::cursor::{self, Ends};
 use crate::error::Error;
+use crate::listing::collection;
 use crate::request::{Body, Caller, Fields, Params};
-use crate::shapes;
-use crate::{ApiState, batch, cursor};
+use crate::shapes::{self, Run};
+use crate::{ApiState, batch};
 
 /// A run by its name, or Airflow's 404. `latest` is ours: the newest run of the DAG, unless one has that very name.
 pub(crate) async fn find(state: &ApiState, dag_id: &str, run_id: &str) -> Result<RunRow, Error> {
@@ -33,16 +37,25 @@ pub(crate) async fn find(state: &ApiState, dag_id: &str, run_id: &str) -> Result
     Err(Error::NotFound(format!("The DagRun with dag_id: `{dag_id}` and run_id: `{run_id}` was not found")))
 }
 
-pub(crate) async fn shape(state: &ApiState, row: &RunRow) -> Result<Value, Error> {
+pub(crate) async fn shape(state: &ApiState, row: &RunRow) -> Result<Run, Error> {
     let head = state.head(row.version_id).await?;
     Ok(shapes::run(row, head.spec.display_name.as_deref()))
 }
 
 /// States of runs, and what starts them, in Airflow's order.
 pub(crate) const STATES: &[&str] = &["queued", "running", "success", "failed"];
-const TYPES: &[&str] = &["backfill", "scheduled", "manual", "operator_triggered", "asset_triggered", "asset_materialization"];
+pub(crate) const TYPES: &[&str] = &["backfill", "scheduled", "manual", "operator_triggered", "asset_triggered", "asset_materialization"];
 
-async fn page(state: &ApiState, dag_id: &str, params: &Params) -> Result<Json<Value>, Error> {
+/// A page of runs.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "DAGRunCollectionResponse")]
+pub(crate) struct Runs {
+    pub(crate) dag_runs: Vec<Run>,
+    #[serde(flatten)]
+    pub(crate) ends: Ends,
+}
+
+async fn page(state: &ApiState, dag_id: &str, params: &Params) -> Result<Json<Runs>, Error> {
     let one = (dag_id != "~").then_some(dag_id);
     let partitions = ["partition_date_gte", "partition_date_lte"].iter().any(|name| params.one(name).is_some());
     if let Some(dag_id) = one {
@@ -64,22 +77,18 @@ async fn page(state: &ApiState, dag_id: &str, params: &Params) -> Result<Json<Va
     for row in &page.rows {
         rows.push(shape(state, row).await?);
     }
-    Ok(Json(cursor::collection("dag_runs", rows, &page, &query, RUN_KEY)))
+    Ok(Json(Runs { dag_runs: rows, ends: cursor::ends(&page, &query, RUN_KEY) }))
 }
 
-pub(crate) async fn list(State(state): State<ApiState>, Path(dag_id): Path<String>, params: Params) -> Result<Json<Value>, Error> {
+pub(crate) async fn list(State(state): State<ApiState>, Path(dag_id): Path<String>, params: Params) -> Result<Json<Runs>, Error> {
     page(&state, &dag_id, &params).await
 }
 
-pub(crate) async fn list_by_body(
-    State(state): State<ApiState>,
-    Path(dag_id): Path<String>,
-    Body(body): Body,
-) -> Result<Json<Value>, Error> {
+pub(crate) async fn list_by_body(State(state): State<ApiState>, Path(dag_id): Path<String>, Body(body): Body) -> Result<Json<Runs>, Error> {
     page(&state, &dag_id, &batch::runs(body)?).await
 }
 
-pub(crate) async fn show(State(state): State<ApiState>, Path((dag_id, run_id)): Path<(String, String)>) -> Result<Json<Value>, Error> {
+pub(crate) async fn show(State(state): State<ApiState>, Path((dag_id, run_id)): Path<(String, String)>) -> Result<Json<Run>, Error> {
     let row = find(&state, &dag_id, &run_id).await?;
     Ok(Json(shape(&state, &row).await?))
 }
@@ -90,9 +99,9 @@ pub(crate) async fn patch(
     params: Params,
     caller: Caller,
     Body(body): Body,
-) -> Result<Json<Value>, Error> {
+) -> Result<Json<Run>, Error> {
     let row = find(&state, &dag_id, &run_id).await?;
-    let mut fields = Fields::of(body.clone(), &["state", "note"])?;
+    let mut fields = Fields::of(body.clone(), PATCH_KEYS)?;
     let mask = params.mask();
     let wanted = |name: &str| mask.is_empty() || mask.iter().any(|m| m == name);
     let new_state = new_state_of(&mut fields);
@@ -120,9 +129,13 @@ pub(crate) async fn patch(
     Ok(Json(shape(&state, &row).await?))
 }
 
+pub(crate) const PATCH_KEYS: &[&str] = &["state", "note"];
+/// What a run can be marked as.
+pub(crate) const MARKS: &[&str] = &["queued", "success", "failed"];
+
 fn new_state_of(fields: &mut Fields) -> Option<String> {
     let new_state = fields.text("state")?;
-    if !matches!(new_state.as_str(), "queued" | "success" | "failed") {
+    if !MARKS.contains(&new_state.as_str()) {
         fields.refuse("state", "Input should be 'queued', 'success' or 'failed'");
     }
     Some(new_state)
@@ -218,6 +231,8 @@ async fn remove(state: &ApiState, row: &RunRow) -> Result<(), Error> {
     }
 }
 
+pub(crate) const NAMED_KEYS: &[&str] = &["dag_run_id", "dag_id", "state", "note"];
+
 /// A run as a bulk request names it.
 struct Named {
     run_id: String,
@@ -232,7 +247,7 @@ fn named(entity: &Value) -> Result<Named, Error> {
     if let Some(run_id) = entity.as_str() {
         return Ok(Named { run_id: run_id.to_owned(), dag_id: None, new_state: None, note: None, plain: true });
     }
-    let mut fields = Fields::of(entity.clone(), &["dag_run_id", "dag_id", "state", "note"])?;
+    let mut fields = Fields::of(entity.clone(), NAMED_KEYS)?;
     fields.require("dag_run_id");
     let run_id = fields.text("dag_run_id").unwrap_or_default();
     let dag_id = fields.text("dag_id").filter(|id| !id.is_empty());
@@ -250,13 +265,13 @@ pub(crate) async fn bulk(
     Path(dag_id): Path<String>,
     caller: Caller,
     Body(body): Body,
-) -> Result<Json<Value>, Error> {
+) -> Result<Json<Answers>, Error> {
     let mut asked = Vec::new();
     for action in bulk::actions(body)? {
         let runs = action.read(named)?;
         asked.push((action, runs));
     }
-    let mut answers = bulk::Answers::default();
+    let mut answers = Answers::default();
     for (action, runs) in asked {
         let mut done = Done::default();
         if action.kind == "create" {
@@ -267,7 +282,7 @@ pub(crate) async fn bulk(
         }
         answers.add(action.kind, done);
     }
-    Ok(Json(answers.into_value()))
+    Ok(Json(answers))
 }
 
 async fn bulk_action(
@@ -398,7 +413,7 @@ pub(crate) async fn wait(
                 let over = row.is_over();
                 let line = end_line(&state, &row, if over { &results } else { &[] }).await;
                 let again = (!over).then_some((state, row, results));
-                Some((Ok::<_, std::convert::Infallible>(Bytes::from(format!("{line}\n"))), (again, true)))
+                Some((Ok::<_, std::convert::Infallible>(Bytes::from(format!("{}\n", json!(line)))), (again, true)))
             }
             Err(error) => Some((Ok(Bytes::from(format!("{}\n", json!({"error": error.to_string()})))), (None, true))),
         }
@@ -412,30 +427,38 @@ fn wants_one_answer(headers: &HeaderMap) -> bool {
     accept.contains("application/json") && !accept.contains("ndjson") && !accept.contains("*/*")
 }
 
-async fn end_line(state: &ApiState, row: &RunRow, results: &[String]) -> Value {
-    let mut line = json!({"state": row.state});
-    if !results.is_empty() {
-        let mut found = serde_json::Map::new();
-        if let (Ok(version), Ok(values)) = (state.version(row.version_id).await, state.store().xcoms_of(row.key()).await) {
-            for task_id in results {
-                let at = version.position(task_id).and_then(|at| i32::try_from(at).ok());
-                if let Some((_, _, value)) = values.iter().find(|(idx, key, _)| Some(*idx) == at && key == "return_value") {
-                    found.insert(task_id.clone(), value.clone());
-                }
+/// How a run stands, and what its tasks returned.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Waited {
+    #[schemars(schema_with = "shapes::run_state")]
+    state: String,
+    /// By task: of those that were asked for and left something.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    results: BTreeMap<String, Value>,
+}
+
+async fn end_line(state: &ApiState, row: &RunRow, results: &[String]) -> Waited {
+    let mut found = BTreeMap::new();
+    if !results.is_empty()
+        && let (Ok(version), Ok(values)) = (state.version(row.version_id).await, state.store().xcoms_of(row.key()).await)
+    {
+        for task_id in results {
+            let at = version.position(task_id).and_then(|at| i32::try_from(at).ok());
+            if let Some((_, _, value)) = values.iter().find(|(idx, key, _)| Some(*idx) == at && key == "return_value") {
+                found.insert(task_id.clone(), value.clone());
             }
         }
-        if !found.is_empty() {
-            line["results"] = Value::Object(found);
-        }
     }
-    line
+    Waited { state: row.state.clone(), results: found }
 }
+
+collection!(AssetEvents, "AssetEventCollectionResponse", asset_events: ());
 
 /// No run comes from an asset.
 pub(crate) async fn no_asset_events(
     State(state): State<ApiState>,
     Path((dag_id, run_id)): Path<(String, String)>,
-) -> Result<Json<Value>, Error> {
+) -> Result<Json<AssetEvents>, Error> {
     find(&state, &dag_id, &run_id).await?;
-    Ok(Json(json!({"asset_events": [], "total_entries": 0})))
+    Ok(Json(AssetEvents { asset_events: Vec::new(), total_entries: 0 }))
 }

@@ -12,10 +12,10 @@ use updraft_store::read::audit::Audit;
 
 use crate::ApiState;
 use crate::error::Error;
-use crate::request::{Body, Caller, Fields};
-use crate::shapes;
+use crate::request::{Body, Caller, Fields, MOST_NOTE};
+use crate::shapes::{self, Run};
 
-const KEYS: &[&str] =
+pub(crate) const KEYS: &[&str] =
     &["dag_run_id", "data_interval_start", "data_interval_end", "logical_date", "run_after", "conf", "note", "partition_key"];
 
 pub(crate) async fn trigger(
@@ -23,7 +23,7 @@ pub(crate) async fn trigger(
     Path(dag_id): Path<String>,
     caller: Caller,
     Body(body): Body,
-) -> Result<Json<Value>, Error> {
+) -> Result<Json<Run>, Error> {
     let mut fields = Fields::of(body.clone(), KEYS)?;
     fields.require("logical_date");
     let logical_date = fields.time("logical_date");
@@ -35,9 +35,11 @@ pub(crate) async fn trigger(
     }
     let run_after = fields.time("run_after");
     let conf = fields.object("conf").unwrap_or_default();
+    // No run has a partition.
+    fields.text("partition_key");
     let note = fields.text("note");
-    if note.as_ref().is_some_and(|n| n.chars().count() > 1000) {
-        fields.refuse("note", "String should have at most 1000 characters");
+    if note.as_ref().is_some_and(|n| n.chars().count() > MOST_NOTE) {
+        fields.refuse("note", &format!("String should have at most {MOST_NOTE} characters"));
     }
     fields.done()?;
 

@@ -6,6 +6,8 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use schemars::JsonSchema;
+use serde::Serialize;
 use serde_json::{Value, json};
 use updraft_store::read::audit::Audit;
 use updraft_store::users::{RoleRow, USER_COLUMNS, UserRow, UserWrite};
@@ -15,17 +17,49 @@ use crate::access::{BUILT_IN, EVERYTHING, built_in, scope_mistake};
 use crate::auth::password_mistake;
 use crate::error::Error;
 use crate::identity;
+use crate::listing::{collection, count};
 use crate::request::{Body, Caller, Fields, Params};
 use crate::routes::May;
-use crate::shapes::{maybe, time};
+use crate::shapes::{Time, maybe, time};
 
-/// A user without what proves them.
-fn shape(row: &UserRow) -> Value {
-    let roles: Vec<Value> = row.roles.iter().zip(&row.scopes).map(|(role, scope)| json!({"role": role, "scope": scope})).collect();
-    json!({
-        "name": row.name, "display_name": row.display_name, "email": row.email, "active": row.active, "roles": roles,
-        "has_password": row.password_hash.is_some(), "origin": row.origin, "created_at": time(row.created_at), "last_login_at": maybe(row.last_login_at),
-    })
+/// A role that somebody has.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct HasRole {
+    role: String,
+    /// Over what: `*`, or some DAGs.
+    scope: String,
+}
+
+/// A user, without what proves them.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct User {
+    name: String,
+    display_name: Option<String>,
+    email: Option<String>,
+    active: bool,
+    roles: Vec<HasRole>,
+    has_password: bool,
+    /// The issuer of who logs in with OpenID Connect.
+    origin: Option<String>,
+    created_at: Time,
+    last_login_at: Option<Time>,
+}
+
+collection!(Users, "UserCollection", users: User);
+
+fn shape(row: &UserRow) -> User {
+    let role = |(role, scope): (&String, &String)| HasRole { role: role.clone(), scope: scope.clone() };
+    User {
+        name: row.name.clone(),
+        display_name: row.display_name.clone(),
+        email: row.email.clone(),
+        active: row.active,
+        roles: row.roles.iter().zip(&row.scopes).map(role).collect(),
+        has_password: row.password_hash.is_some(),
+        origin: row.origin.clone(),
+        created_at: time(row.created_at),
+        last_login_at: maybe(row.last_login_at),
+    }
 }
 
 /// The account of the deployment's own secret, as a row for what belongs to users.
@@ -68,14 +102,18 @@ async fn audit(state: &ApiState, caller: &Caller, event: &str, extra: Value) -> 
     Ok(state.store().audit_write(&Audit { who: &caller.user, event, extra: Some(extra), ..Audit::default() }).await?)
 }
 
-pub(crate) async fn list(State(state): State<ApiState>, params: Params) -> Result<Json<Value>, Error> {
+pub(crate) async fn list(State(state): State<ApiState>, params: Params) -> Result<Json<Users>, Error> {
     let page = state.store().user_list(&params.list(USER_COLUMNS)?).await?;
-    Ok(Json(json!({"users": page.rows.iter().map(shape).collect::<Vec<_>>(), "total_entries": page.total})))
+    Ok(Json(Users { users: page.rows.iter().map(shape).collect(), total_entries: page.total }))
 }
 
-pub(crate) async fn show(State(state): State<ApiState>, Path(name): Path<String>) -> Result<Json<Value>, Error> {
+pub(crate) async fn show(State(state): State<ApiState>, Path(name): Path<String>) -> Result<Json<User>, Error> {
     Ok(Json(shape(&find(&state, &name).await?)))
 }
+
+/// What a body may have; the name only of a new user.
+pub(crate) const KEYS: &[&str] = &["name", "display_name", "email", "password", "active", "roles"];
+pub(crate) const ROLE_KEYS: &[&str] = &["name", "permissions"];
 
 /// What a body says of a user.
 struct Wanted {
@@ -166,7 +204,7 @@ pub(crate) fn name_mistake(name: &str) -> Option<String> {
 }
 
 pub(crate) async fn create(State(state): State<ApiState>, caller: Caller, Body(body): Body) -> Result<Response, Error> {
-    let mut fields = Fields::of(body, &["name", "display_name", "email", "password", "active", "roles"])?;
+    let mut fields = Fields::of(body, KEYS)?;
     let name = fields.text("name").unwrap_or_default();
     if let Some(why) = name_mistake(&name) {
         return Err(Error::BadRequest(why));
@@ -188,10 +226,10 @@ pub(crate) async fn patch(
     Path(name): Path<String>,
     caller: Caller,
     Body(body): Body,
-) -> Result<Json<Value>, Error> {
+) -> Result<Json<User>, Error> {
     not_the_owner(&state, &name)?;
     let before = find(&state, &name).await?;
-    let mut fields = Fields::of(body, &["display_name", "email", "password", "active", "roles"])?;
+    let mut fields = Fields::of(body, &KEYS[1..])?;
     let wanted = Wanted::read(&state, &name, &mut fields).await?;
     fields.done()?;
     let hash = wanted.hash().await?;
@@ -220,7 +258,7 @@ pub(crate) async fn role_add(
     Path((name, role)): Path<(String, String)>,
     params: Params,
     caller: Caller,
-) -> Result<Json<Value>, Error> {
+) -> Result<Json<User>, Error> {
     not_the_owner(&state, &name)?;
     let scope = params.one("scope").unwrap_or(EVERYTHING);
     if let Some(why) = scope_mistake(scope) {
@@ -239,7 +277,7 @@ pub(crate) async fn role_remove(
     Path((name, role)): Path<(String, String)>,
     params: Params,
     caller: Caller,
-) -> Result<Json<Value>, Error> {
+) -> Result<Json<User>, Error> {
     not_the_owner(&state, &name)?;
     let row = find(&state, &name).await?;
     if !state.store().user_role_remove(&name, &role, params.one("scope")).await? {
@@ -251,21 +289,32 @@ pub(crate) async fn role_remove(
     Ok(Json(shape(&find(&state, &name).await?)))
 }
 
-fn role_shape(row: &RoleRow) -> Value {
-    json!({"name": row.name, "permissions": row.permissions, "built_in": false, "created_at": time(row.created_at)})
+/// A role, with what it permits.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Role {
+    name: String,
+    permissions: Vec<String>,
+    built_in: bool,
+    created_at: Option<Time>,
+}
+
+collection!(Roles, "RoleCollection", roles: Role);
+
+fn role_shape(row: &RoleRow) -> Role {
+    Role { name: row.name.clone(), permissions: row.permissions.clone(), built_in: false, created_at: Some(time(row.created_at)) }
 }
 
 /// All roles, with what each permits.
-pub(crate) async fn roles(State(state): State<ApiState>) -> Result<Json<Value>, Error> {
-    let mut roles: Vec<Value> = BUILT_IN
+pub(crate) async fn roles(State(state): State<ApiState>) -> Result<Json<Roles>, Error> {
+    let mut roles: Vec<Role> = BUILT_IN
         .iter()
         .map(|name| {
             let permissions: Vec<String> = May::all().filter(|may| built_in(name, *may) == Some(true)).map(|may| may.to_string()).collect();
-            json!({"name": name, "permissions": permissions, "built_in": true, "created_at": null})
+            Role { name: (*name).to_owned(), permissions, built_in: true, created_at: None }
         })
         .collect();
     roles.extend(state.store().role_list().await?.iter().map(role_shape));
-    Ok(Json(json!({"total_entries": roles.len(), "roles": roles})))
+    Ok(Json(Roles { total_entries: count(roles.len()), roles }))
 }
 
 /// Permissions that exist, or which one does not.
@@ -283,14 +332,14 @@ pub(crate) fn permissions_of(list: &[Value]) -> Result<Vec<String>, Error> {
     Ok(permissions.into_keys().collect())
 }
 
-async fn role_write(state: &ApiState, name: &str, body: Value, existing: bool, caller: &Caller) -> Result<Value, Error> {
+async fn role_write(state: &ApiState, name: &str, body: Value, existing: bool, caller: &Caller) -> Result<Role, Error> {
     if built_in(name, May::LoggedIn).is_some() {
         return Err(Error::Conflict(format!("{name:?} is built in and stays as it is: make a role of another name")));
     }
     if let Some(why) = name_mistake(name) {
         return Err(Error::BadRequest(why.replace("user's", "role's")));
     }
-    let mut fields = Fields::of(body, &["name", "permissions"])?;
+    let mut fields = Fields::of(body, ROLE_KEYS)?;
     let _ = fields.text("name");
     let list = fields.list("permissions");
     fields.done()?;
@@ -303,7 +352,8 @@ async fn role_write(state: &ApiState, name: &str, body: Value, existing: bool, c
             Error::Conflict(format!("there is a role {name:?} already"))
         });
     }
-    let after = json!({"name": name, "permissions": permissions, "built_in": false});
+    let now = state.store().role_list().await?.into_iter().find(|row| row.name == name);
+    let after = now.as_ref().map(role_shape).ok_or_else(|| Error::NotFound(format!("there is no role {name:?}")))?;
     let event = if existing { "patch_role" } else { "create_role" };
     audit(state, caller, event, json!({"before": before.first().map(role_shape), "after": after})).await?;
     Ok(after)
@@ -319,7 +369,7 @@ pub(crate) async fn role_patch(
     Path(name): Path<String>,
     caller: Caller,
     Body(body): Body,
-) -> Result<Json<Value>, Error> {
+) -> Result<Json<Role>, Error> {
     Ok(Json(role_write(&state, &name, body, true, &caller).await?))
 }
 

@@ -3,23 +3,42 @@
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use schemars::JsonSchema;
+use serde::Serialize;
 use serde_json::{Value, json};
 use updraft_model::redact::{MASK, redact_text};
 use updraft_store::read::audit::Audit;
 use updraft_store::read::secrets::{Existing, Sealed, VARIABLE_COLUMNS, VariableRow};
 
 use crate::ApiState;
-use crate::bulk::{self, Collection};
+use crate::bulk::{self, Answers, Collection};
 use crate::error::Error;
+use crate::listing::collection;
 use crate::request::{Body, Caller, Fields, Params};
+use crate::shapes::Nothing;
 
 /// Most characters of a key.
-const MOST_KEY: usize = 250;
+pub(crate) const MOST_KEY: usize = 250;
+pub(crate) const KEYS: &[&str] = &["key", "value", "description", "team_name"];
 
-fn shape(state: &ApiState, row: &VariableRow) -> Value {
+/// A variable. Its value is masked where its key is that of a secret.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "VariableResponse")]
+pub(crate) struct Shown {
+    key: String,
+    /// Null in a list: the key that it was sealed with is gone.
+    value: Option<String>,
+    description: Option<String>,
+    is_encrypted: bool,
+    team_name: Nothing,
+}
+
+collection!(AllShown, "VariableCollectionResponse", variables: Shown);
+
+fn shape(state: &ApiState, row: &VariableRow) -> Shown {
     // A list does not end at a row whose key is gone; `value` says so by its absence.
     let value = state.open(Sealed::Variable, &row.key, &row.sealed).ok().map(|value| redact_text(&row.key, value));
-    json!({"key": row.key, "value": value, "description": row.description, "is_encrypted": true, "team_name": null})
+    Shown { key: row.key.clone(), value, description: row.description.clone(), is_encrypted: true, team_name: () }
 }
 
 async fn find(state: &ApiState, key: &str) -> Result<VariableRow, Error> {
@@ -44,8 +63,8 @@ pub(crate) struct Variable {
 
 impl Variable {
     fn read(body: Value) -> Result<Self, Error> {
-        let mut fields = Fields::of(body, &["key", "value", "description", "team_name"])?;
-        fields.require("key");
+        let mut fields = Fields::of(body, KEYS)?;
+        fields.demand("key", "string_type", "string");
         fields.require("value");
         let key = fields.bounded("key", MOST_KEY).unwrap_or_default();
         let value = fields.json("value").map(|value| match value {
@@ -53,6 +72,8 @@ impl Variable {
             other => other.to_string(),
         });
         let description = fields.text("description");
+        // No team has variables of its own; what is said of one must be a text all the same.
+        fields.text("team_name");
         let named = ["value", "description"].into_iter().filter(|name| fields.has(name)).collect();
         fields.done()?;
         Ok(Self { key, value, description, named })
@@ -102,18 +123,18 @@ impl Collection for Variables<'_> {
     }
 }
 
-pub(crate) async fn list(State(state): State<ApiState>, params: Params) -> Result<Json<Value>, Error> {
+pub(crate) async fn list(State(state): State<ApiState>, params: Params) -> Result<Json<AllShown>, Error> {
     let page = state.store().variable_list(&params.list(VARIABLE_COLUMNS)?).await?;
-    Ok(Json(json!({"variables": page.rows.iter().map(|row| shape(&state, row)).collect::<Vec<_>>(), "total_entries": page.total})))
+    Ok(Json(AllShown { variables: page.rows.iter().map(|row| shape(&state, row)).collect(), total_entries: page.total }))
 }
 
-pub(crate) async fn show(State(state): State<ApiState>, Path(key): Path<String>) -> Result<Json<Value>, Error> {
+pub(crate) async fn show(State(state): State<ApiState>, Path(key): Path<String>) -> Result<Json<Shown>, Error> {
     let row = find(&state, &key).await?;
     state.open(Sealed::Variable, &row.key, &row.sealed)?;
     Ok(Json(shape(&state, &row)))
 }
 
-pub(crate) async fn create(State(state): State<ApiState>, caller: Caller, Body(body): Body) -> Result<(StatusCode, Json<Value>), Error> {
+pub(crate) async fn create(State(state): State<ApiState>, caller: Caller, Body(body): Body) -> Result<(StatusCode, Json<Shown>), Error> {
     let variable = Variable::read(body)?;
     if !Variables(&state).create(&variable).await? {
         return Err(Error::Conflict(format!("The Variable with key: `{}` already exists", variable.key)));
@@ -128,7 +149,7 @@ pub(crate) async fn patch(
     params: Params,
     caller: Caller,
     Body(body): Body,
-) -> Result<Json<Value>, Error> {
+) -> Result<Json<Shown>, Error> {
     if body.get("key").is_some_and(|given| *given != json!(key)) {
         return Err(Error::BadRequest("Invalid body, key from request body doesn't match uri parameter".to_owned()));
     }
@@ -151,8 +172,8 @@ pub(crate) async fn delete(State(state): State<ApiState>, Path(key): Path<String
     Ok(StatusCode::NO_CONTENT)
 }
 
-pub(crate) async fn bulk(State(state): State<ApiState>, caller: Caller, Body(body): Body) -> Result<Json<Value>, Error> {
+pub(crate) async fn bulk(State(state): State<ApiState>, caller: Caller, Body(body): Body) -> Result<Json<Answers>, Error> {
     let done = bulk::run(&Variables(&state), body).await?;
-    log(&state, &caller, "bulk_variables", done.clone()).await?;
+    log(&state, &caller, "bulk_variables", json!(done)).await?;
     Ok(Json(done))
 }

@@ -8,12 +8,20 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use crate::ApiState;
 use crate::error::Error;
 use crate::guard;
 use crate::meta::SILENT_SECONDS;
+
+/// How many schedulers were told.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "WebhookAnswer")]
+pub(crate) struct Told {
+    schedulers: usize,
+}
 
 pub(crate) async fn git(State(state): State<ApiState>, headers: HeaderMap, body: Bytes) -> Result<Response, Error> {
     let Some(secret) = &state.inner.webhook_secret else {
@@ -23,12 +31,12 @@ pub(crate) async fn git(State(state): State<ApiState>, headers: HeaderMap, body:
         let why = "the signature is missing or wrong: is the secret there the same as --git-webhook-secret here?";
         return Err(Error::Unauthorized(why.to_owned()));
     }
-    let mut told = 0;
+    let mut schedulers = 0;
     for scheduler in state.store().scheduler_list().await?.iter().filter(|s| s.silent_seconds <= SILENT_SECONDS) {
         state.inner.broker.notify(scheduler.id);
-        told += 1;
+        schedulers += 1;
     }
-    Ok((StatusCode::ACCEPTED, Json(json!({"schedulers": told}))).into_response())
+    Ok((StatusCode::ACCEPTED, Json(Told { schedulers })).into_response())
 }
 
 fn is_signed(secret: &str, headers: &HeaderMap, body: &[u8]) -> bool {

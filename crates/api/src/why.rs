@@ -6,6 +6,7 @@
 use axum::Json;
 use axum::extract::{Path, State};
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 use updraft_model::{RunState, TaskSpec, TaskState};
@@ -20,8 +21,8 @@ use crate::request::Params;
 use crate::shapes;
 use crate::versions::Version;
 
-/// The whole answer.
-#[derive(Debug, Serialize)]
+/// Why a task waits; of one that is over, how it ended.
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct WhyAnswer {
     dag_id: String,
     dag_run_id: String,
@@ -31,21 +32,57 @@ pub(crate) struct WhyAnswer {
     state: Option<String>,
     summary: String,
     waiting: Vec<Waiting>,
+    #[schemars(with = "Option<shapes::Time>")]
     since: Option<DateTime<Utc>>,
     try_number: i32,
     max_tries: i32,
     attempts_left: i32,
+    #[schemars(with = "Option<shapes::Time>")]
     next_attempt_at: Option<DateTime<Utc>>,
     budget: Option<String>,
     reason: Option<String>,
     message: Option<String>,
     evidence: Option<Value>,
-    attempts: Vec<Value>,
+    attempts: Vec<Attempt>,
     log: Option<String>,
 }
 
+/// One attempt, and what proves its end.
+#[derive(Debug, Serialize, JsonSchema)]
+struct Attempt {
+    try_number: i32,
+    state: String,
+    /// Who pays: the task's retries, or those of the infrastructure.
+    budget: Option<String>,
+    reason: Option<String>,
+    message: Option<String>,
+    host: Option<String>,
+    #[schemars(with = "Option<shapes::Time>")]
+    queued_at: Option<DateTime<Utc>>,
+    #[schemars(with = "Option<shapes::Time>")]
+    started_at: Option<DateTime<Utc>>,
+    #[schemars(with = "Option<shapes::Time>")]
+    ended_at: Option<DateTime<Utc>>,
+    evidence: Option<Value>,
+}
+
+/// What keeps an instance from being queued.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "TaskDependencyResponse")]
+pub(crate) struct Dependency {
+    name: &'static str,
+    reason: String,
+}
+
+/// All that keeps an instance from being queued.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "TaskDependencyCollectionResponse")]
+pub(crate) struct Dependencies {
+    dependencies: Vec<Dependency>,
+}
+
 /// One thing that stands in the way.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Waiting {
     kind: &'static str,
     detail: String,
@@ -131,7 +168,7 @@ fn dependency_name(kind: &'static str) -> &'static str {
 }
 
 /// What keeps an instance from being queued, as Airflow lists it: the same that [`why`] says. Nothing, of one that was queued already.
-async fn blocking(state: &ApiState, ids: (&str, &str, &str), map_index: i32) -> Result<Json<Value>, Error> {
+async fn blocking(state: &ApiState, ids: (&str, &str, &str), map_index: i32) -> Result<Json<Dependencies>, Error> {
     let (dag_id, run_id, task_id) = ids;
     let (run, row) = super::instances::find(state, dag_id, run_id, task_id, map_index).await?;
     let mut found = Vec::new();
@@ -146,18 +183,17 @@ async fn blocking(state: &ApiState, ids: (&str, &str, &str), map_index: i32) -> 
     }
     // The scheduler's next look is no dependency.
     found.retain(|waiting| waiting.kind != "scheduler");
-    let mut dependencies: Vec<(&str, String)> = found.into_iter().map(|w| (dependency_name(w.kind), w.detail)).collect();
+    let mut dependencies: Vec<(&'static str, String)> = found.into_iter().map(|w| (dependency_name(w.kind), w.detail)).collect();
     dependencies.sort();
     dependencies.dedup();
-    let shown: Vec<Value> = dependencies.iter().map(|(name, reason)| serde_json::json!({"name": name, "reason": reason})).collect();
-    Ok(Json(serde_json::json!({"dependencies": shown})))
+    Ok(Json(Dependencies { dependencies: dependencies.into_iter().map(|(name, reason)| Dependency { name, reason }).collect() }))
 }
 
 pub(crate) async fn dependencies(
     State(state): State<ApiState>,
     Path((dag_id, run_id, task_id)): Path<(String, String, String)>,
     params: Params,
-) -> Result<Json<Value>, Error> {
+) -> Result<Json<Dependencies>, Error> {
     let map_index = params.int("map_index")?.and_then(|n| i32::try_from(n).ok()).unwrap_or(-1);
     blocking(&state, (&dag_id, &run_id, &task_id), map_index).await
 }
@@ -165,7 +201,7 @@ pub(crate) async fn dependencies(
 pub(crate) async fn dependencies_mapped(
     State(state): State<ApiState>,
     Path((dag_id, run_id, task_id, map)): Path<(String, String, String, String)>,
-) -> Result<Json<Value>, Error> {
+) -> Result<Json<Dependencies>, Error> {
     blocking(&state, (&dag_id, &run_id, &task_id), super::instances::map_index(&map)?).await
 }
 
@@ -173,12 +209,19 @@ fn row_task(task: &TaskSpec) -> &str {
     task.task_id.as_str()
 }
 
-fn attempt_shape(attempt: &AttemptRow, base: i32) -> Value {
-    serde_json::json!({
-        "try_number": attempt.attempt - base, "state": attempt.state, "budget": attempt.budget, "reason": attempt.reason,
-        "message": attempt.message, "host": attempt.host.as_deref().map(|h| shapes::hostname(Some(h))), "queued_at": attempt.queued_at, "started_at": attempt.started_at,
-        "ended_at": attempt.ended_at, "evidence": attempt.evidence,
-    })
+fn attempt_shape(attempt: &AttemptRow, base: i32) -> Attempt {
+    Attempt {
+        try_number: attempt.attempt - base,
+        state: attempt.state.clone(),
+        budget: attempt.budget.clone(),
+        reason: attempt.reason.clone(),
+        message: attempt.message.clone(),
+        host: attempt.host.as_deref().map(|host| shapes::hostname(Some(host)).to_owned()),
+        queued_at: attempt.queued_at,
+        started_at: attempt.started_at,
+        ended_at: attempt.ended_at,
+        evidence: attempt.evidence.clone(),
+    }
 }
 
 /// What stands in the way, nearest first.

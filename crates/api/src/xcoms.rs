@@ -3,7 +3,9 @@
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use serde_json::{Map, Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::{Value, json};
 use updraft_store::read::audit::Audit;
 use updraft_store::read::runs::RunRow;
 use updraft_store::read::secrets::Existing;
@@ -12,34 +14,62 @@ use updraft_store::read::xcoms::{XCOM_COLUMNS, XcomRow};
 use crate::ApiState;
 use crate::access::Scope;
 use crate::error::Error;
+use crate::listing::collection;
 use crate::request::{Body, Caller, Fields, Params};
-use crate::shapes::{maybe, time};
+use crate::shapes::{Time, maybe, task_name, time};
 
-async fn shape(state: &ApiState, row: &XcomRow, value: Option<Value>) -> Result<Value, Error> {
+/// What a task left, without its value.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "XComResponse")]
+pub(crate) struct Xcom {
+    key: String,
+    timestamp: Time,
+    logical_date: Option<Time>,
+    map_index: i32,
+    task_id: String,
+    dag_id: String,
+    run_id: String,
+    dag_display_name: String,
+    run_after: Time,
+    task_display_name: String,
+}
+
+/// What a task left.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "XComResponseNative")]
+pub(crate) struct XcomWithValue {
+    #[serde(flatten)]
+    xcom: Xcom,
+    /// Any JSON; with `stringify`, the JSON as text.
+    value: Value,
+}
+
+collection!(Xcoms, "XComCollectionResponse", xcom_entries: Xcom);
+
+async fn shape(state: &ApiState, row: &XcomRow) -> Result<Xcom, Error> {
     let version = state.version(row.version_id).await?;
     let task = version
         .task(row.idx)
         .ok_or_else(|| Error::Broken(format!("xcom of {} names task {}, which its version lacks", row.run_id, row.idx)))?;
-    let mut map = Map::new();
-    let name = version.spec().display_name.as_deref().unwrap_or(&row.dag_id);
-    if let Value::Object(fields) = json!({
-        "key": row.key, "timestamp": time(row.at), "logical_date": maybe(row.logical_date), "map_index": row.map_index, "task_id": task.task_id,
-        "dag_id": row.dag_id, "run_id": row.run_id, "dag_display_name": name, "run_after": time(row.run_after),
-        "task_display_name": task.display_name.as_deref().unwrap_or(task.task_id.as_str()),
-    }) {
-        map.extend(fields);
-    }
-    if let Some(value) = value {
-        map.insert("value".to_owned(), value);
-    }
-    Ok(Value::Object(map))
+    Ok(Xcom {
+        key: row.key.clone(),
+        timestamp: time(row.at),
+        logical_date: maybe(row.logical_date),
+        map_index: row.map_index,
+        task_id: task.task_id.to_string(),
+        dag_id: row.dag_id.clone(),
+        run_id: row.run_id.clone(),
+        dag_display_name: version.spec().display_name.as_deref().unwrap_or(&row.dag_id).to_owned(),
+        run_after: time(row.run_after),
+        task_display_name: task_name(task),
+    })
 }
 
 pub(crate) async fn list(
     State(state): State<ApiState>,
     Path((dag_id, run_id, task_id)): Path<(String, String, String)>,
     mut params: Params,
-) -> Result<Json<Value>, Error> {
+) -> Result<Json<Xcoms>, Error> {
     if task_id != "~" {
         params.0.push(("task_id".to_owned(), task_id));
     }
@@ -47,10 +77,14 @@ pub(crate) async fn list(
     let page = state.store().xcom_list(&scope, &params.list(XCOM_COLUMNS)?).await?;
     let mut rows = Vec::with_capacity(page.rows.len());
     for row in &page.rows {
-        rows.push(shape(&state, row, None).await?);
+        rows.push(shape(&state, row).await?);
     }
-    Ok(Json(json!({"xcom_entries": rows, "total_entries": page.total})))
+    Ok(Json(Xcoms { xcom_entries: rows, total_entries: page.total }))
 }
+
+/// Most characters of a key.
+pub(crate) const MOST_KEY: usize = 512;
+pub(crate) const KEYS: [&str; 3] = ["key", "value", "map_index"];
 
 /// Most bytes of a value that is left by hand: as of one that a task leaves.
 const MOST_VALUE: usize = 1 << 20;
@@ -94,7 +128,7 @@ async fn log(state: &ApiState, caller: &Caller, event: &str, run: &RunRow, task_
     Ok(state.store().audit_write(&audit).await?)
 }
 
-async fn written(state: &ApiState, path: (&str, &str, &str, &str), map_index: i32) -> Result<Json<Value>, Error> {
+async fn written(state: &ApiState, path: (&str, &str, &str, &str), map_index: i32) -> Result<Json<XcomWithValue>, Error> {
     let (dag_id, run_id, task_id, key) = path;
     let path = Path((dag_id.to_owned(), run_id.to_owned(), task_id.to_owned(), key.to_owned()));
     show(State(state.clone()), path, Params(vec![("map_index".to_owned(), map_index.to_string())], Scope::ALL)).await
@@ -105,12 +139,12 @@ pub(crate) async fn create(
     Path((dag_id, run_id, task_id)): Path<(String, String, String)>,
     caller: Caller,
     Body(body): Body,
-) -> Result<(StatusCode, Json<Value>), Error> {
-    let mut fields = Fields::of(body, &["key", "value", "map_index"])?;
+) -> Result<(StatusCode, Json<XcomWithValue>), Error> {
+    let mut fields = Fields::of(body, &KEYS)?;
     fields.require("key");
     let key = fields.text("key").unwrap_or_default();
-    if key.is_empty() || key.chars().count() > 512 {
-        fields.refuse("key", "a key has 1 to 512 characters");
+    if key.is_empty() || key.chars().count() > MOST_KEY {
+        fields.refuse("key", &format!("a key has 1 to {MOST_KEY} characters"));
     }
     let entry = Entry::read(fields)?;
     let (run, row) = super::instances::find(&state, &dag_id, &run_id, &task_id, entry.map_index).await?;
@@ -130,8 +164,8 @@ pub(crate) async fn update(
     Path((dag_id, run_id, task_id, key)): Path<(String, String, String, String)>,
     caller: Caller,
     Body(body): Body,
-) -> Result<Json<Value>, Error> {
-    let entry = Entry::read(Fields::of(body, &["value", "map_index"])?)?;
+) -> Result<Json<XcomWithValue>, Error> {
+    let entry = Entry::read(Fields::of(body, &KEYS[1..])?)?;
     let (run, row) = super::instances::find(&state, &dag_id, &run_id, &task_id, entry.map_index).await?;
     if !state.store().xcom_put(run.key(), row.idx, entry.map_index, &key, &entry.value, Existing::Overwrite).await? {
         return Err(missing(&key));
@@ -159,7 +193,7 @@ pub(crate) async fn show(
     State(state): State<ApiState>,
     Path((dag_id, run_id, task_id, key)): Path<(String, String, String, String)>,
     params: Params,
-) -> Result<Json<Value>, Error> {
+) -> Result<Json<XcomWithValue>, Error> {
     let map_index = params.int("map_index")?.unwrap_or(-1);
     let wanted = Params(
         vec![("task_id".to_owned(), task_id), ("key".to_owned(), key.clone()), ("map_index".to_owned(), map_index.to_string())],
@@ -174,5 +208,5 @@ pub(crate) async fn show(
     } else {
         Value::String(row.value.to_string())
     };
-    Ok(Json(shape(&state, row, Some(value)).await?))
+    Ok(Json(XcomWithValue { xcom: shape(&state, row).await?, value }))
 }

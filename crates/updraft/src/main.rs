@@ -75,7 +75,7 @@ enum Command {
     #[command(hide = true)]
     Docs {
         /// Which page.
-        #[arg(value_parser = ["state-machine", "cli", "commands"])]
+        #[arg(value_parser = ["state-machine", "cli", "commands", "openapi"])]
         page: String,
     },
     /// Prints completions for a shell. They know the ids of DAGs, runs, tasks, pools and contexts, by asking the API.
@@ -147,6 +147,7 @@ fn run(cli: Cli) -> ExitCode {
         Command::CheatSheet => print(&cli::reference::cheat_sheet(Cli::command())),
         Command::Docs { page } => match page.as_str() {
             "cli" => print(&cli::reference::page(Cli::command())),
+            "openapi" => print(&format!("{:#}\n", updraft_api::openapi())),
             "commands" => print(&format!("{}\n", cli::reference::list(Cli::command()))),
             _ => print(&updraft_model::state::state_machine_page()),
         },

@@ -11,11 +11,12 @@ use updraft_store::read::audit::Audit;
 use updraft_store::read::instances::InstanceRow;
 use updraft_store::read::runs::{InstanceDeleted, RunRow};
 
-use super::{find, map_index, shapes};
-use crate::bulk::{self, Action, Done};
+use super::{SomeInstances, find, map_index, shapes};
+use crate::bulk::{self, Action, Answers, Done};
 use crate::error::Error;
 use crate::request::{Body, Caller, Fields, Params};
-use crate::{ApiState, clear, runs};
+use crate::shapes::Instance;
+use crate::{ApiState, clear, listing, runs};
 
 /// The 404 of what is done to one instance: it names the map index, always.
 fn missing_at(dag_id: &str, run_id: &str, task_id: &str, map_index: i32) -> Error {
@@ -24,7 +25,10 @@ fn missing_at(dag_id: &str, run_id: &str, task_id: &str, map_index: i32) -> Erro
     ))
 }
 
-const PATCH_KEYS: [&str; 6] = ["new_state", "note", "include_upstream", "include_downstream", "include_future", "include_past"];
+pub(crate) const PATCH_KEYS: [&str; 6] = ["new_state", "note", "include_upstream", "include_downstream", "include_future", "include_past"];
+
+/// What an instance can be marked as.
+pub(crate) const MARKS: [&str; 3] = ["success", "failed", "skipped"];
 
 /// What a patch asks for.
 #[derive(Debug, Clone)]
@@ -41,7 +45,7 @@ impl Wish {
     fn read(fields: &mut Fields, wanted: impl Fn(&str) -> bool) -> Self {
         let new_state = fields.text("new_state");
         if let Some(new_state) = &new_state
-            && !matches!(new_state.as_str(), "success" | "failed" | "skipped")
+            && !MARKS.contains(&new_state.as_str())
         {
             fields.refuse("new_state", "'new_state' must be one of success, failed, skipped");
         }
@@ -109,7 +113,7 @@ impl Targets {
     }
 
     /// What would change.
-    async fn show(&self, state: &ApiState, wish: &Wish) -> Result<Json<Value>, Error> {
+    async fn show(&self, state: &ApiState, wish: &Wish) -> Result<Json<SomeInstances>, Error> {
         if wish.new_state.is_none() {
             return Ok(collection(shapes(state, &self.named).await?));
         }
@@ -175,11 +179,11 @@ impl Targets {
     }
 }
 
-fn collection(rows: Vec<Value>) -> Json<Value> {
-    Json(json!({"total_entries": rows.len(), "task_instances": rows}))
+fn collection(rows: Vec<Instance>) -> Json<SomeInstances> {
+    Json(SomeInstances { total_entries: listing::count(rows.len()), task_instances: rows })
 }
 
-async fn answer(state: &ApiState, keys: &[(RunKey, i32, i32)]) -> Result<Json<Value>, Error> {
+async fn answer(state: &ApiState, keys: &[(RunKey, i32, i32)]) -> Result<Json<SomeInstances>, Error> {
     Ok(collection(shapes(state, &state.store().instances_get(keys).await?).await?))
 }
 
@@ -190,7 +194,7 @@ async fn carry_out(
     params: &Params,
     caller: &Caller,
     body: Value,
-) -> Result<Json<Value>, Error> {
+) -> Result<Json<SomeInstances>, Error> {
     let wish = Wish::of(body.clone(), params)?;
     let targets = Targets::one(state, ids, map).await?;
     let conflict = |new_state: &str| format!("Task id {} is already in {new_state} state", ids.2);
@@ -204,7 +208,7 @@ pub(crate) async fn patch(
     params: Params,
     caller: Caller,
     Body(body): Body,
-) -> Result<Json<Value>, Error> {
+) -> Result<Json<SomeInstances>, Error> {
     carry_out(&state, (&dag_id, &run_id, &task_id), NOT_MAPPED, &params, &caller, body).await
 }
 
@@ -214,7 +218,7 @@ pub(crate) async fn patch_mapped(
     params: Params,
     caller: Caller,
     Body(body): Body,
-) -> Result<Json<Value>, Error> {
+) -> Result<Json<SomeInstances>, Error> {
     let map = map_index(&map)?;
     carry_out(&state, (&dag_id, &run_id, &task_id), map, &params, &caller, body).await
 }
@@ -224,7 +228,7 @@ pub(crate) async fn patch_dry(
     Path((dag_id, run_id, task_id)): Path<(String, String, String)>,
     params: Params,
     Body(body): Body,
-) -> Result<Json<Value>, Error> {
+) -> Result<Json<SomeInstances>, Error> {
     let wish = Wish::of(body, &params)?;
     Targets::one(&state, (&dag_id, &run_id, &task_id), NOT_MAPPED).await?.show(&state, &wish).await
 }
@@ -234,7 +238,7 @@ pub(crate) async fn patch_mapped_dry(
     Path((dag_id, run_id, task_id, map)): Path<(String, String, String, String)>,
     params: Params,
     Body(body): Body,
-) -> Result<Json<Value>, Error> {
+) -> Result<Json<SomeInstances>, Error> {
     let wish = Wish::of(body, &params)?;
     Targets::one(&state, (&dag_id, &run_id, &task_id), map_index(&map)?).await?.show(&state, &wish).await
 }
@@ -246,7 +250,7 @@ pub(crate) async fn patch_group(
     params: Params,
     caller: Caller,
     Body(body): Body,
-) -> Result<Json<Value>, Error> {
+) -> Result<Json<SomeInstances>, Error> {
     let wish = Wish::of(body.clone(), &params)?;
     let targets = Targets::group(&state, &dag_id, &run_id, &group).await?;
     let conflict = |new_state: &str| format!("All task instances in the group are already in {new_state} state");
@@ -259,7 +263,7 @@ pub(crate) async fn patch_group_dry(
     Path((dag_id, run_id, group)): Path<(String, String, String)>,
     params: Params,
     Body(body): Body,
-) -> Result<Json<Value>, Error> {
+) -> Result<Json<SomeInstances>, Error> {
     let wish = Wish::of(body, &params)?;
     Targets::group(&state, &dag_id, &run_id, &group).await?.show(&state, &wish).await
 }
@@ -296,15 +300,18 @@ pub(crate) async fn delete(
     Path((dag_id, run_id, task_id)): Path<(String, String, String)>,
     params: Params,
     caller: Caller,
-) -> Result<Json<Value>, Error> {
+) -> Result<Json<()>, Error> {
     let map = params.int("map_index")?.and_then(|n| i32::try_from(n).ok()).unwrap_or(NOT_MAPPED);
     let (run, row) = match find(&state, &dag_id, &run_id, &task_id, map).await {
         Err(Error::NotFound(_)) => return Err(missing_at(&dag_id, &run_id, &task_id, map)),
         other => other?,
     };
     remove(&state, &caller, &run, &task_id, &row, "delete_task_instance").await?;
-    Ok(Json(Value::Null))
+    Ok(Json(()))
 }
+
+/// How a bulk request names one, beside what it wants of it.
+pub(crate) const NAMED_KEYS: [&str; 4] = ["task_id", "map_index", "dag_id", "dag_run_id"];
 
 /// An instance as a bulk request names it, or all of a task.
 struct Named {
@@ -321,7 +328,7 @@ fn named(entity: &Value, action: &Action) -> Result<Named, Error> {
         let extra = entity.clone();
         return Ok(Named { task_id: task_id.to_owned(), map_index: None, dag_id: None, run_id: None, wish: None, extra });
     }
-    let keys = [&PATCH_KEYS[..], &["task_id", "map_index", "dag_id", "dag_run_id"][..]].concat();
+    let keys = [&PATCH_KEYS[..], &NAMED_KEYS[..]].concat();
     let mut fields = Fields::of(entity.clone(), &keys)?;
     fields.require("task_id");
     let task_id = fields.text("task_id").unwrap_or_default();
@@ -342,13 +349,13 @@ pub(crate) async fn bulk(
     Path((dag_id, run_id)): Path<(String, String)>,
     caller: Caller,
     Body(body): Body,
-) -> Result<Json<Value>, Error> {
+) -> Result<Json<Answers>, Error> {
     let mut asked = Vec::new();
     for action in bulk::actions(body)? {
         let entities = action.read(|entity| named(entity, &action))?;
         asked.push((action, entities));
     }
-    let mut answers = bulk::Answers::default();
+    let mut answers = Answers::default();
     for (action, entities) in asked {
         let mut done = Done::default();
         if action.kind == "create" {
@@ -358,7 +365,7 @@ pub(crate) async fn bulk(
         }
         answers.add(action.kind, done);
     }
-    Ok(Json(answers.into_value()))
+    Ok(Json(answers))
 }
 
 async fn bulk_action(

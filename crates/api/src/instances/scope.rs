@@ -22,6 +22,11 @@ const OPERATOR: Said = (shapes::operator, ["operator", "operator_name_pattern", 
 const POOLS: Said = (|task| &task.pool, ["pool", "pool_name_pattern", "pool_name_prefix_pattern"]);
 const QUEUES: Said = (|task| &task.queue, ["queue", "queue_name_pattern", "queue_name_prefix_pattern"]);
 
+/// The parameters that choose tasks: all of a text, patterns, prefixes.
+pub(crate) fn parameters() -> impl Iterator<Item = &'static str> {
+    [TASK_ID, DISPLAY_NAME, OPERATOR, POOLS, QUEUES].into_iter().flat_map(|(_, names)| names).filter(|name| !name.is_empty())
+}
+
 /// The scope of a list: `~` for any DAG or run, and the tasks that the parameters choose.
 pub(crate) async fn scope(state: &ApiState, dag_id: &str, run_id: &str, params: &Params) -> Result<InstanceScope, Error> {
     let mut scope = InstanceScope::default();

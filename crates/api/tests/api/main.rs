@@ -9,6 +9,7 @@ mod access;
 mod backfills;
 mod harness;
 mod lists;
+mod odd;
 mod oidc;
 mod secrets;
 mod shapes;

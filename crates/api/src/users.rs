@@ -339,7 +339,8 @@ async fn role_write(state: &ApiState, name: &str, body: Value, existing: bool, c
     if let Some(why) = name_mistake(name) {
         return Err(Error::BadRequest(why.replace("user's", "role's")));
     }
-    let mut fields = Fields::of(body, ROLE_KEYS)?;
+    let mut fields = Fields::of(body, if existing { &ROLE_KEYS[1..] } else { ROLE_KEYS })?;
+    fields.require("permissions");
     let _ = fields.text("name");
     let list = fields.list("permissions");
     fields.done()?;

@@ -456,6 +456,8 @@ fn of_monitor() -> Vec<Operation> {
 }
 
 fn of_login() -> Vec<Operation> {
+    // People read it; what is refused before the route is reached is JSON, as everywhere.
+    let said = || vec![("text/html; charset=utf-8", None), ("application/json", None)];
     let token = |path: &'static str, id: &'static str| {
         post(path, id, "Gives a token for a name and a password")
             .says("On loopback nobody is asked for a password, and the token is the key to nothing.")
@@ -487,7 +489,10 @@ fn of_login() -> Vec<Operation> {
             .query("error", Of::Text, "")
             .query("error_description", Of::Text, "")
             .answer(303, "Logged in: on to the page", Vec::new())
-            .fails(&[404]),
+            .answer(400, "The provider's answer makes no sense", said())
+            .answer(403, "This login is not let in, and why", said())
+            .answer(404, "There is no provider", said())
+            .answer(503, "The provider, or the database, does not answer", said()),
     ]
 }
 

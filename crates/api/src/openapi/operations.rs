@@ -104,7 +104,7 @@ fn of_dags() -> Vec<Operation> {
             .page()
             .query("tag_name_pattern", Of::Text, "`%` is any text, `_` any character, `|` is \"or\"")
             .query("tag_name_prefix_pattern", Of::Text, "Begins with this; `|` is \"or\"")
-            .query("order_by", Of::Word(&["name", "-name"]), "By what")
+            .query("order_by", Of::Text, "`name`, or `-name` for the other way round")
             .gives::<dags::Tags>(),
     ]
 }

@@ -105,7 +105,7 @@ impl Operation {
 
     /// Pages by cursor too.
     pub(super) fn cursor(self) -> Self {
-        let says = "Empty: the first page by cursor. Then `next_cursor` or `previous_cursor` of the answer before, with the same filters and order";
+        let says = "Empty: the first page. Then `next_cursor` or `previous_cursor` of the answer before, with the same filters and order";
         self.query("cursor", Of::Text, says).fails(&[400])
     }
 

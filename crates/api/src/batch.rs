@@ -76,13 +76,8 @@ fn read(body: Value, lists: &[(&str, &'static str)], states: (&str, &[&str]), te
     }
     for (name, parameter) in lists {
         // As in Airflow an empty list asks for nothing, and so for all.
-        let Some(items) = fields.list(name) else { continue };
-        for (at, item) in items.into_iter().enumerate() {
-            match item {
-                Value::String(text) => pairs.push(((*parameter).to_owned(), text)),
-                other => fields.add(problem("string_type", json!(["body", name, at]), "Input should be a valid string", other)),
-            }
-        }
+        let texts = fields.texts(name).unwrap_or_default();
+        pairs.extend(texts.into_iter().map(|text| ((*parameter).to_owned(), text)));
     }
     let (name, words) = states;
     for (at, item) in fields.list(name).unwrap_or_default().into_iter().enumerate() {

@@ -85,8 +85,7 @@ pub(crate) fn actions(body: Value) -> Result<Vec<Action>, Error> {
         let entities = fields.list("entities").unwrap_or_default();
         let existing = fields.one_of("action_on_existence", &["fail", "skip", "overwrite"]);
         let missing = fields.one_of("action_on_non_existence", &["fail", "skip"]);
-        let mask: Vec<String> =
-            fields.list("update_mask").unwrap_or_default().iter().filter_map(|name| Some(name.as_str()?.to_owned())).collect();
+        let mask = fields.texts("update_mask").unwrap_or_default();
         seen += entities.len();
         if seen > MOST {
             fields.refuse("entities", &format!("at most {MOST} entities in one request"));

@@ -399,7 +399,7 @@ pub(crate) async fn runs(
     for (nth, entry) in entries.into_iter().enumerate() {
         let place = [json!("body"), json!("dag_runs"), json!(nth)];
         let mut fields = Fields::of(entry, &["dag_run_id", "dag_id", "state", "note"]).map_err(|error| error.within(&place))?;
-        fields.require("dag_run_id");
+        fields.demand("dag_run_id", "string_type", "string");
         let run_id = fields.text("dag_run_id").unwrap_or_default();
         let of = fields.text("dag_id").filter(|id| !id.is_empty());
         fields.done().map_err(|error| error.within(&place))?;

@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use updraft_store::read::audit::Audit;
 use updraft_store::read::dags::{ANY_RUN_COLUMNS, DAG_COLUMNS, DagNarrow, DagRow, IMPORT_ERROR_COLUMNS, ImportErrorRow, VERSION_COLUMNS};
-use updraft_store::read::{Filter, Test};
+use updraft_store::read::{Filter, ListQuery, Test};
 
 use crate::ApiState;
 use crate::access::Scope;
@@ -33,7 +33,8 @@ collection!(Versions, "DAGVersionCollectionResponse", dag_versions: DagVersion);
 collection!(Tasks, "TaskCollectionResponse", tasks: Task);
 
 pub(crate) async fn list(State(state): State<ApiState>, params: Params, caller: Caller) -> Result<Json<Dags>, Error> {
-    let page = matching(&state, &params, &caller).await?;
+    let (query, narrow) = chosen(&params, &caller)?;
+    let page = state.store().dag_list(&query, &narrow).await?;
     let mut dags = Vec::with_capacity(page.rows.len());
     for row in &page.rows {
         dags.push(shape(&state, row).await?);
@@ -43,7 +44,8 @@ pub(crate) async fn list(State(state): State<ApiState>, params: Params, caller: 
 
 pub(crate) const TAGS_MATCH: &[&str] = &["any", "all"];
 
-async fn matching(state: &ApiState, params: &Params, caller: &Caller) -> Result<updraft_store::read::Page<DagRow>, Error> {
+/// Which DAGs the parameters choose.
+fn chosen(params: &Params, caller: &Caller) -> Result<(ListQuery, DagNarrow), Error> {
     let mut query = params.list(DAG_COLUMNS)?;
     if params.flag("exclude_stale")?.unwrap_or(true)
         && let Some(column) = DAG_COLUMNS.iter().find(|c| c.name == "is_stale")
@@ -62,7 +64,7 @@ async fn matching(state: &ApiState, params: &Params, caller: &Caller) -> Result<
         any_run: any_run.list(ANY_RUN_COLUMNS)?.filters,
         favorite: params.flag("is_favorite")?.map(|is| (caller.user.clone(), is)),
     };
-    Ok(state.store().dag_list(&query, &narrow).await?)
+    Ok((query, narrow))
 }
 
 pub(crate) async fn show(State(state): State<ApiState>, Path(dag_id): Path<String>) -> Result<Json<Dag>, Error> {
@@ -199,11 +201,12 @@ pub(crate) async fn patch_many(
     Body(body): Body,
 ) -> Result<Json<Dags>, Error> {
     let paused = paused_of(&params, body)?;
+    let (query, narrow) = chosen(&params, &caller)?;
     // As in Airflow: nobody changes all DAGs by forgetting which. `~` is all of them.
     if params.one("dag_id_pattern").is_none() && params.one("dag_id_prefix_pattern").is_none() {
         return Ok(Json(Dags { dags: Vec::new(), total_entries: 0 }));
     }
-    let page = matching(&state, &params, &caller).await?;
+    let page = state.store().dag_list(&query, &narrow).await?;
     let mut dags = Vec::with_capacity(page.rows.len());
     for row in &page.rows {
         if let Some(paused) = paused {

@@ -237,7 +237,7 @@ pub(crate) async fn links(
     Path((dag_id, run_id, task_id)): Path<(String, String, String)>,
     params: Params,
 ) -> Result<Json<Links>, Error> {
-    let map_index = params.int("map_index")?.and_then(|n| i32::try_from(n).ok()).unwrap_or(NOT_MAPPED);
+    let map_index = params.map_index()?;
     match find(&state, &dag_id, &run_id, &task_id, map_index).await {
         Err(Error::NotFound(_)) => return Err(Error::NotFound("TaskInstance not found".to_owned())),
         other => drop(other?),

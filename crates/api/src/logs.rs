@@ -10,7 +10,6 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::json;
 use updraft_model::RunKey;
-use updraft_model::hint::NOT_MAPPED;
 use updraft_store::read::instances::AttemptRow;
 
 use crate::ApiState;
@@ -36,7 +35,7 @@ struct Place {
 
 async fn place(state: &ApiState, ids: (&str, &str, &str), try_number: &str, params: &Params) -> Result<Place, Error> {
     let (dag_id, run_id, task_id) = ids;
-    let map_index = params.int("map_index")?.and_then(|n| i32::try_from(n).ok()).unwrap_or(NOT_MAPPED);
+    let map_index = params.map_index()?;
     let (run, row) = super::instances::find(state, dag_id, run_id, task_id, map_index).await?;
     let attempts = state.store().attempt_list(run.key(), row.idx, row.map_index).await?;
     // Ours: 0 and `latest` are the newest try.

@@ -1,9 +1,9 @@
 //! The description of the API as an OpenAPI 3.1 document, made from what serves it.
 //!
-//! Paths, path parameters, permissions and the answers that every route has (401, 403, …) come from the table of routes; schemas of answers
-//! from the types that are serialised; filters and orders of lists from the columns that the store can filter and order by; names in bodies
-//! from the keys that their readers take. What nobody can derive is said by hand in [`operations`], an operation per route, and a test
-//! fails when a route has none.
+//! Paths, path parameters, permissions and the answers that every route has (401, 403, …) come from the table of routes; schemas of
+//! answers from the types that are serialised; filters and orders of lists from the columns that the store can filter and order by; names
+//! in bodies from the keys that their readers take. What nobody can derive is said by hand in [`operations`], an operation per route, and
+//! a test fails when a route has none.
 
 mod bodies;
 mod operations;
@@ -274,9 +274,9 @@ fn failure_schemas() -> [(&'static str, Value); 3] {
 }
 
 const ABOUT: &str = "The REST API of Updraft. `/api/v2` has the paths, names and shapes of Airflow's, so that its clients work unchanged; \
-    `/ui` is what the page and the command line need beyond it.\n\nWhat Airflow has and Updraft has not (assets, plugins, providers, human \
-    input, the state store) answers 501 with the reason and the way round, on every path under its name; those paths are not listed here. A \
-    method that a path has not answers 405.\n\nPath parameters have the names that the routes give them.";
+    `/ui` is what the page and the command line need beyond it.\n\nWhat Airflow has and Updraft has not (assets, plugins, providers, \
+    human input, the state store) answers 501 with the reason and the way round, on every path under its name; those paths are not listed \
+    here. A method that a path has not answers 405.\n\nPath parameters have the names that the routes give them.";
 
 const TAGS: [(&str, &str); 20] = [
     ("DAG", "DAGs, their pause, their favorites"),
@@ -322,7 +322,10 @@ pub fn document() -> Value {
     let tags: Vec<Value> = TAGS.iter().map(|(name, says)| json!({"name": name, "description": says})).collect();
     json!({
         "openapi": "3.1.0",
-        "info": {"title": "Updraft", "version": env!("CARGO_PKG_VERSION"), "description": ABOUT, "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"}},
+        "info": {
+            "title": "Updraft", "version": env!("CARGO_PKG_VERSION"), "description": ABOUT,
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
         "servers": [{"url": "/"}],
         "tags": tags,
         "paths": paths,

@@ -101,7 +101,8 @@ impl Pool {
             fields.demand("name", "string_type", "string");
             fields.demand("slots", "int_type", "integer");
         }
-        let name = fields.bounded("name", MOST_NAME).or_else(|| fields.bounded("pool", MOST_NAME)).unwrap_or_default();
+        let (name, pool) = (fields.bounded("name", MOST_NAME), fields.bounded("pool", MOST_NAME));
+        let name = name.or(pool).unwrap_or_default();
         let slots = fields.int("slots").and_then(|given| {
             let slots = i32::try_from(given).ok().filter(|slots| *slots >= -1);
             if slots.is_none() {

@@ -7,6 +7,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use chrono::{DateTime, Datelike as _, NaiveDate, NaiveDateTime, Utc};
 use serde_json::{Map, Value, json};
+use updraft_model::hint::NOT_MAPPED;
 use updraft_store::read::{Column, Compare, Filter, Kind, ListQuery, Test, escape_like};
 
 use crate::access::Scope;
@@ -20,6 +21,7 @@ pub(crate) const MOST_LIMIT: i64 = 1000;
 
 /// Most columns of an order.
 pub(crate) const MOST_ORDERS: usize = 10;
+const TOO_LARGE: &str = "Input should be a valid integer, this one is out of range: no task is mapped so widely";
 /// Most characters of a note.
 pub(crate) const MOST_NOTE: usize = 1000;
 /// The ways to say "no state".
@@ -57,6 +59,13 @@ impl Params {
     /// A whole number.
     pub(crate) fn int(&self, name: &str) -> Result<Option<i64>, Error> {
         self.one(name).map(|value| parse_int(name, value)).transpose()
+    }
+
+    /// Which instance of a mapped task; [`NOT_MAPPED`] where nothing is said. What is out of range must not become another one.
+    pub(crate) fn map_index(&self) -> Result<i32, Error> {
+        let Some(number) = self.int("map_index")? else { return Ok(NOT_MAPPED) };
+        i32::try_from(number)
+            .map_err(|_| Error::invalid("int_parsing_size", json!(["query", "map_index"]), TOO_LARGE, json!(number.to_string())))
     }
 
     /// The names to order by, and whether each is descending.
@@ -508,6 +517,18 @@ impl Fields {
         }
     }
 
+    /// A list of texts.
+    pub(crate) fn texts(&mut self, name: &str) -> Option<Vec<String>> {
+        let mut texts = Vec::new();
+        for (at, item) in self.list(name)?.into_iter().enumerate() {
+            match item {
+                Value::String(text) => texts.push(text),
+                other => self.add(problem("string_type", json!(["body", name, at]), "Input should be a valid string", other)),
+            }
+        }
+        Some(texts)
+    }
+
     /// A text of a few.
     pub(crate) fn one_of(&mut self, name: &str, allowed: &[&str]) -> Option<String> {
         let text = self.text(name)?;
@@ -544,6 +565,16 @@ impl Fields {
         let found = value.as_i64().or_else(|| value.as_f64().filter(whole).map(|f| f as i64));
         if found.is_none() {
             self.wrong("int_type", name, "Input should be a valid integer", value);
+        }
+        found
+    }
+
+    /// Which instance of a mapped task.
+    pub(crate) fn map_index(&mut self) -> Option<i32> {
+        let number = self.int("map_index")?;
+        let found = i32::try_from(number).ok();
+        if found.is_none() {
+            self.wrong("int_parsing_size", "map_index", TOO_LARGE, json!(number));
         }
         found
     }

@@ -248,7 +248,7 @@ fn named(entity: &Value) -> Result<Named, Error> {
         return Ok(Named { run_id: run_id.to_owned(), dag_id: None, new_state: None, note: None, plain: true });
     }
     let mut fields = Fields::of(entity.clone(), NAMED_KEYS)?;
-    fields.require("dag_run_id");
+    fields.demand("dag_run_id", "string_type", "string");
     let run_id = fields.text("dag_run_id").unwrap_or_default();
     let dag_id = fields.text("dag_id").filter(|id| !id.is_empty());
     let new_state = new_state_of(&mut fields);

@@ -110,7 +110,7 @@ pub(crate) async fn why(
     Path((dag_id, run_id, task_id)): Path<(String, String, String)>,
     params: Params,
 ) -> Result<Json<WhyAnswer>, Error> {
-    let map_index = params.int("map_index")?.and_then(|n| i32::try_from(n).ok()).unwrap_or(-1);
+    let map_index = params.map_index()?;
     let (run, row) = super::instances::find(&state, &dag_id, &run_id, &task_id, map_index).await?;
     let version = state.version(run.version_id).await?;
     let task = version.task(row.idx).ok_or_else(|| Error::Broken(format!("task {} is not in its version", row.idx)))?;
@@ -194,7 +194,7 @@ pub(crate) async fn dependencies(
     Path((dag_id, run_id, task_id)): Path<(String, String, String)>,
     params: Params,
 ) -> Result<Json<Dependencies>, Error> {
-    let map_index = params.int("map_index")?.and_then(|n| i32::try_from(n).ok()).unwrap_or(-1);
+    let map_index = params.map_index()?;
     blocking(&state, (&dag_id, &run_id, &task_id), map_index).await
 }
 

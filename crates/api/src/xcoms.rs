@@ -6,6 +6,7 @@ use axum::http::StatusCode;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
+use updraft_model::hint::NOT_MAPPED;
 use updraft_store::read::audit::Audit;
 use updraft_store::read::runs::RunRow;
 use updraft_store::read::secrets::Existing;
@@ -99,11 +100,7 @@ impl Entry {
     fn read(mut fields: Fields) -> Result<Self, Error> {
         fields.require("value");
         let value = fields.json("value").unwrap_or_default();
-        let map_index = fields.int("map_index").unwrap_or(-1);
-        let map_index = i32::try_from(map_index).unwrap_or_else(|_| {
-            fields.refuse("map_index", "there are no tasks mapped so widely");
-            -1
-        });
+        let map_index = fields.map_index().unwrap_or(NOT_MAPPED);
         if value.to_string().len() > MOST_VALUE {
             fields.refuse(
                 "value",
@@ -180,7 +177,7 @@ pub(crate) async fn delete(
     params: Params,
     caller: Caller,
 ) -> Result<StatusCode, Error> {
-    let map_index = params.int("map_index")?.and_then(|n| i32::try_from(n).ok()).unwrap_or(-1);
+    let map_index = params.map_index()?;
     let (run, row) = super::instances::find(&state, &dag_id, &run_id, &task_id, map_index).await?;
     if !state.store().xcom_delete(run.key(), row.idx, map_index, &key).await? {
         return Err(missing(&key));
@@ -194,7 +191,7 @@ pub(crate) async fn show(
     Path((dag_id, run_id, task_id, key)): Path<(String, String, String, String)>,
     params: Params,
 ) -> Result<Json<XcomWithValue>, Error> {
-    let map_index = params.int("map_index")?.unwrap_or(-1);
+    let map_index = params.map_index()?;
     let wanted = Params(
         vec![("task_id".to_owned(), task_id), ("key".to_owned(), key.clone()), ("map_index".to_owned(), map_index.to_string())],
         Scope::ALL,

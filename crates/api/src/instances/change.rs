@@ -301,7 +301,7 @@ pub(crate) async fn delete(
     params: Params,
     caller: Caller,
 ) -> Result<Json<()>, Error> {
-    let map = params.int("map_index")?.and_then(|n| i32::try_from(n).ok()).unwrap_or(NOT_MAPPED);
+    let map = params.map_index()?;
     let (run, row) = match find(&state, &dag_id, &run_id, &task_id, map).await {
         Err(Error::NotFound(_)) => return Err(missing_at(&dag_id, &run_id, &task_id, map)),
         other => other?,
@@ -330,9 +330,9 @@ fn named(entity: &Value, action: &Action) -> Result<Named, Error> {
     }
     let keys = [&PATCH_KEYS[..], &NAMED_KEYS[..]].concat();
     let mut fields = Fields::of(entity.clone(), &keys)?;
-    fields.require("task_id");
+    fields.demand("task_id", "string_type", "string");
     let task_id = fields.text("task_id").unwrap_or_default();
-    let map_index = fields.int("map_index").and_then(|n| i32::try_from(n).ok());
+    let map_index = fields.map_index();
     let dag_id = fields.text("dag_id").filter(|id| !id.is_empty());
     let run_id = fields.text("dag_run_id").filter(|id| !id.is_empty());
     let mut wish = Wish::read(&mut fields, |name| action.wants(name));

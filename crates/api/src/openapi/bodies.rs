@@ -223,19 +223,19 @@ pub(super) fn maintenance() -> Body {
 }
 
 /// What is asked of many at once.
-fn bulk(entity: &Value, named: &Value) -> Body {
+fn bulk(entity: &Value, update: &Value, named: &Value) -> Body {
     let action = |kind: &str, entity: &Value, more: &[(&str, &[&str])]| {
         let mut schema = json!({
             "type": "object", "required": ["action", "entities"], "additionalProperties": false,
             "properties": {"action": {"type": "string", "const": kind}, "entities": {"type": "array", "items": entity}},
         });
         for (name, words) in more {
-            schema["properties"][*name] = json!({"type": "string", "enum": words});
+            schema["properties"][*name] = of_words(words);
         }
         schema
     };
     let skip: (&str, &[&str]) = ("action_on_non_existence", &["fail", "skip"]);
-    let mut update = action("update", entity, &[skip]);
+    let mut update = action("update", update, &[skip]);
     update["properties"]["update_mask"] = or_null(texts());
     let actions = [
         action("create", entity, &[("action_on_existence", &["fail", "skip", "overwrite"])]),
@@ -248,29 +248,33 @@ fn bulk(entity: &Value, named: &Value) -> Body {
     }))
 }
 
+/// By its name; what else is said of it does not matter.
+fn by_name(key: &str) -> Value {
+    json!({"type": "object", "required": [key], "properties": {key: {"type": "string"}}})
+}
+
 pub(super) fn bulk_pools() -> Body {
-    let entity = pool_entity(&["name", "slots"]);
-    bulk(&entity, &entity)
+    bulk(&pool_entity(&["name", "slots"]), &pool_entity(&["name"]), &by_name("name"))
 }
 
 pub(super) fn bulk_variables() -> Body {
-    bulk(&variable_entity(), &variable_entity())
+    bulk(&variable_entity(), &variable_entity(), &by_name("key"))
 }
 
 pub(super) fn bulk_connections() -> Body {
-    bulk(&connection_entity(), &connection_entity())
+    bulk(&connection_entity(), &connection_entity(), &by_name("connection_id"))
 }
 
 pub(super) fn bulk_runs() -> Body {
     let named = with(object(runs::NAMED_KEYS.iter().copied(), &["dag_run_id"]), "dag_run_id", json!({"type": "string"}));
     let named = with(named, "state", of_words(runs::MARKS));
-    bulk(&named, &named)
+    bulk(&named, &named, &named)
 }
 
 pub(super) fn bulk_instances() -> Body {
     let keys = instances::change::PATCH_KEYS.into_iter().chain(instances::change::NAMED_KEYS);
     let named = with(object(keys, &["task_id"]), "task_id", json!({"type": "string"}));
-    bulk(&named, &named)
+    bulk(&named, &named, &named)
 }
 
 pub(super) fn login() -> Body {

@@ -90,7 +90,7 @@ fn of_dags() -> Vec<Operation> {
     vec![
         choosing_dags(get("/api/v2/dags", "get_dags", "Lists DAGs").gives::<dags::Dags>()),
         choosing_dags(patch("/api/v2/dags", "patch_dags", "Pauses or unpauses DAGs"))
-            .says("Those that the filters choose. Without `dag_id_pattern` and `dag_id_prefix_pattern` nothing is changed; `~` is all of them.")
+            .says("Those that the filters choose. Without `dag_id_pattern` and `dag_id_prefix_pattern` none are; `~` is all.")
             .mask()
             .body(bodies::is_paused())
             .gives::<dags::Dags>(),
@@ -107,7 +107,7 @@ fn of_dags() -> Vec<Operation> {
             .page()
             .query("tag_name_pattern", Of::Text, "`%` is any text, `_` any character, `|` is \"or\"")
             .query("tag_name_prefix_pattern", Of::Text, "Begins with this; `|` is \"or\"")
-            .query("order_by", Of::Word(&["name", "-name"]), "By what")
+            .query("order_by", Of::Text, "`name`, or `-name` for the other way round")
             .gives::<dags::Tags>(),
     ]
 }

@@ -32,6 +32,7 @@ pub(super) enum Of {
     Texts,
     Flag,
     Whole,
+    Index,
     Number,
     Time,
     /// One of these.
@@ -47,6 +48,7 @@ impl Of {
             Self::Texts => json!({"type": "array", "items": {"type": "string"}}),
             Self::Flag => json!({"type": "boolean"}),
             Self::Whole => json!({"type": "integer", "format": "int64", "minimum": i64::MIN, "maximum": i64::MAX}),
+            Self::Index => json!({"type": "integer", "format": "int32", "minimum": i32::MIN, "maximum": i32::MAX}),
             Self::Number => json!({"type": "number"}),
             Self::Time => json!({"type": "string", "format": "date-time"}),
             Self::Word(words) => json!({"type": "string", "enum": words}),
@@ -103,7 +105,7 @@ impl Operation {
 
     /// Pages by cursor too.
     pub(super) fn cursor(self) -> Self {
-        let says = "Empty: the first page by cursor. Then `next_cursor` or `previous_cursor` of the answer before, with the same filters and order";
+        let says = "Empty: the first page. Then `next_cursor` or `previous_cursor` of the answer before, with the same filters and order";
         self.query("cursor", Of::Text, says).fails(&[400])
     }
 
@@ -163,6 +165,6 @@ impl Operation {
 
     /// Which instance of a mapped task.
     pub(super) fn map_index(self) -> Self {
-        self.query("map_index", Of::Whole, "Which instance of a mapped task; -1, if nothing is said")
+        self.query("map_index", Of::Index, "Which instance of a mapped task; -1, if nothing is said")
     }
 }

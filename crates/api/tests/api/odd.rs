@@ -87,6 +87,7 @@ async fn what_changes_nothing_must_still_be_what_it_is(pool: PgPool) {
     let dag = "/api/v2/dags/diamond";
     for (method, path, body, name) in [
         ("POST", "/api/v2/pools", json!({"name": "p", "slots": 1, "team_name": {}}), "team_name"),
+        ("POST", "/api/v2/pools", json!({"name": "p", "pool": {}, "slots": 1}), "pool"),
         ("POST", "/api/v2/variables", json!({"key": "k", "value": "v", "team_name": 1}), "team_name"),
         ("POST", "/api/v2/connections", json!({"connection_id": "c", "conn_type": "http", "team_name": []}), "team_name"),
         ("POST", &format!("{dag}/dagRuns"), json!({"logical_date": null, "partition_key": 1}), "partition_key"),
@@ -97,10 +98,39 @@ async fn what_changes_nothing_must_still_be_what_it_is(pool: PgPool) {
         let (status, detail) = api.refused(method, path, Some(body)).await;
         assert_eq!((status, &detail[0]["loc"]), (422, &json!(["body", name])), "{method} {path}: {detail}");
     }
+    for (path, entity) in
+        [(format!("{dag}/dagRuns"), json!({"dag_run_id": null})), (format!("{dag}/dagRuns/~/taskInstances"), json!({"task_id": null}))]
+    {
+        let body = json!({"actions": [{"action": "delete", "entities": [entity]}]});
+        assert_eq!(api.refused("PATCH", &path, Some(body)).await.0, 422, "{path}");
+    }
+    // Without what is no text in it, the mask would be empty, and that is all fields.
+    let masked = json!({"actions": [{"action": "update", "entities": [], "update_mask": [{}]}]});
+    let (status, detail) = api.refused("PATCH", "/api/v2/pools", Some(masked)).await;
+    assert_eq!((status, &detail[0]["loc"]), (422, &json!(["body", "actions", 0, "update_mask", 0])));
+    let (status, _) = api.refused("PATCH", "/api/v2/dags?tags_match_mode=some", Some(json!({"is_paused": true}))).await;
+    assert_eq!(status, 422, "before it is found that nothing is chosen");
     for path in ["/api/v2/dags?tags_match_mode=some", "/api/v2/dagWarnings?warning_type=null"] {
         assert_eq!(api.status("GET", path).await, 422, "{path}");
     }
     assert_eq!(api.status("GET", "/api/v2/dags?tags=demo&tags_match_mode=all").await, 200);
+}
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn a_map_index_out_of_range_is_not_another_instance(pool: PgPool) {
+    let api = Api::new(pool).await;
+    api.half_done().await;
+    let tasks = "/api/v2/dags/diamond/dagRuns/r1/taskInstances";
+    let (status, detail) = api.refused("DELETE", &format!("{tasks}/c?map_index=4294967295"), None).await;
+    assert_eq!((status, &detail[0]["loc"]), (422, &json!(["query", "map_index"])));
+    let entity = json!({"task_id": "c", "map_index": -2_147_483_649_i64});
+    let (status, detail) = api.refused("PATCH", tasks, Some(json!({"actions": [{"action": "delete", "entities": [entity]}]}))).await;
+    assert_eq!((status, &detail[0]["type"]), (422, &json!("int_parsing_size")), "{detail}");
+    assert_eq!(api.status("GET", &format!("{tasks}/c")).await, 200, "it is still there");
+    for path in ["dependencies", "links", "logs/1", "xcomEntries/x"] {
+        assert_eq!(api.status("GET", &format!("{tasks}/c/{path}?map_index=4294967295")).await, 422, "{path}");
+    }
+    assert_eq!(api.status("GET", "/ui/why/diamond/r1/c?map_index=4294967295").await, 422);
 }
 
 #[sqlx::test(migrations = "../../migrations")]

@@ -12,7 +12,7 @@ root=$(cd "$here/../.." && pwd)
 target=${CARGO_TARGET_DIR:-$root/target}
 binary=${UPDRAFT_BINARY:-$target/debug/updraft}
 [ -x "$binary" ] || { echo "error: there is no $binary: build it (cargo build -p updraft), or name another with UPDRAFT_BINARY" >&2; exit 1; }
-least=5000 load=(--max-examples 5 --phases examples,coverage,fuzzing)
+least=5000 load=(--max-examples 5 --phases examples,coverage,fuzzing --seed 20261126)
 if [ "${1:-}" = full ]; then
     shift
     least=10000 load=(--max-examples 60 --phases examples,coverage,fuzzing,stateful)

@@ -344,7 +344,8 @@ async fn role_write(state: &ApiState, name: &str, body: Value, existing: bool, c
     let _ = fields.text("name");
     let list = fields.list("permissions");
     fields.done()?;
-    let permissions = permissions_of(&list.unwrap_or_default())?;
+    let wrong = || Error::invalid("list_type", json!(["body", "permissions"]), "Input should be a valid list", Value::Null);
+    let permissions = permissions_of(&list.ok_or_else(wrong)?)?;
     let before: Vec<RoleRow> = state.store().role_list().await?.into_iter().filter(|row| row.name == name).collect();
     if !state.store().role_put(name, &permissions, existing).await? {
         return Err(if existing {

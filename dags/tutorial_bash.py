@@ -25,13 +25,16 @@ with DAG(
 
     greet = BashOperator(
         task_id="greet",
-        bash_command="echo '{{ params.greeting }}: this run is for {{ ds }}, a week later it is {{ macros.ds_add(ds, 7) }}'",
+        # What somebody says who triggers it goes by the environment: in the text of a command it would be run.
+        bash_command='echo "$GREETING: this run is for {{ ds }}, a week later it is {{ macros.ds_add(ds, 7) }}"',
+        env={"GREETING": "{{ params.greeting }}"},
+        append_env=True,
     )
 
     report = BashOperator(
         task_id="report",
-        bash_command="echo run {{ run_id }} of {{ dag.dag_id }} covers $FIRST to $LAST",
-        env={"FIRST": "{{ data_interval_start }}", "LAST": "{{ data_interval_end }}"},
+        bash_command='echo "run $RUN of {{ dag.dag_id }} covers $FIRST to $LAST"',
+        env={"RUN": "{{ run_id }}", "FIRST": "{{ data_interval_start }}", "LAST": "{{ data_interval_end }}"},
         append_env=True,
     )
 

@@ -6,14 +6,18 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-/// Status and body; none while nobody answers.
-pub(crate) fn request(port: u16, method: &str, path: &str, body: Option<&Value>) -> Option<(u16, String)> {
+/// Status, head and body.
+pub(crate) type Answer = (u16, String, String);
+
+/// Asks, as whom an `Authorization` says. None while nobody answers.
+pub(crate) fn exchange(port: u16, method: &str, path: &str, authorization: Option<&str>, body: Option<&Value>) -> Option<Answer> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
     let body = body.map(ToString::to_string).unwrap_or_default();
+    let proof = authorization.map(|proof| format!("Authorization: {proof}\r\n")).unwrap_or_default();
     write!(
         stream,
-        "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nConnection: close\r\n{proof}Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
         port,
         body.len()
     )
@@ -24,7 +28,7 @@ pub(crate) fn request(port: u16, method: &str, path: &str, body: Option<&Value>)
     let (head, body) = answer.split_once("\r\n\r\n")?;
     let status = head.split_whitespace().nth(1)?.parse().ok()?;
     let chunked = head.to_ascii_lowercase().contains("transfer-encoding: chunked");
-    Some((status, if chunked { unchunk(body) } else { body.to_owned() }))
+    Some((status, head.to_owned(), if chunked { unchunk(body) } else { body.to_owned() }))
 }
 
 fn unchunk(mut body: &str) -> String {

@@ -7,6 +7,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so")]
 #![expect(clippy::print_stderr, reason = "the seed of a failed test, and what the cluster held")]
 
+mod canaries;
 mod chaos;
 mod crash_points;
 mod database_tls;

@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-use crate::http::{encode, request};
+use crate::http::{Answer, encode, exchange};
 use crate::servers::{Postgres, amqp_url};
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_updraft");
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_updraft");
 
 /// One process of the fleet.
 pub(crate) struct Role {
@@ -98,11 +98,31 @@ pub(crate) struct Plan {
     pub(crate) dags: Option<String>,
     /// Further flags of the schedulers.
     pub(crate) scheduler_words: &'static [&'static str],
+    /// What all roles find in their environment.
+    pub(crate) environment: Vec<(String, String)>,
+    /// What the API and the schedulers find there besides.
+    pub(crate) keepers: Vec<(String, String)>,
+    /// The database's password as a URL has it: with one, database and broker are named by the environment, not by flags.
+    pub(crate) password: Option<String>,
+    /// The `Authorization` of the test's own requests.
+    pub(crate) authorization: Option<String>,
 }
 
 impl Default for Plan {
     fn default() -> Self {
-        Self { schedulers: 3, workers: 4, concurrency: 8, broker_url: None, pods: None, dags: None, scheduler_words: &[] }
+        Self {
+            schedulers: 3,
+            workers: 4,
+            concurrency: 8,
+            broker_url: None,
+            pods: None,
+            dags: None,
+            scheduler_words: &[],
+            environment: Vec::new(),
+            keepers: Vec::new(),
+            password: None,
+            authorization: None,
+        }
     }
 }
 
@@ -113,8 +133,11 @@ pub(crate) struct Fleet {
     pub(crate) schedulers: Vec<Role>,
     pub(crate) workers: Vec<Role>,
     pub(crate) api: Role,
-    port: u16,
+    pub(crate) port: u16,
     wire: Vec<String>,
+    environment: Vec<(String, String)>,
+    keepers: Vec<(String, String)>,
+    authorization: Option<String>,
     pods: Option<String>,
     dags: String,
     scheduler_words: &'static [&'static str],
@@ -137,14 +160,16 @@ impl Fleet {
         let postgres = Postgres::start(folder.join("postgres"));
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let prefix = format!("fleet-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let wire = vec![
-            "--database-url".to_owned(),
-            postgres.url(),
-            "--broker-url".to_owned(),
-            plan.broker_url.unwrap_or_else(amqp_url),
-            "--broker-prefix".to_owned(),
-            prefix,
-        ];
+        let mut wire = vec!["--broker-prefix".to_owned(), prefix];
+        let mut environment = plan.environment;
+        let broker_url = plan.broker_url.unwrap_or_else(amqp_url);
+        match plan.password {
+            Some(password) => {
+                let url = postgres.url().replace("postgres@", &format!("postgres:{password}@"));
+                environment.extend([("UPDRAFT_DATABASE_URL".to_owned(), url), ("UPDRAFT_BROKER_URL".to_owned(), broker_url)]);
+            }
+            None => wire.extend(["--database-url".to_owned(), postgres.url(), "--broker-url".to_owned(), broker_url]),
+        }
         let mut fleet = Self {
             postgres,
             schedulers: Vec::new(),
@@ -152,11 +177,15 @@ impl Fleet {
             api: role(&folder, "api", &wire, &["--port", &port.to_string()]),
             port,
             wire,
+            environment,
+            keepers: plan.keepers,
+            authorization: plan.authorization,
             pods: plan.pods,
             dags: plan.dags.unwrap_or_else(|| folder.join("dags").display().to_string()),
             scheduler_words: plan.scheduler_words,
             folder,
         };
+        fleet.api.environment = [fleet.environment.as_slice(), &fleet.keepers].concat();
         fleet.api.launch();
         for n in 0..plan.schedulers {
             fleet.add_scheduler(n);
@@ -175,6 +204,7 @@ impl Fleet {
             more.extend(["--pod-policy", policy.to_str().unwrap()]);
         }
         let mut role = role(&self.folder, &format!("scheduler-{n}"), &self.wire, &more);
+        role.environment = [self.environment.as_slice(), &self.keepers].concat();
         role.launch();
         self.schedulers.push(role);
     }
@@ -191,7 +221,8 @@ impl Fleet {
             None => more.extend(["--state-dir", state.to_str().unwrap()]),
         }
         let mut role = role(&self.folder, &format!("worker-{n}"), &self.wire, &more);
-        role.environment = environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let more = environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+        role.environment = self.environment.iter().cloned().chain(more).collect();
         role.launch();
         self.workers.push(role);
     }
@@ -216,14 +247,19 @@ impl Fleet {
     }
 
     pub(crate) fn get(&self, path: &str) -> Option<Value> {
-        let (status, body) = request(self.port, "GET", path, None)?;
+        let (status, _, body) = self.ask(path)?;
         if status == 200 { serde_json::from_str(&body).ok() } else { None }
+    }
+
+    /// A GET, whatever comes of it. None while nobody answers.
+    pub(crate) fn ask(&self, path: &str) -> Option<Answer> {
+        exchange(self.port, "GET", path, self.authorization.as_deref(), None)
     }
 
     /// Status and answer; 0 while nobody answers.
     pub(crate) fn send(&self, method: &str, path: &str, body: &Value) -> (u16, Value) {
-        let (status, text) = request(self.port, method, path, Some(body)).unwrap_or_default();
-        (status, serde_json::from_str(&text).unwrap_or(Value::Null))
+        let answer = exchange(self.port, method, path, self.authorization.as_deref(), Some(body));
+        answer.map_or((0, Value::Null), |(status, _, text)| (status, serde_json::from_str(&text).unwrap_or(Value::Null)))
     }
 
     /// Waits for a condition; says what did not come, and how the logs end.

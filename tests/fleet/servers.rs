@@ -121,6 +121,14 @@ impl Postgres {
         String::from_utf8_lossy(&done(psql).stdout).trim().to_owned()
     }
 
+    /// All of it, as a backup has it.
+    pub(crate) fn dump(&self) -> String {
+        let own = self.bin.join("pg_dump");
+        let mut dump = Command::new(if own.exists() { own } else { PathBuf::from("pg_dump") });
+        dump.arg(self.url());
+        String::from_utf8(done(dump).stdout).unwrap()
+    }
+
     /// How many deadlocks the server broke, by its own log: its counters do not survive an immediate restart.
     pub(crate) fn deadlocks(&self) -> usize {
         self.log().matches("deadlock detected").count()
@@ -139,11 +147,15 @@ pub(crate) fn amqp_url() -> String {
         .expect("UPDRAFT_TEST_AMQP_URL is not set: run the tests by `make test`, or under tools/with-rabbitmq.sh")
 }
 
-/// Does something to the whole node.
+/// Does something to the whole node. The words are a shell's.
 pub(crate) fn rabbitmqctl(words: &[&str]) {
+    done(rabbitmqctl_command(words));
+}
+
+pub(crate) fn rabbitmqctl_command(words: &[&str]) -> Command {
     let program = std::env::var("UPDRAFT_TEST_RABBITMQCTL").expect("UPDRAFT_TEST_RABBITMQCTL is not set: run under tools/with-rabbitmq.sh");
     let mut command = Command::new("sh");
     // The variable is a command line.
     command.arg("-c").arg(format!("{program} {}", words.join(" ")));
-    done(command);
+    command
 }

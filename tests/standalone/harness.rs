@@ -116,7 +116,7 @@ impl Standalone {
     }
 
     fn request(&self, method: &str, path: &str, body: Option<&Value>) -> Option<(u16, String)> {
-        http::request(self.port, method, path, body)
+        http::exchange(self.port, method, path, None, body).map(|(status, _, body)| (status, body))
     }
 
     /// Runs a verb of the CLI against this server.

@@ -94,7 +94,8 @@ pub(crate) async fn trigger(
             dag_id: Some(&dag_id),
             run_id: Some(&run_id),
             logical_date,
-            extra: Some(body),
+            // The log forgets nothing.
+            extra: Some(updraft_model::redact::redact(body)),
             ..Audit::default()
         })
         .await?;

@@ -38,6 +38,7 @@ const TESTS: &[Test] = &[
     ("the_examples_are_read_without_a_mistake", the_examples_are_read_without_a_mistake),
     ("a_changed_helper_is_a_reason_to_parse", a_changed_helper_is_a_reason_to_parse),
     ("variables_come_from_the_snapshot", variables_come_from_the_snapshot),
+    ("settings_in_the_dag_folder_are_not_run", settings_in_the_dag_folder_are_not_run),
 ];
 
 fn main() {
@@ -356,6 +357,19 @@ fn root_is_left_where_the_files_allow_it() {
     room.runtime.block_on(room.processor.rest());
     let open = room.ask("say(os.getuid()); say(os.getgid()); say(os.getgroups())\ntry: os.setuid(0); say('ROOT')\nexcept OSError as e: say(type(e).__name__)\n");
     assert_eq!(open, ["65534", "65534", "[]", "PermissionError"]);
+}
+
+/// Files that Python or Airflow would run for their names.
+fn settings_in_the_dag_folder_are_not_run() {
+    let room = room();
+    for name in ["airflow_local_settings.py", "sitecustomize.py", "usercustomize.py", "webserver_config.py"] {
+        fs::write(room.folder.path().join(name), "import builtins\nbuiltins.was_run = True\n").unwrap();
+    }
+    fs::write(room.folder.path().join("airflow.cfg"), "[core]\nlazy_load_plugins = False\n").unwrap();
+    fs::create_dir(room.folder.path().join("plugins")).unwrap();
+    fs::write(room.folder.path().join("plugins/one.py"), "import builtins\nbuiltins.was_run = True\n").unwrap();
+    let said = room.ask("import airflow, builtins\nsay(hasattr(builtins, 'was_run'))");
+    assert_eq!(said, ["False"]);
 }
 
 fn variables_come_from_the_snapshot() {

@@ -347,14 +347,37 @@ impl Wire {
 fn password_of(url: &str) -> Vec<String> {
     let authority = url.split_once("://").map_or("", |(_, rest)| rest.split(['/', '?', '#']).next().unwrap_or_default());
     let login = authority.rsplit_once('@').map_or("", |(login, _)| login);
-    let Some((_, password)) = login.split_once(':').filter(|(_, password)| !password.is_empty()) else { return Vec::new() };
-    let meant = percent_encoding::percent_decode_str(password).decode_utf8_lossy().into_owned();
-    vec![password.to_owned(), meant]
+    let of_login = login.split_once(':').map(|(_, password)| password);
+    // `?password=`, as Postgres takes it.
+    let query = url.split_once("://").and_then(|(_, rest)| rest.split_once('?')).map_or("", |(_, query)| query);
+    let of_query = query.split('&').find_map(|pair| pair.strip_prefix("password="));
+    let as_meant = |password: &str| percent_encoding::percent_decode_str(password).decode_utf8_lossy().into_owned();
+    let all = of_login.into_iter().chain(of_query).filter(|password| !password.is_empty());
+    all.flat_map(|password| [password.to_owned(), as_meant(password)]).collect()
 }
 
-/// What a role logs in with.
+/// What a worker must not let into a log: what it logs in with, and what else its environment has that is secret.
 pub(crate) fn passwords(database: &Database, wire: &Wire) -> Vec<String> {
-    [&database.database_url, &wire.broker_url].into_iter().flat_map(|url| password_of(url)).collect()
+    let urls = [&database.database_url, &wire.broker_url];
+    urls.into_iter().flat_map(|url| password_of(url)).chain(secrets_of_environment()).collect()
+}
+
+/// What is secret of this process's environment.
+pub(crate) fn secrets_of_environment() -> Vec<String> {
+    let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
+    std::env::vars_os().filter_map(text).flat_map(|(name, value)| secrets_of(&name, &value)).collect()
+}
+
+/// What is secret of a variable of the environment: the value, if its name says so, and the password of a URL whatever its name.
+fn secrets_of(name: &str, value: &str) -> Vec<String> {
+    // Where a secret is, is none: names of files, and what Kubernetes says of its Services. Nor is a switch.
+    let a_place = ["_FILE", "_PATH", "_DIR", "_HOST"].iter().any(|end| name.ends_with(end))
+        || ["_PORT", "proxy", "PROXY"].iter().any(|part| name.contains(part));
+    let mut found = password_of(value);
+    if updraft_model::redact::is_sensitive(name) && !a_place && value.len() >= 8 {
+        found.push(value.to_owned());
+    }
+    found
 }
 
 /// All mistakes of a role's arguments, at once. True: there were some.
@@ -367,13 +390,31 @@ pub(crate) fn say_mistakes(mistakes: &[String]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::password_of;
+    use super::{password_of, secrets_of};
+
+    #[test]
+    fn secrets_of_the_environment_are_known_by_their_names() {
+        for (name, value, secret) in [
+            ("AWS_SECRET_ACCESS_KEY", "canary-1", &["canary-1"][..]),
+            ("AIRFLOW_CONN_DWH", "postgres://etl:can%40ary@dwh/x", &["can%40ary", "can@ary"]),
+            ("UPDRAFT_API_PASSWORD_FILE", "/run/secrets/password", &[]),
+            ("VAULT_TOKEN_PORT_80_TCP", "tcp://10.0.0.1:80", &[]),
+            ("VAULT_TOKEN_SERVICE_HOST", "10.0.0.100", &[]),
+            ("http_proxy", "http://proxy.local:3128", &[]),
+            ("HTTPS_PROXY", "http://me:canary-2@proxy.local:3128", &["canary-2", "canary-2"]),
+            ("USE_TOKEN", "false", &[]),
+            ("HOME", "/home/updraft", &[]),
+        ] {
+            assert_eq!(secrets_of(name, value), secret, "{name}");
+        }
+    }
 
     #[test]
     fn a_password_is_found_in_a_url() {
         assert_eq!(password_of("postgres://me:p%40ss@host:5432/db?x=y"), ["p%40ss", "p@ss"]);
         assert_eq!(password_of("amqps://u:a:b@host"), ["a:b", "a:b"]);
-        for url in ["postgres://host/db", "postgres://me@host/db", "postgres://me:@host", "postgres:///db?host=/tmp&password=x@y:z"] {
+        assert_eq!(password_of("postgres:///db?host=/tmp&password=x@y%3Az"), ["x@y%3Az", "x@y:z"]);
+        for url in ["postgres://host/db", "postgres://me@host/db", "postgres://me:@host", "postgres:///db?host=/tmp", "password=x"] {
             assert!(password_of(url).is_empty(), "{url}");
         }
     }

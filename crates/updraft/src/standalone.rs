@@ -163,6 +163,7 @@ async fn serve(options: Options) -> anyhow::Result<()> {
             queues: options.queues.clone(),
             concurrency: options.concurrency,
             only_worker_of_host: true,
+            secrets: updraft_worker::Secrets(crate::settings::secrets_of_environment()),
             ..updraft_worker::Config::default()
         },
         no_new_work.clone(),

@@ -51,6 +51,11 @@ pub(crate) async fn drive<R: Runner>(shared: Arc<Shared<R>>, attempt: RunningAtt
     drop(permit);
     match left {
         Left::Ended { handle, mut facts } => {
+            if let Some(mask) = shared.driven().get(&key).and_then(|driven| driven.mask.as_ref()) {
+                for text in [&mut facts.detail, &mut facts.spawn_error].into_iter().flatten() {
+                    *text = mask.hide(text);
+                }
+            }
             let host = facts.node.take().unwrap_or_else(|| shared.runner.host().to_owned());
             let evidence = Evidence { runner: shared.runner.kind().to_owned(), handle, host: Some(host), facts: *facts };
             crash_point::reached("before-finish").await;

@@ -7,6 +7,7 @@
 
 mod access;
 mod backfills;
+mod cve;
 mod harness;
 mod lists;
 mod odd;

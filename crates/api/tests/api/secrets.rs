@@ -162,3 +162,13 @@ async fn without_a_key_nothing_is_stored_and_with_another_nothing_is_shown(pool:
     assert_eq!(status, 409);
     assert!(detail.as_str().unwrap().contains("sealed with the key \"first\""), "{detail}");
 }
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn the_audit_log_has_a_conf_without_its_secrets(pool: PgPool) {
+    let api = api(pool).await;
+    let conf = json!({"region": "eu", "db": {"password": "canary"}});
+    api.send("POST", "/api/v2/dags/diamond/dagRuns", json!({"logical_date": null, "dag_run_id": "r", "conf": conf})).await;
+    let log = api.get("/api/v2/eventLogs").await.to_string();
+    assert!(log.contains("region") && log.contains("***") && !log.contains("canary"), "{log}");
+    assert_eq!(api.get("/api/v2/dags/diamond/dagRuns/r").await["conf"], conf, "the run has it as it was given");
+}

@@ -192,6 +192,21 @@ async fn a_role_over_some_dags_shows_no_other_one(pool: PgPool) {
 }
 
 #[sqlx::test(migrations = "../../migrations")]
+async fn logs_take_a_permission_of_their_own(pool: PgPool) {
+    let g = Guarded::new(pool).await;
+    g.api.sql("insert into role (name, permissions) values ('watcher', '{dags.read,runs.read,task_instances.read}')").await;
+    let (watcher, viewer) = (g.user("watcher", json!(["watcher"])).await, g.user("viewer", json!(["viewer"])).await);
+    let run = json!({"logical_date": null, "dag_run_id": "r"});
+    assert_eq!(g.owner("POST", "/api/v2/dags/diamond/dagRuns", run).await.status, 200);
+    let task = "/api/v2/dags/diamond/dagRuns/r/taskInstances/a";
+    assert_eq!(g.with(&watcher, "GET", task, Value::Null).await.status, 200);
+    for path in [format!("{task}/logs/1"), format!("{task}/externalLogUrl/1"), "/ui/logs/diamond/r/a/1".to_owned()] {
+        assert_eq!(g.with(&watcher, "GET", &path, Value::Null).await.status, 403, "{path}");
+        assert_ne!(g.with(&viewer, "GET", &path, Value::Null).await.status, 403, "{path}");
+    }
+}
+
+#[sqlx::test(migrations = "../../migrations")]
 async fn what_was_given_out_ends_with_the_password_and_with_the_user(pool: PgPool) {
     let g = Guarded::new(pool.clone()).await;
     let bearer = g.user("eve", json!(["user"])).await;

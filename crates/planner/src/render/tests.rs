@@ -196,6 +196,21 @@ fn expressions() {
 }
 
 #[test]
+fn a_value_is_no_template_and_no_text_of_a_command() {
+    let mut ctx = context();
+    let said = "{{ run_id }} $(id) {% for x in y %}";
+    Arc::make_mut(&mut ctx.run).conf = json!({"said": said});
+    assert_eq!(show(&ctx, "{{ dag_run.conf['said'] }}").unwrap(), said, "it is rendered once");
+    // By the environment it reaches a command as one word.
+    let task: TaskSpec = serde_json::from_value(json!({
+        "task_id": "t", "run": {"kind": "bash", "bash_command": "echo \"$SAID\"", "env": {"SAID": "{{ dag_run.conf['said'] }}"}},
+    }))
+    .unwrap();
+    let launch = render(&ctx, &task).unwrap();
+    assert_eq!((launch.argv[2].as_str(), launch.env["SAID"].as_str()), ("echo \"$SAID\"", said));
+}
+
+#[test]
 fn errors_name_the_task_the_field_the_line_and_the_name() {
     let ctx = context();
     let mut wrong = Vec::new();

@@ -184,6 +184,14 @@ impl Store {
         Ok(done.rows_affected() == 1)
     }
 
+    /// How many variables and connections there are.
+    pub async fn secrets_count(&self) -> Result<(i64, i64), Error> {
+        sqlx::query_as("select (select count(*) from variable), (select count(*) from connection)")
+            .fetch_one(&self.pool)
+            .await
+            .map_err(Error::of("secrets_count"))
+    }
+
     /// Puts a sealed value in the place of the one that it was made from; false: somebody wrote another one meanwhile, or there is none
     /// any more.
     pub async fn reseal(&self, of: Sealed, name: &str, old: &[u8], new: &[u8]) -> Result<bool, Error> {

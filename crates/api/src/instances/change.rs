@@ -149,6 +149,14 @@ impl Targets {
         }
         let one = (self.named.len() == 1).then(|| &self.tasks[0]);
         for (run, keys) in &runs {
+            let mut extra = log.1.clone();
+            // Of many, or of other runs, the entries of their attempts tell.
+            if let [row] = self.named.as_slice()
+                && run.id == self.run.id
+            {
+                (extra["before"], extra["after"]) =
+                    runs::before_and_after((&row.state, row.note.as_deref()), wish.new_state.as_deref(), wish.note.as_ref());
+            }
             match wish.new_state.as_deref() {
                 None => {}
                 Some("success") => drop(runs::ask(state, run.key(), keys, Intent::MarkSuccess, &caller.user).await?),
@@ -166,7 +174,7 @@ impl Targets {
                 task_id: one.map(|(task_id, _)| task_id.as_str()),
                 map_index: one.and_then(|(_, map)| *map),
                 logical_date: run.logical_date,
-                extra: Some(log.1.clone()),
+                extra: Some(extra),
             };
             state.store().audit_write(&entry).await?;
         }

@@ -126,9 +126,10 @@ def test_export_and_import_pools(name):
     file.write_text(json.dumps([{"name": name, "slots": 2, "description": "d", "include_deferred": False}]))
     run("pools", "import", file)
     assert http("GET", f"{V2}/pools/{name}").json["slots"] == 2
-    assert "already exist" in run("pools", "import", file, fails=True)
+    assert "already exist" in run("pools", "import", "-a", "fail", file, fails=True)
     file.write_text(json.dumps([{"name": name, "slots": 4}]))
-    run("pools", "import", "-a", "overwrite", file)
+    # As with the other imports: what is there is written over unless something else is said.
+    run("pools", "import", file)
     assert http("GET", f"{V2}/pools/{name}").json["slots"] == 4
     run("pools", "import", "-a", "skip", file)
     http("DELETE", f"{V2}/pools/{name}")

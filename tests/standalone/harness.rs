@@ -19,11 +19,17 @@ pub(crate) struct Standalone {
     pub(crate) port: u16,
     child: Option<Child>,
     arguments: Vec<String>,
+    environment: Vec<(String, String)>,
 }
 
 impl Standalone {
     /// Starts one with these DAG files (name, text), and waits until its API answers.
     pub(crate) fn start(files: &[(&str, &str)], arguments: &[&str]) -> Self {
+        Self::start_with(files, arguments, &[])
+    }
+
+    /// The same, with more in its environment.
+    pub(crate) fn start_with(files: &[(&str, &str)], arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         // Where the server's unprivileged user may go, which a private folder of root is not.
         let base = if rustix::process::geteuid().is_root() { PathBuf::from("/var/lib") } else { std::env::temp_dir() };
         let folder = tempfile::Builder::new().prefix("updraft-test.").tempdir_in(base).unwrap().keep();
@@ -33,7 +39,13 @@ impl Standalone {
             fs::write(folder.join("dags").join(name), text).unwrap();
         }
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let mut standalone = Self { folder, port, child: None, arguments: arguments.iter().map(|a| (*a).to_owned()).collect() };
+        let mut standalone = Self {
+            folder,
+            port,
+            child: None,
+            arguments: arguments.iter().map(|a| (*a).to_owned()).collect(),
+            environment: environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+        };
         standalone.launch();
         standalone
     }
@@ -49,6 +61,7 @@ impl Standalone {
             .args(["--log", "info"])
             .args(&self.arguments)
             .env("DATABASE_PASSWORD_CANARY", "canary-of-the-environment")
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log)

@@ -1,6 +1,7 @@
 //! Variables and connections, from the command line to a task; what is secret gets nowhere; and the keys change under them.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -75,6 +76,105 @@ fn settings_reach_tasks_and_secrets_do_not() {
     let everything =
         server.log() + &done(&server, &["variables", "list", "-o", "json"]) + &server.get("/api/v2/eventLogs").unwrap().to_string();
     assert!(!everything.contains("canary-1") && !everything.contains("canary-2"), "a secret was shown");
+}
+
+const SOURCES: &str = r#"
+dag_id: sources
+schedule: null
+tasks:
+  reads:
+    bash_command: >-
+      echo {{ var.value.region }} {{ var.value.stage }} {{ var.value.own }}
+      {{ conn.warehouse.host }}:{{ conn.warehouse.port }}/{{ conn.warehouse.schema }} {{ conn.api.host }} {{ conn.api.extra_dejson.timeout }}
+  leaks: {bash_command: "echo {{ conn.warehouse.password }}"}
+  leaks_too: {bash_command: "echo {{ var.value.api_token }}"}
+"#;
+
+/// Whether any file below a folder has this text in it.
+fn has(folder: &Path, text: &str) -> bool {
+    Command::new("grep").args(["-rqaF", "-D", "skip", text]).arg(folder).status().unwrap().success()
+}
+
+#[test]
+fn folder_environment_and_database_are_asked_in_this_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name);
+    for kind in ["variables", "connections"] {
+        fs::create_dir(file(kind)).unwrap();
+    }
+    fs::write(file("variables/region"), "folder\n").unwrap();
+    fs::write(file("variables/api_token"), "canary-1\n").unwrap();
+    fs::write(file("connections/warehouse"), "postgres://etl:canary-2@mounted:5432/sales\n").unwrap();
+    let environment = [
+        ("AIRFLOW_VAR_REGION", "environment"),
+        ("AIRFLOW_VAR_STAGE", "environment"),
+        ("AIRFLOW_CONN_WAREHOUSE", "mysql://etl:canary-3@elsewhere/x"),
+        ("AIRFLOW_CONN_API", r#"{"conn_type": "http", "host": "api", "password": "canary-4", "extra": {"timeout": 5}}"#),
+    ];
+    let mut server =
+        Standalone::start_with(&[("sources.yaml", SOURCES)], &["--secrets-folder", folder.path().to_str().unwrap()], &environment);
+    server.until_dag("sources");
+    for key in ["region", "stage", "own"] {
+        done(&server, &["variables", "set", key, "database"]);
+    }
+    let read = |server: &Standalone, number: u32| {
+        let run = server.trigger("sources");
+        assert_eq!(server.end_of("sources", &run, Duration::from_secs(60)), "failed", "the leaks fail");
+        let states = server.cli_json(&["tasks", "states", "sources", &run, "-o", "json"]);
+        let row = |task: &str| states.as_array().unwrap().iter().find(|t| t["task_id"] == task).unwrap().clone();
+        for (task, name) in [("leaks", "conn.warehouse.password"), ("leaks_too", "var.value.api_token")] {
+            assert_eq!(row(task)["reason"], "render_error", "{number}: {states}");
+            let message = row(task)["message"].as_str().unwrap().to_owned();
+            assert!(message.contains(name) && message.contains("Kubernetes Secret"), "{number}: {message}");
+        }
+        let reads = row("reads");
+        match reads["reason"].as_str() {
+            Some("render_error") => reads["message"].as_str().unwrap().to_owned(),
+            _ => server.log_of("sources", &run, "reads", 1),
+        }
+    };
+    let log = read(&server, 1);
+    assert!(log.contains("folder environment database mounted:5432/sales api 5"), "{log}");
+
+    let findings = server.get("/ui/doctor").unwrap();
+    let found = findings["findings"].as_array().unwrap().iter().find(|f| f["id"] == "secrets").unwrap_or_else(|| panic!("{findings}"));
+    let counts = format!(
+        "folder {}: 2 variables, 1 connection\nenvironment: 2 variables, 2 connections\ndatabase: 3 variables, 0 connections",
+        folder.path().display()
+    );
+    assert_eq!((found["status"].as_str(), found["detail"].as_str()), (Some("ok"), Some(counts.as_str())));
+
+    // No restart, nobody is told: the next task sees it.
+    fs::write(file("variables/new"), "changed").unwrap();
+    fs::rename(file("variables/new"), file("variables/region")).unwrap();
+    fs::remove_file(file("connections/warehouse")).unwrap();
+    fs::write(file("connections/warehouse"), r#"{"conn_type": "postgres", "host": "moved", "password": "canary-2"}"#).unwrap();
+    let log = read(&server, 2);
+    assert!(log.contains("changed environment database moved:None/None api 5"), "{log}");
+    fs::remove_file(file("variables/region")).unwrap();
+    let log = read(&server, 3);
+    assert!(log.contains("environment environment database"), "{log}");
+    // What cannot be read is not what the next source says.
+    fs::write(file("variables/own"), [0xff]).unwrap();
+    let said = read(&server, 4);
+    assert!(said.contains("variables/own is not UTF-8"), "{said}");
+
+    // Nobody has stored or shown any of it.
+    let keys: Vec<_> = server.cli_json(&["variables", "list", "-o", "json"]).as_array().unwrap().iter().map(|v| v["key"].clone()).collect();
+    assert_eq!(keys, ["own", "region", "stage"]);
+    assert_eq!(server.get("/api/v2/connections").unwrap()["total_entries"], 0);
+    let shown = server.log() + &findings.to_string() + &server.get("/api/v2/eventLogs").unwrap().to_string();
+    server.interrupt();
+    let stored = |needle: &str| has(&server.path("data"), needle);
+    assert!(stored("changed environment database"), "the search finds what is there");
+    for canary in ["canary-1", "canary-2", "canary-3", "canary-4"] {
+        assert!(!shown.contains(canary) && !stored(canary), "{canary} was shown or stored");
+    }
+
+    // A folder that is not there is a mistake of the start.
+    let output = Command::new(PROGRAM).args(["standalone", "--dags", "/", "--secrets-folder", "/nowhere/at/all"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("--secrets-folder /nowhere/at/all: No such file"));
 }
 
 #[test]

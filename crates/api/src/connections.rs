@@ -114,11 +114,26 @@ impl Connection {
     }
 }
 
-struct Connections<'a>(&'a ApiState);
+/// The connections, and who changes them. Each change is in the audit log by itself.
+struct Connections<'a>(&'a ApiState, &'a Caller);
+
+/// A connection as the audit log has it. What is sealed elsewhere does not stand there, the harmless parts of its extra included.
+fn noted(row: &ConnectionRow) -> Value {
+    let sealed = |there: &Option<Vec<u8>>| there.as_ref().map(|_| MASK);
+    json!({
+        "connection_id": row.connection_id, "conn_type": row.conn_type, "description": row.description, "host": row.host,
+        "login": row.login, "schema": row.schema, "port": row.port, "password": sealed(&row.sealed_password), "extra": sealed(&row.sealed_extra),
+    })
+}
 
 impl Connections<'_> {
     fn seal(&self, of: Sealed, id: &str, secret: Option<&str>) -> Result<Option<Vec<u8>>, Error> {
         secret.map(|secret| self.0.seal(of, id, secret)).transpose()
+    }
+
+    /// What was sealed; none, too, if its key is gone.
+    fn opened(&self, of: Sealed, id: &str, sealed: Option<&[u8]>) -> Option<String> {
+        sealed.and_then(|sealed| self.0.open(of, id, sealed).ok())
     }
 }
 
@@ -151,12 +166,20 @@ impl Collection for Connections<'_> {
             sealed_password: self.seal(Sealed::Password, &new.id, new.password.as_deref())?,
             sealed_extra: self.seal(Sealed::Extra, &new.id, new.extra.as_ref().map(Value::to_string).as_deref())?,
         };
-        Ok(self.0.store().connection_put(&row, Existing::Keep).await?)
+        let mut change = self.0.store().change().await?;
+        if !change.connection_put(&row, Existing::Keep).await? {
+            return Ok(false);
+        }
+        self.1.commit(change, "post_connection", json!({"connection_id": row.connection_id, "after": noted(&row)})).await?;
+        Ok(true)
     }
 
     async fn update(&self, body: Value, mask: &[String]) -> Result<bool, Error> {
         let new = Connection::read(body)?;
-        let Some(mut row) = self.0.store().connection_get(&new.id).await? else { return Ok(false) };
+        let mut change = self.0.store().change().await?;
+        let Some(mut row) = change.connection_get(&new.id).await? else { return Ok(false) };
+        let before = noted(&row);
+        let (mut password, mut extras) = ("kept", "kept");
         for name in &new.named {
             if !mask.is_empty() && !mask.iter().any(|field| field == name) {
                 continue;
@@ -169,22 +192,36 @@ impl Collection for Connections<'_> {
                 "schema" => row.schema.clone_from(&new.schema),
                 "port" => row.port = new.port,
                 "password" if new.password.as_deref() != Some(MASK) => {
+                    if self.opened(Sealed::Password, &new.id, row.sealed_password.as_deref()) != new.password {
+                        password = "changed";
+                    }
                     row.sealed_password = self.seal(Sealed::Password, &new.id, new.password.as_deref())?;
                 }
                 "extra" => {
-                    let old = row.sealed_extra.as_deref().and_then(|sealed| self.0.open(Sealed::Extra, &new.id, sealed).ok());
-                    let old = old.and_then(|old| serde_json::from_str(&old).ok()).unwrap_or_default();
-                    let extra = new.extra.clone().map(|extra| unmask(extra, &old).to_string());
+                    let old = self.opened(Sealed::Extra, &new.id, row.sealed_extra.as_deref());
+                    let parsed = old.as_deref().and_then(|old| serde_json::from_str(old).ok()).unwrap_or_default();
+                    let extra = new.extra.clone().map(|extra| unmask(extra, &parsed).to_string());
+                    if extra != old {
+                        extras = "changed";
+                    }
                     row.sealed_extra = self.seal(Sealed::Extra, &new.id, extra.as_deref())?;
                 }
                 _ => {}
             }
         }
-        Ok(self.0.store().connection_put(&row, Existing::Overwrite).await?)
+        change.connection_put(&row, Existing::Overwrite).await?;
+        let extra =
+            json!({"connection_id": row.connection_id, "before": before, "after": noted(&row), "password": password, "extra": extras});
+        self.1.commit(change, "patch_connection", extra).await?;
+        Ok(true)
     }
 
     async fn delete(&self, name: &str) -> Result<bool, Error> {
-        Ok(self.0.store().connection_delete(name).await?)
+        let mut change = self.0.store().change().await?;
+        let Some(row) = change.connection_get(name).await? else { return Ok(false) };
+        change.connection_delete(name).await?;
+        self.1.commit(change, "delete_connection", json!({"connection_id": row.connection_id, "before": noted(&row)})).await?;
+        Ok(true)
     }
 }
 
@@ -199,10 +236,9 @@ pub(crate) async fn show(State(state): State<ApiState>, Path(id): Path<String>) 
 
 pub(crate) async fn create(State(state): State<ApiState>, caller: Caller, Body(body): Body) -> Result<(StatusCode, Json<Shown>), Error> {
     let connection = Connection::read(body)?;
-    if !Connections(&state).create(&connection).await? {
+    if !Connections(&state, &caller).create(&connection).await? {
         return Err(Error::Exists(format!("The Connection with connection_id: `{}` already exists", connection.id)));
     }
-    caller.log(&state, "post_connection", json!({"connection_id": connection.id})).await?;
     Ok((StatusCode::CREATED, Json(shape(&state, &find(&state, &connection.id).await?))))
 }
 
@@ -217,21 +253,19 @@ pub(crate) async fn patch(
         return Err(Error::BadRequest("The connection_id in the request body does not match the URL parameter".to_owned()));
     }
     find(&state, &id).await?;
-    Connections(&state).update(body, &params.mask()).await?;
-    caller.log(&state, "patch_connection", json!({"connection_id": id})).await?;
+    Connections(&state, &caller).update(body, &params.mask()).await?;
     Ok(Json(shape(&state, &find(&state, &id).await?)))
 }
 
 pub(crate) async fn delete(State(state): State<ApiState>, Path(id): Path<String>, caller: Caller) -> Result<StatusCode, Error> {
-    if !state.store().connection_delete(&id).await? {
+    if !Connections(&state, &caller).delete(&id).await? {
         find(&state, &id).await?;
     }
-    caller.log(&state, "delete_connection", json!({"connection_id": id})).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 pub(crate) async fn bulk(State(state): State<ApiState>, caller: Caller, Body(body): Body) -> Result<Json<Answers>, Error> {
-    let done = bulk::run(&Connections(&state), body).await?;
+    let done = bulk::run(&Connections(&state, &caller), body).await?;
     caller.log(&state, "bulk_connections", json!(done)).await?;
     Ok(Json(done))
 }

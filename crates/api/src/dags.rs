@@ -172,9 +172,12 @@ fn paused_of(params: &Params, body: Value) -> Result<Option<bool>, Error> {
 }
 
 async fn pause(state: &ApiState, caller: &Caller, dag_id: &str, paused: bool) -> Result<(), Error> {
-    state.store().dag_pause(dag_id, paused).await?;
-    let extra = Some(json!({"is_paused": paused}));
-    state.store().audit_write(&Audit { who: &caller.user, event: "patch_dag", dag_id: Some(dag_id), extra, ..Audit::default() }).await?;
+    let mut change = state.store().change().await?;
+    if let Some(before) = change.dag_pause(dag_id, paused).await? {
+        let is_paused = |is: bool| json!({"is_paused": is});
+        let extra = Some(json!({"is_paused": paused, "before": is_paused(before), "after": is_paused(paused)}));
+        change.commit(&Audit { who: &caller.user, event: "patch_dag", dag_id: Some(dag_id), extra, ..Audit::default() }).await?;
+    }
     state.nudge(dag_id, &[]).await
 }
 

@@ -151,6 +151,8 @@ async fn processes(state: &ApiState, findings: &mut Vec<Finding>) {
             }
             if let Some(s) = all.iter().find(|s| s.silent_seconds <= SILENT_SECONDS) {
                 dag_sources(&s.dags_status, Utc::now(), findings);
+                let stored = state.store().secrets_count().await.ok();
+                findings.extend(secret_sources(&s.secrets_status, stored, state.inner.keyring.is_some()));
             }
         }
         Err(error) => findings.push(finding("scheduler", name, Status::Fail, error.to_string(), None)),
@@ -190,6 +192,32 @@ fn dag_sources(status: &Value, now: DateTime<Utc>, findings: &mut Vec<Finding>) 
             "what is named above; until then the last good DAGs stay, and `updraft dags list-import-errors` has the errors of files";
         findings.push(finding(&format!("dags:{bundle}"), &format!("the DAG files of {bundle} are read"), status, detail, Some(remedy)));
     }
+}
+
+/// Where templates get variables and connections from, in the order in which they are asked. Numbers, and no value.
+fn secret_sources(status: &Value, stored: Option<(i64, i64)>, sealed: bool) -> Option<Finding> {
+    // A scheduler of the version before says nothing of it.
+    status.get("environment")?;
+    let count = |of: i64, one: &str| format!("{of} {one}{}", if of == 1 { "" } else { "s" });
+    let counts = |variables: i64, connections: i64| format!("{}, {}", count(variables, "variable"), count(connections, "connection"));
+    let mut lines = Vec::new();
+    let mut mistakes = Vec::new();
+    for place in ["folder", "environment"] {
+        let source = &status[place];
+        let Some(variables) = source["variables"].as_i64() else { continue };
+        let path = source["path"].as_str().map(|path| format!(" {path}")).unwrap_or_default();
+        lines.push(format!("{place}{path}: {}", counts(variables, source["connections"].as_i64().unwrap_or(0))));
+        mistakes.extend(source["mistakes"].as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned));
+        mistakes.extend(source["more_mistakes"].as_i64().filter(|more| *more > 0).map(|more| format!("… and {more} more")));
+    }
+    lines.extend(stored.map(|(variables, connections)| {
+        let without = if sealed { "" } else { ", which nobody can open: there are no secret keys" };
+        format!("database: {}{}", counts(variables, connections), if variables + connections > 0 { without } else { "" })
+    }));
+    let found = if mistakes.is_empty() { Status::Ok } else { Status::Warn };
+    lines.extend(mistakes);
+    let remedy = "mend what is named above: a template that reads it ends its task with render_error, and no other source stands in for it";
+    Some(finding("secrets", "variables and connections can be read", found, lines.join("\n"), Some(remedy)))
 }
 
 /// The commit, its age, what its files came to, and what is wrong since when.
@@ -233,6 +261,24 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn sources_of_secrets_are_told_by_their_numbers() {
+        let of = |variables: i64, connections: i64, mistakes: &[&str]| json!({"variables": variables, "connections": connections, "mistakes": mistakes, "more_mistakes": 0});
+        assert!(secret_sources(&json!({}), Some((1, 1)), true).is_none());
+        let mut status = json!({"environment": of(1, 0, &[])});
+        let found = secret_sources(&status, Some((12, 1)), true).unwrap();
+        assert_eq!(found.detail, "environment: 1 variable, 0 connections\ndatabase: 12 variables, 1 connection");
+        assert_eq!((found.status, found.remedy), (Status::Ok, None));
+        status["folder"] = of(3, 2, &["/s/variables/x is not UTF-8"]);
+        status["folder"]["path"] = json!("/s");
+        status["folder"]["more_mistakes"] = json!(4);
+        let found = secret_sources(&status, Some((0, 1)), false).unwrap();
+        let expect = "folder /s: 3 variables, 2 connections\nenvironment: 1 variable, 0 connections\n\
+            database: 0 variables, 1 connection, which nobody can open: there are no secret keys\n/s/variables/x is not UTF-8\n… and 4 more";
+        assert_eq!((found.detail.as_str(), found.status), (expect, Status::Warn));
+        assert!(found.remedy.is_some());
+    }
 
     #[test]
     fn a_source_is_told_with_commit_age_and_error() {

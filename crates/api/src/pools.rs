@@ -6,6 +6,7 @@ use axum::http::StatusCode;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
+use updraft_store::Change;
 use updraft_store::read::pools::{POOL_COLUMNS, PoolRow, PoolWrite};
 
 use crate::ApiState;
@@ -65,11 +66,14 @@ async fn find(state: &ApiState, name: &str) -> Result<PoolRow, Error> {
     state.store().pool_get(name).await?.ok_or_else(|| Error::NotFound(format!("The Pool with name: `{name}` was not found")))
 }
 
-async fn log(state: &ApiState, caller: &Caller, event: &str, extra: Value) -> Result<(), Error> {
-    caller.log(state, event, extra).await?;
-    // A larger pool makes room.
-    state.inner.broker.wake_all();
-    Ok(())
+/// A pool as the audit log has it.
+fn noted(pool: &PoolWrite<'_>) -> Value {
+    json!({"name": pool.name, "slots": pool.slots, "description": pool.description, "include_deferred": pool.include_deferred})
+}
+
+/// What of a pool can be written.
+fn written(row: &PoolRow) -> PoolWrite<'_> {
+    PoolWrite { name: &row.name, slots: row.slots, description: row.description.as_deref(), include_deferred: row.include_deferred }
 }
 
 pub(crate) async fn list(State(state): State<ApiState>, params: Params) -> Result<Json<AllShown>, Error> {
@@ -118,7 +122,17 @@ impl Pool {
     }
 }
 
-struct Pools<'a>(&'a ApiState);
+/// The pools, and who changes them. Each change is in the audit log by itself.
+struct Pools<'a>(&'a ApiState, &'a Caller);
+
+impl Pools<'_> {
+    async fn commit(&self, change: Change, event: &str, extra: Value) -> Result<bool, Error> {
+        self.1.commit(change, event, extra).await?;
+        // A larger pool makes room.
+        self.0.inner.broker.wake_all();
+        Ok(true)
+    }
+}
 
 impl Collection for Pools<'_> {
     const KEY: &'static str = "name";
@@ -144,12 +158,17 @@ impl Collection for Pools<'_> {
             description: new.description.as_deref(),
             include_deferred: new.include_deferred.unwrap_or(false),
         };
-        Ok(self.0.store().pool_create(&pool).await?)
+        let mut change = self.0.store().change().await?;
+        if !change.pool_create(&pool).await? {
+            return Ok(false);
+        }
+        self.commit(change, "post_pool", json!({"after": noted(&pool)})).await
     }
 
     async fn update(&self, body: Value, mask: &[String]) -> Result<bool, Error> {
         let new = Pool::read(body, false)?;
-        let Some(old) = self.0.store().pool_get(&new.name).await? else { return Ok(false) };
+        let mut change = self.0.store().change().await?;
+        let Some(old) = change.pool_get(&new.name).await? else { return Ok(false) };
         let wanted = |name: &str| new.named.contains(&name) && (mask.is_empty() || mask.iter().any(|field| field == name));
         let pool = PoolWrite {
             name: &new.name,
@@ -157,23 +176,26 @@ impl Collection for Pools<'_> {
             description: if wanted("description") { new.description.as_deref() } else { old.description.as_deref() },
             include_deferred: new.include_deferred.filter(|_| wanted("include_deferred")).unwrap_or(old.include_deferred),
         };
-        Ok(self.0.store().pool_update(&pool).await?)
+        change.pool_update(&pool).await?;
+        self.commit(change, "patch_pool", json!({"before": noted(&written(&old)), "after": noted(&pool)})).await
     }
 
     async fn delete(&self, name: &str) -> Result<bool, Error> {
         if name == DEFAULT_POOL {
             return Err(Error::BadRequest("Default Pool can't be deleted".to_owned()));
         }
-        Ok(self.0.store().pool_delete(name).await?)
+        let mut change = self.0.store().change().await?;
+        let Some(old) = change.pool_get(name).await? else { return Ok(false) };
+        change.pool_delete(name).await?;
+        self.commit(change, "delete_pool", json!({"before": noted(&written(&old))})).await
     }
 }
 
 pub(crate) async fn create(State(state): State<ApiState>, caller: Caller, Body(body): Body) -> Result<(StatusCode, Json<Shown>), Error> {
-    let pool = Pool::read(body.clone(), true)?;
-    if !Pools(&state).create(&pool).await? {
+    let pool = Pool::read(body, true)?;
+    if !Pools(&state, &caller).create(&pool).await? {
         return Err(Error::Exists(format!("the pool {} exists already", pool.name)));
     }
-    log(&state, &caller, "post_pool", body).await?;
     Ok((StatusCode::CREATED, Json(shape(&find(&state, &pool.name).await?))))
 }
 
@@ -189,7 +211,7 @@ pub(crate) async fn patch(
     if name == DEFAULT_POOL && mask.is_empty() && ["description", "name"].iter().any(|field| body.get(field).is_some()) {
         return Err(Error::BadRequest("Only slots and included_deferred can be modified on Default Pool".to_owned()));
     }
-    let mut named = body.clone();
+    let mut named = body;
     if let Some(fields) = named.as_object_mut() {
         let given = fields.remove("pool").or_else(|| fields.remove("name")).filter(|given| !given.is_null());
         if given.is_some_and(|given| given != json!(name)) {
@@ -198,21 +220,19 @@ pub(crate) async fn patch(
         }
         fields.insert("name".to_owned(), json!(name));
     }
-    Pools(&state).update(named, &mask).await?;
-    log(&state, &caller, "patch_pool", body).await?;
+    Pools(&state, &caller).update(named, &mask).await?;
     Ok(Json(shape(&find(&state, &name).await?)))
 }
 
 pub(crate) async fn delete(State(state): State<ApiState>, Path(name): Path<String>, caller: Caller) -> Result<StatusCode, Error> {
-    if !Pools(&state).delete(&name).await? {
+    if !Pools(&state, &caller).delete(&name).await? {
         find(&state, &name).await?;
     }
-    log(&state, &caller, "delete_pool", json!({"name": name})).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 pub(crate) async fn bulk(State(state): State<ApiState>, caller: Caller, Body(body): Body) -> Result<Json<Answers>, Error> {
-    let done = bulk::run(&Pools(&state), body).await?;
-    log(&state, &caller, "bulk_pools", json!(done)).await?;
+    let done = bulk::run(&Pools(&state, &caller), body).await?;
+    caller.log(&state, "bulk_pools", json!(done)).await?;
     Ok(Json(done))
 }

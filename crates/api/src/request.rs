@@ -7,6 +7,7 @@ use axum::response::{IntoResponse as _, Response};
 use chrono::{DateTime, Datelike as _, NaiveDate, NaiveDateTime, Utc};
 use serde_json::{Value, json};
 use updraft_model::hint::NOT_MAPPED;
+use updraft_store::Change;
 use updraft_store::read::audit::Audit;
 use updraft_store::read::{Column, Compare, Filter, Kind, ListQuery, Test, escape_like};
 
@@ -374,6 +375,11 @@ impl Caller {
     /// Writes to the audit log what they did that is of no DAG. Names are for the log, secrets never.
     pub(crate) async fn log(&self, state: &ApiState, event: &str, extra: Value) -> Result<(), Error> {
         Ok(state.store().audit_write(&Audit { who: &self.user, event, extra: Some(extra), ..Audit::default() }).await?)
+    }
+
+    /// Ends a change, with its entry in the audit log: what was before, and what is after. Secrets stand in neither.
+    pub(crate) async fn commit(&self, change: Change, event: &str, extra: Value) -> Result<(), Error> {
+        Ok(change.commit(&Audit { who: &self.user, event, extra: Some(extra), ..Audit::default() }).await?)
     }
 }
 

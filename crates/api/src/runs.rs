@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use updraft_model::RunKey;
 use updraft_model::state::Intent;
 use updraft_store::read::audit::Audit;
@@ -101,16 +101,18 @@ pub(crate) async fn patch(
     Body(body): Body,
 ) -> Result<Json<Run>, Error> {
     let row = find(&state, &dag_id, &run_id).await?;
-    let mut fields = Fields::of(body.clone(), PATCH_KEYS)?;
+    let mut fields = Fields::of(body, PATCH_KEYS)?;
     let mask = params.mask();
     let wanted = |name: &str| mask.is_empty() || mask.iter().any(|m| m == name);
     let new_state = new_state_of(&mut fields);
     let note = fields.note();
     fields.done()?;
-    if let Some(new_state) = new_state.filter(|_| wanted("state")) {
+    let (new_state, note) = (new_state.filter(|_| wanted("state")), note.filter(|_| wanted("note")));
+    let extra = change_of(&row, new_state.as_deref(), note.as_ref());
+    if let Some(new_state) = new_state {
         mark(&state, &row, &new_state, &caller.user).await?;
     }
-    if let Some(note) = note.filter(|_| wanted("note")) {
+    if let Some(note) = note {
         state.store().run_note(row.key(), note.as_deref()).await?;
     }
     state
@@ -121,12 +123,33 @@ pub(crate) async fn patch(
             dag_id: Some(&dag_id),
             run_id: Some(&row.run_id),
             logical_date: row.logical_date,
-            extra: Some(body),
+            extra: Some(extra),
             ..Audit::default()
         })
         .await?;
     let row = find(&state, &dag_id, &row.run_id).await?;
     Ok(Json(shape(&state, &row).await?))
+}
+
+/// What the audit log says of a mark and a note: what of it was before, and what was asked for. A mark is an intent: tasks get there later.
+pub(crate) fn before_and_after(old: (&str, Option<&str>), new_state: Option<&str>, note: Option<&Option<String>>) -> (Value, Value) {
+    let (mut before, mut after) = (Map::new(), Map::new());
+    if let Some(new_state) = new_state {
+        before.insert("state".to_owned(), json!(old.0));
+        after.insert("state".to_owned(), json!(new_state));
+    }
+    if let Some(note) = note {
+        before.insert("note".to_owned(), json!(old.1));
+        after.insert("note".to_owned(), json!(note));
+    }
+    (Value::Object(before), Value::Object(after))
+}
+
+fn change_of(row: &RunRow, new_state: Option<&str>, note: Option<&Option<String>>) -> Value {
+    let (before, after) = before_and_after((&row.state, row.note.as_deref()), new_state, note);
+    let mut extra = after.clone();
+    (extra["before"], extra["after"]) = (before, after);
+    extra
 }
 
 pub(crate) const PATCH_KEYS: &[&str] = &["state", "note"];
@@ -357,7 +380,9 @@ async fn bulk_action(
             if let Some(note) = &note {
                 state.store().run_note(row.key(), note.as_deref()).await?;
             }
-            json!({"action": "update", "state": new_state, "note": note})
+            let mut extra = change_of(&row, new_state.as_deref(), note.as_ref());
+            extra["action"] = json!("update");
+            extra
         };
         let entry = Audit {
             who: &caller.user,

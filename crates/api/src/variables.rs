@@ -73,7 +73,13 @@ impl Variable {
     }
 }
 
-struct Variables<'a>(&'a ApiState);
+/// The variables, and who changes them. Each change is in the audit log by itself.
+struct Variables<'a>(&'a ApiState, &'a Caller);
+
+/// A variable as the audit log has it. Its value is sealed elsewhere, whatever its name is, so it does not stand there.
+fn noted(row: &VariableRow) -> Value {
+    json!({"key": row.key, "value": MASK, "description": row.description})
+}
 
 impl Collection for Variables<'_> {
     const KEY: &'static str = "key";
@@ -95,24 +101,43 @@ impl Collection for Variables<'_> {
     async fn create(&self, entity: &Variable) -> Result<bool, Error> {
         let sealed = self.0.seal(Sealed::Variable, &entity.key, entity.value.as_deref().unwrap_or_default())?;
         let row = VariableRow { key: entity.key.clone(), sealed, description: entity.description.clone() };
-        Ok(self.0.store().variable_put(&row, Existing::Keep).await?)
+        let mut change = self.0.store().change().await?;
+        if !change.variable_put(&row, Existing::Keep).await? {
+            return Ok(false);
+        }
+        self.1.commit(change, "post_variable", json!({"key": row.key, "after": noted(&row)})).await?;
+        Ok(true)
     }
 
     async fn update(&self, body: Value, mask: &[String]) -> Result<bool, Error> {
         let new = Variable::read(body)?;
-        let Some(mut row) = self.0.store().variable_get(&new.key).await? else { return Ok(false) };
+        let mut change = self.0.store().change().await?;
+        let Some(mut row) = change.variable_get(&new.key).await? else { return Ok(false) };
+        let before = noted(&row);
         let wanted = |name: &str| if mask.is_empty() { new.named.contains(&name) } else { mask.iter().any(|field| field == name) };
+        let mut value = "kept";
         if wanted("value") && new.value.as_deref() != Some(MASK) {
-            row.sealed = self.0.seal(Sealed::Variable, &new.key, new.value.as_deref().unwrap_or_default())?;
+            let text = new.value.as_deref().unwrap_or_default();
+            if self.0.open(Sealed::Variable, &row.key, &row.sealed).ok().as_deref() != Some(text) {
+                value = "changed";
+            }
+            row.sealed = self.0.seal(Sealed::Variable, &new.key, text)?;
         }
         if wanted("description") {
             row.description = new.description;
         }
-        Ok(self.0.store().variable_put(&row, Existing::Overwrite).await?)
+        change.variable_put(&row, Existing::Overwrite).await?;
+        let extra = json!({"key": row.key, "before": before, "after": noted(&row), "value": value});
+        self.1.commit(change, "patch_variable", extra).await?;
+        Ok(true)
     }
 
     async fn delete(&self, name: &str) -> Result<bool, Error> {
-        Ok(self.0.store().variable_delete(name).await?)
+        let mut change = self.0.store().change().await?;
+        let Some(row) = change.variable_get(name).await? else { return Ok(false) };
+        change.variable_delete(name).await?;
+        self.1.commit(change, "delete_variable", json!({"key": row.key, "before": noted(&row)})).await?;
+        Ok(true)
     }
 }
 
@@ -129,10 +154,9 @@ pub(crate) async fn show(State(state): State<ApiState>, Path(key): Path<String>)
 
 pub(crate) async fn create(State(state): State<ApiState>, caller: Caller, Body(body): Body) -> Result<(StatusCode, Json<Shown>), Error> {
     let variable = Variable::read(body)?;
-    if !Variables(&state).create(&variable).await? {
+    if !Variables(&state, &caller).create(&variable).await? {
         return Err(Error::Conflict(format!("The Variable with key: `{}` already exists", variable.key)));
     }
-    caller.log(&state, "post_variable", json!({"key": variable.key})).await?;
     Ok((StatusCode::CREATED, Json(shape(&state, &find(&state, &variable.key).await?))))
 }
 
@@ -152,21 +176,19 @@ pub(crate) async fn patch(
         return Err(Error::BadRequest(words.to_owned()));
     }
     find(&state, &key).await?;
-    Variables(&state).update(body, &mask).await?;
-    caller.log(&state, "patch_variable", json!({"key": key})).await?;
+    Variables(&state, &caller).update(body, &mask).await?;
     Ok(Json(shape(&state, &find(&state, &key).await?)))
 }
 
 pub(crate) async fn delete(State(state): State<ApiState>, Path(key): Path<String>, caller: Caller) -> Result<StatusCode, Error> {
-    if !state.store().variable_delete(&key).await? {
+    if !Variables(&state, &caller).delete(&key).await? {
         find(&state, &key).await?;
     }
-    caller.log(&state, "delete_variable", json!({"key": key})).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 pub(crate) async fn bulk(State(state): State<ApiState>, caller: Caller, Body(body): Body) -> Result<Json<Answers>, Error> {
-    let done = bulk::run(&Variables(&state), body).await?;
+    let done = bulk::run(&Variables(&state, &caller), body).await?;
     caller.log(&state, "bulk_variables", json!(done)).await?;
     Ok(Json(done))
 }

@@ -90,6 +90,42 @@ pub(crate) const KEYS: [&str; 3] = ["key", "value", "map_index"];
 /// Most bytes of a value that is left by hand: as of one that a task leaves.
 const MOST_VALUE: usize = 1 << 20;
 
+/// Fields that Airflow's serialisation keeps for itself: whoever reads such a value with it would make an object of a class that we were told.
+const RESERVED: [&str; 8] = ["__cache__", "__classname__", "__data__", "__id__", "__source", "__type", "__var", "__version__"];
+/// How often JSON may stand in text within JSON: each time is read again. Whoever writes a value needs one.
+const MOST_TEXTS: u32 = 4;
+
+/// What is wrong with a value, and where: a reserved field, in JSON within text too, since that is read again. Values are bounded, and so is
+/// how deep each JSON goes, by whoever parsed it.
+fn reserved(value: &Value, texts: u32) -> Option<(String, String)> {
+    match value {
+        // Most texts are not worth a parser: the names have two underscores, which may also stand there escaped.
+        Value::String(text) if text.trim_start().starts_with(['{', '[']) && (text.contains("__") || text.contains('\\')) => {
+            let inner = serde_json::from_str(text).ok()?;
+            if texts == 0 {
+                return Some((String::new(), format!("has JSON within text more than {MOST_TEXTS} times; write it as JSON")));
+            }
+            reserved(&inner, texts - 1)
+        }
+        Value::Array(items) => items.iter().enumerate().find_map(|(nth, item)| {
+            let (within, what) = reserved(item, texts)?;
+            Some((format!("[{nth}]{within}"), what))
+        }),
+        Value::Object(fields) => {
+            let found: Vec<_> = RESERVED.into_iter().filter(|name| fields.contains_key(*name)).collect();
+            if !found.is_empty() {
+                let what = format!("has fields that Airflow's serialisation keeps for itself: {}; call them otherwise", found.join(", "));
+                return Some((String::new(), what));
+            }
+            fields.iter().find_map(|(name, item)| {
+                let (within, what) = reserved(item, texts)?;
+                Some((format!(".{name}{within}"), what))
+            })
+        }
+        _ => None,
+    }
+}
+
 struct Entry {
     value: Value,
     map_index: i32,
@@ -106,6 +142,8 @@ impl Entry {
                 "value",
                 &format!("a value has at most {MOST_VALUE} bytes as JSON: leave what is larger in a bucket, and its address here"),
             );
+        } else if let Some((place, wrong)) = reserved(&value, MOST_TEXTS) {
+            fields.refuse("value", &format!("value{place} {wrong}"));
         }
         fields.done()?;
         Ok(Self { value, map_index })
@@ -131,6 +169,20 @@ async fn written(state: &ApiState, path: (&str, &str, &str, &str), map_index: i3
     show(State(state.clone()), path, Params(vec![("map_index".to_owned(), map_index.to_string())], Scope::ALL)).await
 }
 
+/// Says, in Airflow's words, which of run and task is missing: the task is looked for first, in the newest version where there is no run.
+async fn has_place(state: &ApiState, dag_id: &str, run_id: &str, task_id: &str) -> Result<(), Error> {
+    let dag = super::dags::find(state, dag_id).await?;
+    let (version, run) = match super::runs::find(state, dag_id, run_id).await {
+        Ok(run) => (run.version_id, true),
+        Err(Error::NotFound(_)) => (dag.version_id, false),
+        Err(error) => return Err(error),
+    };
+    if state.version(version).await?.position(task_id).is_none() {
+        return Err(Error::NotFound(format!("Task with ID: `{task_id}` not found in dag: `{dag_id}`")));
+    }
+    if run { Ok(()) } else { Err(Error::NotFound(format!("Dag Run with ID: `{run_id}` not found for dag: `{dag_id}`"))) }
+}
+
 pub(crate) async fn create(
     State(state): State<ApiState>,
     Path((dag_id, run_id, task_id)): Path<(String, String, String)>,
@@ -144,6 +196,7 @@ pub(crate) async fn create(
         fields.refuse("key", &format!("a key has 1 to {MOST_KEY} characters"));
     }
     let entry = Entry::read(fields)?;
+    has_place(&state, &dag_id, &run_id, &task_id).await?;
     let (run, row) = super::instances::find(&state, &dag_id, &run_id, &task_id, entry.map_index).await?;
     if !state.store().xcom_put(run.key(), row.idx, entry.map_index, &key, &entry.value, Existing::Keep).await? {
         return Err(Error::Conflict(format!("The XCom with key: `{key}` with mentioned task instance already exists.")));
@@ -206,4 +259,37 @@ pub(crate) async fn show(
         Value::String(row.value.to_string())
     };
     Ok(Json(XcomWithValue { xcom: shape(&state, row).await?, value }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wrong(value: &Value) -> Option<String> {
+        reserved(value, MOST_TEXTS).map(|(place, what)| format!("value{place} {what}"))
+    }
+
+    #[test]
+    fn reserved_fields_are_found_wherever_they_are_read() {
+        let hidden = json!({"a": [1, {"b": {"__var": 1, "__type": "x", "c": 2}}]});
+        let what = "has fields that Airflow's serialisation keeps for itself: __type, __var; call them otherwise";
+        assert_eq!(wrong(&hidden).unwrap(), format!("value.a[1].b {what}"));
+        assert_eq!(wrong(&json!({"t": hidden.to_string()})).unwrap(), format!("value.t.a[1].b {what}"));
+        assert!(wrong(&json!(json!([hidden.to_string()]).to_string())).is_some());
+        assert!(wrong(&json!(r#"{"\u005f\u005ftype": 1}"#)).is_some(), "escaped");
+        for fine in [json!(null), json!("__type"), json!({"type": 1, "__": 2}), json!("{ no JSON with __type"), json!(["[1, 2]"])] {
+            assert_eq!(wrong(&fine), None, "{fine}");
+        }
+    }
+
+    #[test]
+    fn text_within_text_ends() {
+        let mut value = json!([{"__": 1}]);
+        for _ in 0..MOST_TEXTS {
+            value = json!([value.to_string()]);
+        }
+        assert_eq!(wrong(&value), None);
+        let deeper = wrong(&json!([value.to_string()])).unwrap();
+        assert_eq!(deeper, "value[0][0][0][0][0] has JSON within text more than 4 times; write it as JSON");
+    }
 }

@@ -4,6 +4,7 @@
 //! Every other crate speaks in these types. Nothing here does IO, reads a clock or draws a random number.
 
 #![warn(missing_docs)]
+pub mod connection;
 pub mod dag;
 pub mod end;
 pub mod hint;

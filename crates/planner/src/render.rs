@@ -62,6 +62,9 @@ pub enum Error {
          Kubernetes Secret and name that in env_from, env_vars (valueFrom) or secrets, or read it in the task's own code"
     )]
     Secret { task: String, field: String, name: String },
+    /// A variable or connection that is there and cannot be read.
+    #[error("task {task}, {field}: {why}")]
+    Unreadable { task: String, field: String, why: String },
     /// A command that Airflow would take for the name of a file.
     #[error(
         "task {task}, bash_command: {command:?} ends in {extension}, so it names a template file, which is not supported yet; to run it as a command, put a space after it"
@@ -155,17 +158,76 @@ pub struct RenderContext {
     pub settings: Arc<Settings>,
 }
 
-/// What the installation keeps for templates.
+/// What the installation keeps for templates, in the order in which it is asked: folder, environment, database.
 ///
 /// A template that reads what is secret by its name ([`updraft_model::redact`]) is an error: its text would stand in Postgres, in the pod and
 /// wherever the pod is shown.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Settings {
-    /// Variables by key.
+    /// Of the folder that secrets are mounted in.
+    pub folder: Arc<Outside>,
+    /// Of the environment of the scheduler, by name in capitals.
+    pub environment: Arc<Outside>,
+    /// Variables of the database by key.
     pub variables: BTreeMap<String, String>,
-    /// Connections by id: objects with `conn_type`, `host`, `login`, `password`, `port`, `schema`, `extra`. Of a password it is enough to
-    /// say that there is one.
+    /// Connections of the database by id: objects with `conn_type`, `host`, `login`, `password`, `port`, `schema`, `extra`. Of a password it is
+    /// enough to say that there is one.
     pub connections: BTreeMap<String, Json>,
+}
+
+/// Values from elsewhere than the database; in the place of each that cannot be read, why.
+#[derive(Clone, Default, PartialEq)]
+pub struct Outside {
+    /// Variables by key.
+    pub variables: BTreeMap<String, Result<String, String>>,
+    /// Connections by id, as in [`Settings`].
+    pub connections: BTreeMap<String, Result<Json, String>>,
+    /// Why nothing is known of what else there may be. No value that is asked for after this can be trusted then.
+    pub unreadable: Option<String>,
+}
+
+// By hand: these are secrets.
+impl std::fmt::Debug for Outside {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut shown = f.debug_struct("Outside");
+        shown.field("variables", &self.variables.len()).field("connections", &self.connections.len());
+        shown.field("unreadable", &self.unreadable).finish()
+    }
+}
+
+impl Outside {
+    /// What is wrong with it, all of it.
+    pub fn mistakes(&self) -> impl Iterator<Item = &String> {
+        let variables = self.variables.values().filter_map(|value| value.as_ref().err());
+        let connections = self.connections.values().filter_map(|value| value.as_ref().err());
+        self.unreadable.iter().chain(variables).chain(connections)
+    }
+}
+
+impl Settings {
+    /// A variable, or why it cannot be read. None: there is none.
+    fn variable(&self, key: &str) -> Option<Result<&str, &str>> {
+        let outside = self.asked(key, |outside| &outside.variables);
+        outside.map(|found| found.map(String::as_str)).or_else(|| self.variables.get(key).map(|value| Ok(value.as_str())))
+    }
+
+    /// A connection, or why it cannot be read. None: there is none.
+    fn connection(&self, id: &str) -> Option<Result<&Json, &str>> {
+        self.asked(id, |outside| &outside.connections).or_else(|| self.connections.get(id).map(Ok))
+    }
+
+    fn asked<T>(&self, name: &str, of: fn(&Outside) -> &BTreeMap<String, Result<T, String>>) -> Option<Result<&T, &str>> {
+        let capitals = name.to_uppercase();
+        for (outside, name) in [(&self.folder, name), (&self.environment, capitals.as_str())] {
+            if let Some(found) = of(outside).get(name) {
+                return Some(found.as_ref().map_err(String::as_str));
+            }
+            if let Some(why) = &outside.unreadable {
+                return Some(Err(why));
+            }
+        }
+        None
+    }
 }
 
 impl RenderContext {
@@ -281,10 +343,13 @@ impl Renderer<'_> {
         }
         let scope = self.scope.get_or_init(|| context::Scope::value(self.ctx, self.task)).clone();
         let rewritten = rewrite::sums(source);
-        let rendered = engine().render_str(&rewritten, scope.clone()).map_err(|error| self.failed(field, &error))?;
-        match scope.downcast_object_ref::<context::Part>().and_then(context::Part::secret) {
-            None => Ok(rendered),
-            Some(name) => Err(Error::Secret { task: self.task.task_id.to_string(), field: field.to_owned(), name }),
+        let rendered = engine().render_str(&rewritten, scope.clone());
+        // Whatever became of the text: it is thrown away, and this is why.
+        let (task, field_name) = (self.task.task_id.to_string(), field.to_owned());
+        match scope.downcast_object_ref::<context::Part>().and_then(context::Part::stopped) {
+            None => rendered.map_err(|error| self.failed(field, &error)),
+            Some(context::Stop::Secret(name)) => Err(Error::Secret { task, field: field_name, name }),
+            Some(context::Stop::Unreadable(why)) => Err(Error::Unreadable { task, field: field_name, why }),
         }
     }
 

@@ -15,6 +15,7 @@ mod cache;
 mod cycle;
 pub mod dag_feed;
 mod dag_sync;
+mod outside;
 mod retention;
 mod run_creator;
 mod settings;
@@ -36,6 +37,7 @@ use uuid::Uuid;
 
 pub use dag_feed::{DagOrigin, DagSource};
 pub use dag_sync::{semantics_of, timetable_of, window_of};
+pub use outside::SecretSources;
 pub use updraft_git::SyncNow;
 pub use updraft_telemetry::Pulse;
 
@@ -64,6 +66,8 @@ pub struct Config {
     pub retention: Option<Retention>,
     /// What opens variables and connections for templates. None: there are none.
     pub keyring: Option<Arc<Keyring>>,
+    /// Where variables and connections are looked for before that.
+    pub secrets: SecretSources,
 }
 
 /// How often the sweeper looks while the broker is away.
@@ -177,12 +181,14 @@ impl Scheduler {
     /// Looks for whatever a lost hint or a dead scheduler left lying: one statement each, on small indexes.
     async fn sweep(&mut self, runs: &mut Vec<RunKey>) -> Result<(), updraft_store::Error> {
         let dags_status = self.dags_status.borrow().clone();
+        let secrets_status = self.config.secrets.status().await;
         self.store
             .scheduler_beat(&SchedulerBeat {
                 id: self.id,
                 host: &self.config.host,
                 pid: i32::try_from(std::process::id()).unwrap_or(0),
                 dags_status: &dags_status,
+                secrets_status: &secrets_status,
             })
             .await?;
         runs.extend(self.store.runs_dirty(500).await?);

@@ -9,10 +9,11 @@ use updraft_store::{Error, Keyring};
 use crate::Scheduler;
 
 impl Scheduler {
-    /// All of them: installations have hundreds, and a template names them as it runs. Without keys there are none; what cannot be opened is
-    /// left out, so that only a task that names it ends.
+    /// All of them: installations have hundreds, and a template names them as it runs. Without keys the database has none; what cannot be opened
+    /// is left out, so that only a task that names it ends.
     pub(crate) async fn settings(&self) -> Result<Settings, Error> {
-        let mut settings = Settings::default();
+        let sources = &self.config.secrets;
+        let mut settings = Settings { folder: sources.folder().await, environment: sources.environment(), ..Settings::default() };
         let Some(keyring) = self.config.keyring.as_deref() else { return Ok(settings) };
         for row in self.store.variables_all().await? {
             if let Some(value) = open(keyring, Sealed::Variable, &row.key, &row.sealed) {

@@ -259,15 +259,6 @@ impl Store {
         Ok(())
     }
 
-    /// Pauses or unpauses. False: no such DAG.
-    pub async fn dag_pause(&self, dag_id: &str, paused: bool) -> Result<bool, Error> {
-        let done = sqlx::query!("update dag set is_paused = $2 where dag_id = $1", dag_id, paused)
-            .execute(&self.pool)
-            .await
-            .map_err(Error::of("dag_pause"))?;
-        Ok(done.rows_affected() == 1)
-    }
-
     /// Pauses a DAG whose last `most` runs that have ended all failed. True: it was paused now.
     pub async fn dag_pause_failing(&self, dag_id: &str, most: i64) -> Result<bool, Error> {
         let done = sqlx::query!(

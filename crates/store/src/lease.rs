@@ -63,6 +63,8 @@ pub struct SchedulerBeat<'a> {
     pub pid: i32,
     /// How its DAG folders stand.
     pub dags_status: &'a serde_json::Value,
+    /// How many variables and connections it sees outside of the database, without a value.
+    pub secrets_status: &'a serde_json::Value,
 }
 
 impl Store {
@@ -204,12 +206,13 @@ impl Store {
     /// Writes or refreshes the row of a scheduler. Returns the database's clock.
     pub async fn scheduler_beat(&self, beat: &SchedulerBeat<'_>) -> Result<DateTime<Utc>, Error> {
         sqlx::query_scalar!(
-            r#"insert into scheduler (id, host, pid, dags_status) values ($1, $2, $3, $4)
-               on conflict (id) do update set last_heartbeat = now(), dags_status = $4 returning now() as "now!""#,
+            r#"insert into scheduler (id, host, pid, dags_status, secrets_status) values ($1, $2, $3, $4, $5)
+               on conflict (id) do update set last_heartbeat = now(), dags_status = $4, secrets_status = $5 returning now() as "now!""#,
             beat.id,
             beat.host,
             beat.pid,
-            beat.dags_status
+            beat.dags_status,
+            beat.secrets_status
         )
         .fetch_one(&self.pool)
         .await

@@ -7,6 +7,7 @@
 mod admit;
 mod attempt;
 mod backfill;
+mod change;
 mod connect;
 mod dag;
 mod error;
@@ -21,6 +22,7 @@ pub mod users;
 pub use admit::{Admission, Candidate, HEAD_RUNS, HEADS_EACH, Head, Heads};
 pub use attempt::{Bound, Claimed, FinishOutcome, FinishResult, Finished, RunningAttempt};
 pub use backfill::{BackfillChanged, BackfillCreated, NewBackfill, Reprocess};
+pub use change::Change;
 pub use connect::{MigrationState, Options, Store, Tls};
 pub use dag::{DagCursor, DagUpsert, DueDag, SlotRow, Upserted};
 pub use error::{Error, Retry};

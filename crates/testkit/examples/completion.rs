@@ -82,6 +82,7 @@ impl Side {
             policy: None,
             retention: None,
             keyring: None,
+            secrets: updraft_scheduler::SecretSources::default(),
         };
         let mut scheduler = Scheduler::new(store.clone(), Broker::in_process(), config, watch::channel(serde_json::json!({})).1);
         scheduler.cycle(vec![run]).await?;

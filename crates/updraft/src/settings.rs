@@ -93,6 +93,29 @@ impl SecretKeys {
     }
 }
 
+/// Where variables and connections are looked for before the database is asked.
+#[derive(Debug, Args)]
+pub(crate) struct SecretsFolder {
+    /// A folder with variables/KEY and connections/ID, one file each, as Kubernetes mounts a Secret: templates read from there first, then
+    /// AIRFLOW_VAR_KEY and AIRFLOW_CONN_ID of the environment, then the database. Read anew when it changes.
+    #[arg(long, env = "UPDRAFT_SECRETS_FOLDER", value_name = "DIR")]
+    secrets_folder: Option<PathBuf>,
+}
+
+impl SecretsFolder {
+    /// What is wrong with it, before anything is tried.
+    pub(crate) fn mistakes(&self) -> Option<String> {
+        let folder = self.secrets_folder.as_deref()?;
+        let error = std::fs::read_dir(folder).err()?;
+        Some(format!("--secrets-folder {}: {error}", folder.display()))
+    }
+
+    /// The folder, and the environment of this process.
+    pub(crate) fn sources(&self) -> updraft_scheduler::SecretSources {
+        updraft_scheduler::SecretSources::new(self.secrets_folder.clone(), std::env::vars_os())
+    }
+}
+
 /// How long finished runs are kept.
 #[derive(Debug, Args)]
 pub(crate) struct Keep {

@@ -29,7 +29,7 @@ use updraft_worker::process::{ProcessConfig, ProcessRunner};
 use updraft_worker::runner::Runner as _;
 
 use crate::dag_sources::{DagSources, Reader};
-use crate::settings::{Keep, Meaning};
+use crate::settings::{Keep, Meaning, SecretsFolder};
 use crate::standalone::data_dir::DataDir;
 use crate::standalone::postgres::Postgres;
 use crate::{USAGE, port, say};
@@ -68,6 +68,8 @@ pub(crate) struct Options {
     meaning: Meaning,
     #[command(flatten)]
     retention: Keep,
+    #[command(flatten)]
+    secrets_folder: SecretsFolder,
     /// New DAGs start out paused, as in Airflow. Here they do not, unless you say so.
     #[arg(long, env = "UPDRAFT_DAGS_ARE_PAUSED_AT_CREATION", default_value_t = false, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true")]
     dags_are_paused_at_creation: bool,
@@ -92,6 +94,7 @@ impl Options {
             mistakes.push("--concurrency: at least 1".to_owned());
         }
         mistakes.extend(self.dags.mistakes());
+        mistakes.extend(self.secrets_folder.mistakes());
         mistakes
     }
 }
@@ -227,6 +230,7 @@ fn scheduler_config(
         policy: None,
         retention: options.retention.retention(),
         keyring: Some(keyring),
+        secrets: options.secrets_folder.sources(),
         host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
     })
 }

@@ -11,6 +11,7 @@ use updraft_store::read::audit::Audit;
 use updraft_store::read::instances::InstanceRow;
 use updraft_store::read::runs::{InstanceDeleted, RunRow};
 
+use super::scope::in_group;
 use super::{SomeInstances, find, map_index, shapes};
 use crate::bulk::{self, Action, Answers, Done};
 use crate::error::Error;
@@ -83,13 +84,12 @@ impl Targets {
         Ok(Self { run, named: vec![row], tasks: vec![(task_id.to_owned(), (map != NOT_MAPPED).then_some(map))] })
     }
 
-    /// All of a task group, in groups within it too. Which tasks it has is told by their ids: those of a group begin with its own.
+    /// All of a task group, in groups within it too.
     async fn group(state: &ApiState, dag_id: &str, run_id: &str, group: &str) -> Result<Self, Error> {
         let run = runs::find(state, dag_id, run_id).await?;
         let version = state.version(run.version_id).await?;
-        let within = |id: &str| id.strip_prefix(group).is_some_and(|rest| rest.starts_with('.'));
-        let tasks: Vec<(String, Option<i32>)> =
-            version.spec().tasks.iter().map(|t| t.task_id.as_str()).filter(|id| within(id)).map(|id| (id.to_owned(), None)).collect();
+        let ids = version.spec().tasks.iter().map(|task| task.task_id.as_str());
+        let tasks: Vec<(String, Option<i32>)> = ids.filter(|id| in_group(id, group)).map(|id| (id.to_owned(), None)).collect();
         if tasks.is_empty() {
             return Err(Error::NotFound(format!("Task group '{group}' not found in DAG '{dag_id}'")));
         }
@@ -149,6 +149,14 @@ impl Targets {
         }
         let one = (self.named.len() == 1).then(|| &self.tasks[0]);
         for (run, keys) in &runs {
+            let mut extra = log.1.clone();
+            // Of many, or of other runs, the entries of their attempts tell.
+            if let [row] = self.named.as_slice()
+                && run.id == self.run.id
+            {
+                (extra["before"], extra["after"]) =
+                    runs::before_and_after((&row.state, row.note.as_deref()), wish.new_state.as_deref(), wish.note.as_ref());
+            }
             match wish.new_state.as_deref() {
                 None => {}
                 Some("success") => drop(runs::ask(state, run.key(), keys, Intent::MarkSuccess, &caller.user).await?),
@@ -166,7 +174,7 @@ impl Targets {
                 task_id: one.map(|(task_id, _)| task_id.as_str()),
                 map_index: one.and_then(|(_, map)| *map),
                 logical_date: run.logical_date,
-                extra: Some(log.1.clone()),
+                extra: Some(extra),
             };
             state.store().audit_write(&entry).await?;
         }

@@ -45,18 +45,22 @@ pub(crate) async fn scope(state: &ApiState, dag_id: &str, run_id: &str, params: 
     let tests =
         |(said, [equal, pattern, prefix]): Said| params.text_tests(equal, pattern, prefix).into_iter().map(move |test| (said, test));
     let by_task: Vec<_> = [TASK_ID, DISPLAY_NAME, OPERATOR].into_iter().flat_map(tests).collect();
+    let group = params.one("task_group_id");
     let by_attempt: Vec<_> =
         [(POOL, POOLS), (QUEUE, QUEUES)].into_iter().flat_map(|(of, said)| tests(said).map(move |(said, test)| (of, said, test))).collect();
     let order = params.order_by()?;
     let word = [("operator", OPERATOR), ("task_id", TASK_ID)].into_iter().find(|(name, _)| order.iter().any(|(by, _)| by == name));
-    if by_task.is_empty() && by_attempt.is_empty() && word.is_none() {
+    if by_task.is_empty() && by_attempt.is_empty() && word.is_none() && group.is_none() {
         return Ok(scope);
     }
     let ids = params.all("task_id");
-    let versions = match (version, ids.first()) {
-        (Some(version), _) => vec![version],
-        (None, Some(id)) if ids.len() == 1 => {
-            state.store().versions_containing(scope.dag_id.as_deref(), &format!("\"task_id\":{}", Value::String(id.clone()))).await?
+    let named = |id: String| format!("\"task_id\":{}", Value::String(id));
+    let versions = match (version, ids.as_slice(), group) {
+        (Some(version), ..) => vec![version],
+        (None, [id], _) => state.store().versions_containing(scope.dag_id.as_deref(), &named(id.clone())).await?,
+        (None, _, Some(group)) => {
+            let begins = named(format!("{group}."));
+            state.store().versions_containing(scope.dag_id.as_deref(), begins.strip_suffix('"').unwrap_or(&begins)).await?
         }
         _ => state.store().versions_containing(scope.dag_id.as_deref(), "").await?,
     };
@@ -64,9 +68,14 @@ pub(crate) async fn scope(state: &ApiState, dag_id: &str, run_id: &str, params: 
     let mut fallbacks: Vec<Fallback> =
         by_attempt.iter().map(|(of, _, test)| Fallback { of, test: test.clone(), tasks: Vec::new() }).collect();
     let mut words = Vec::new();
+    let mut in_a_group = false;
     for id in versions {
         let version = state.version(id).await?;
         for (task, at) in version.spec().tasks.iter().zip(0i32..) {
+            if !group.is_none_or(|group| in_group(task.task_id.as_str(), group)) {
+                continue;
+            }
+            in_a_group = true;
             if !by_task.iter().all(|(said, test)| holds(test, said(task))) {
                 continue;
             }
@@ -81,10 +90,19 @@ pub(crate) async fn scope(state: &ApiState, dag_id: &str, run_id: &str, params: 
             }
         }
     }
-    scope.tasks = (!by_task.is_empty()).then_some(chosen);
+    if let Some(group) = group.filter(|_| !in_a_group) {
+        return Err(Error::NotFound(format!("Task group {group} not found")));
+    }
+    scope.tasks = (!by_task.is_empty() || group.is_some()).then_some(chosen);
     scope.fallbacks = fallbacks;
     scope.words = word.map(|_| words);
     Ok(scope)
+}
+
+/// Whether a task is in a group, or in a group within it. Told by its id, as versions do not keep groups: those of a group begin with the
+/// group's own, unless its author said `prefix_group_id=False`.
+pub(crate) fn in_group(task_id: &str, group: &str) -> bool {
+    task_id.strip_prefix(group).is_some_and(|rest| rest.starts_with('.'))
 }
 
 /// Whether a text passes, as in the database.
@@ -123,7 +141,14 @@ fn like_matches(pattern: &str, text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::like_matches;
+    use super::{in_group, like_matches};
+
+    #[test]
+    fn a_group_has_what_is_in_groups_within_it() {
+        for (id, inside) in [("block.a", true), ("block.inner.a", true), ("block", false), ("blocks.a", false), ("a.block.b", false)] {
+            assert_eq!(in_group(id, "block"), inside, "{id}");
+        }
+    }
 
     #[test]
     fn like_is_postgres_like() {

@@ -233,6 +233,7 @@ fn of_instances() -> Vec<Operation> {
             let of = if name.ends_with("pattern") { Of::Text } else { Of::Texts };
             listed = listed.query(name, of, "");
         }
+        let listed = listed.query("task_group_id", Of::Text, "In this group of tasks, or in a group within it");
         listed.query("state", Of::Words(instances::STATES), "Any of these").gives::<instances::Instances>().fails(&[404])
     };
     let marks = |operation: Operation| operation.mask().body(bodies::patch_instance()).gives::<instances::SomeInstances>().fails(&[404]);

@@ -198,6 +198,10 @@ async fn instances_are_filtered_by_what_their_versions_say(pool: PgPool) {
     assert_eq!(tasks("operator_name_prefix_pattern=bash").await, [""; 0]);
     assert_eq!(tasks("task_display_name_prefix_pattern=c%7Cd").await, ["c", "d"]);
     assert_eq!(tasks("task_display_name_prefix_pattern=~").await, ["a", "b", "c", "d"]);
+    for dag in ["diamond/dagRuns/r1", "diamond/dagRuns/~", "~/dagRuns/~"] {
+        let (status, detail) = api.refused("GET", &format!("/api/v2/dags/{dag}/taskInstances?task_group_id=a"), None).await;
+        assert_eq!((status, detail), (404, json!("Task group a not found")), "{dag}");
+    }
     assert_eq!(tasks("executor=x").await, [""; 0]);
     assert_eq!(tasks("rendered_map_index_prefix_pattern=x").await, [""; 0]);
     // States that small tables know.

@@ -25,7 +25,17 @@ async fn xcoms_by_hand(pool: PgPool) {
     let (status, detail) = api.refused("POST", path, Some(json!({"key": ""}))).await;
     assert_eq!((status, detail.as_array().map(Vec::len)), (422, Some(2)), "{detail}");
     let nope = "/api/v2/dags/diamond/dagRuns/r1/taskInstances/nope/xcomEntries";
-    assert_eq!(api.refused("POST", nope, Some(json!({"key": "k", "value": 1}))).await.0, 404);
+    let rows = &format!("{path}/rows");
+    let (status, detail) = api.refused("POST", nope, Some(json!({"key": "k", "value": 1}))).await;
+    assert_eq!((status, detail), (404, json!("Task with ID: `nope` not found in dag: `diamond`")));
+    let (status, detail) = api.refused("POST", &path.replace("r1", "r7"), Some(json!({"key": "k", "value": 1}))).await;
+    assert_eq!((status, detail), (404, json!("Dag Run with ID: `r7` not found for dag: `diamond`")));
+    for (method, path, body) in
+        [("POST", path, json!({"key": "k", "value": {"__type": "x"}})), ("PATCH", rows, json!({"value": ["[{\"__var\": 1}]"]}))]
+    {
+        let (status, detail) = api.refused(method, path, Some(body)).await;
+        assert_eq!((status, &detail[0]["loc"]), (422, &json!(["body", "value"])), "{detail}");
+    }
     let large = json!({"key": "k", "value": "x".repeat(2 << 20)});
     assert_eq!(api.refused("POST", path, Some(large)).await.0, 422);
 }

@@ -25,13 +25,22 @@ pub(super) struct Scope {
     pub(super) task: TaskSpec,
     /// How often chance was asked for.
     draws: AtomicU32,
-    /// The first secret that was read.
-    secret: OnceLock<String>,
+    /// The first that was read of what must not get into a text.
+    stop: OnceLock<Stop>,
+}
+
+/// Why a text is thrown away.
+#[derive(Debug, Clone)]
+pub(super) enum Stop {
+    /// This is secret.
+    Secret(String),
+    /// A value is there and cannot be read, for this reason.
+    Unreadable(String),
 }
 
 impl Scope {
     pub(super) fn value(ctx: &RenderContext, task: &TaskSpec) -> Value {
-        let scope = Self { ctx: ctx.clone(), task: task.clone(), draws: AtomicU32::new(0), secret: OnceLock::new() };
+        let scope = Self { ctx: ctx.clone(), task: task.clone(), draws: AtomicU32::new(0), stop: OnceLock::new() };
         Value::from_object(Part { scope: Arc::new(scope), what: What::Context })
     }
 
@@ -121,14 +130,20 @@ pub(super) struct Part {
 }
 
 impl Part {
-    /// The secret that a template has read by now.
-    pub(super) fn secret(&self) -> Option<String> {
-        self.scope.secret.get().cloned()
+    /// What a template has read by now that ends it.
+    pub(super) fn stopped(&self) -> Option<Stop> {
+        self.scope.stop.get().cloned()
     }
 
     /// Stands for a secret, and keeps in mind that it was read: the text that it gets into is thrown away.
     fn hidden(&self, name: String) -> Value {
-        self.scope.secret.get_or_init(|| name);
+        self.scope.stop.get_or_init(|| Stop::Secret(name));
+        MASK.into()
+    }
+
+    /// Stands for a value that cannot be read: no default takes its place.
+    fn unreadable(&self, why: &str) -> Value {
+        self.scope.stop.get_or_init(|| Stop::Unreadable(why.to_owned()));
         MASK.into()
     }
 
@@ -282,7 +297,10 @@ impl Part {
     }
 
     fn variable(&self, name: &str) -> Option<Value> {
-        let text = self.scope.ctx.settings.variables.get(name)?;
+        let text = match self.scope.ctx.settings.variable(name)? {
+            Ok(text) => text,
+            Err(why) => return Some(self.unreadable(why)),
+        };
         let json = serde_json::from_str::<Json>(text).ok();
         let secret = is_sensitive(name) || json.as_ref().is_some_and(has_secret);
         match (&self.what, json) {
@@ -290,7 +308,7 @@ impl Part {
             (What::VarJson, _) if is_sensitive(name) => Some(self.hidden(format!("var.json.{name}"))),
             // A variable that is no JSON is as undefined as one that is not there; the error of `call_method` says more.
             (What::VarJson, json) => json.map(|json| self.open(&format!("var.json.{name}"), json)),
-            _ => Some(text.as_str().into()),
+            _ => Some(text.into()),
         }
     }
 
@@ -303,7 +321,10 @@ impl Part {
     }
 
     fn connection(&self, id: &str, name: &str) -> Option<Value> {
-        let connection = self.scope.ctx.settings.connections.get(id)?.as_object()?;
+        let connection = match self.scope.ctx.settings.connection(id)? {
+            Ok(connection) => connection.as_object()?,
+            Err(why) => return Some(self.unreadable(why)),
+        };
         let extra = || match connection.get("extra") {
             Some(Json::String(text)) => serde_json::from_str::<Json>(text).ok(),
             extra => extra.cloned(),
@@ -448,9 +469,7 @@ impl Object for Part {
                 _ => None,
             },
             What::VarValue | What::VarJson => self.variable(name),
-            What::Connections => {
-                self.scope.ctx.settings.connections.contains_key(name).then(|| self.other(What::Connection(name.to_owned())))
-            }
+            What::Connections => self.scope.ctx.settings.connection(name).map(|_| self.other(What::Connection(name.to_owned()))),
             What::Connection(id) => self.connection(id, name),
             What::Macros => {
                 const MODULES: &[&str] = &["datetime", "json", "uuid", "time", "yaml", "dateutil"];

@@ -42,6 +42,7 @@ fn context() -> RenderContext {
     ctx.settings = Arc::new(Settings {
         variables: variables.map(|(k, v)| (k.to_owned(), v.to_owned())).into(),
         connections: connections.map(|(k, v)| (k.to_owned(), v)).into(),
+        ..Settings::default()
     });
     ctx.try_number = 2;
     ctx.xcoms = Arc::new(
@@ -61,6 +62,57 @@ fn bash(command: &str) -> TaskSpec {
 
 fn show(ctx: &RenderContext, template: &str) -> Result<String, Error> {
     render(ctx, &bash(template)).map(|spec| spec.argv[2].clone())
+}
+
+#[test]
+fn folder_comes_before_environment_and_that_before_the_database() {
+    let mut ctx = context();
+    let named = |pairs: &[(&str, &str)]| -> BTreeMap<String, Result<String, String>> {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), Ok((*value).to_owned()))).collect()
+    };
+    let why = || Err("/secrets/variables/broken cannot be read: permission denied".to_owned());
+    let mut folder = Outside { variables: named(&[("greeting", "of the folder"), ("my_token", "canary")]), ..Outside::default() };
+    folder.variables.insert("broken".to_owned(), why());
+    folder.connections.insert("pg".to_owned(), Ok(json!({"conn_type": "postgres", "host": "mounted", "password": "***"})));
+    let environment = Outside {
+        variables: named(&[("GREETING", "of the environment"), ("REGION", "eu"), ("BROKEN", "eu")]),
+        connections: [
+            ("MY-HTTP".to_owned(), Ok(json!({"conn_type": "http", "host": "h"}))),
+            ("BAD".to_owned(), Err("bad is no URI".to_owned())),
+        ]
+        .into(),
+        unreadable: None,
+    };
+    let mut settings = Settings { environment: Arc::new(environment), ..(*ctx.settings).clone() };
+    ctx.settings = Arc::new(settings.clone());
+    assert_eq!(show(&ctx, "{{ var.value.greeting }} {{ conn.pg.host }}").unwrap(), "of the environment db");
+    settings.folder = Arc::new(folder);
+    ctx.settings = Arc::new(settings.clone());
+    for (template, expect) in [
+        ("{{ var.value.greeting }} {{ var.value.region }} {{ var.json.cfg.a.b }}", "of the folder eu 7"),
+        ("{{ conn.pg.host }} {{ conn.pg.port }} {{ conn.get('my-http').conn_type }}", "mounted None http"),
+        ("{{ var.value.get('nope', 'x') }} {{ conn.get('nope', 'y') }}", "x y"),
+    ] {
+        assert_eq!(show(&ctx, template).unwrap(), expect);
+    }
+    for (template, words) in [
+        ("{{ var.value.my_token }}", "var.value.my_token is secret"),
+        ("{{ conn.pg.password }}", "conn.pg.password is secret"),
+        // Neither the value of the environment nor a default may stand in for it.
+        ("{{ var.value.get('broken', 'x') }}", "task t, bash_command: /secrets/variables/broken cannot be read: permission denied"),
+        ("{{ var.json.broken.a }}", "/secrets/variables/broken cannot be read"),
+        ("{{ conn.bad.host }}", "bad is no URI"),
+    ] {
+        let error = show(&ctx, template).unwrap_err().to_string();
+        assert!(error.contains(words) && !error.contains("canary"), "{template}: {error}");
+    }
+    settings.folder = Arc::new(Outside { unreadable: Some("/secrets is gone".to_owned()), ..Outside::default() });
+    ctx.settings = Arc::new(settings.clone());
+    for template in ["{{ var.value.greeting }}", "{{ conn.pg.host }}", "{{ var.value.get('nope', 'x') }}"] {
+        assert!(show(&ctx, template).unwrap_err().to_string().contains("/secrets is gone"), "{template}");
+    }
+    assert_eq!(show(&ctx, "{{ ds }}").unwrap(), "2026-03-01", "whoever asks for none of it goes on");
+    assert!(!format!("{settings:?}").contains("mounted") && !format!("{:?}", settings.environment).contains("of the"));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use sqlx::{FromRow, Postgres, QueryBuilder};
+use sqlx::{FromRow, PgExecutor, Postgres, QueryBuilder};
 
 use super::{Column, Kind, ListQuery, Page, column};
 use crate::{Error, Store};
@@ -86,31 +86,46 @@ tokio::task_local! {
     pub static ADDRESS: Option<String>;
 }
 
+pub(crate) fn address() -> Option<String> {
+    ADDRESS.try_with(Clone::clone).unwrap_or_default()
+}
+
+/// The row that stays.
+pub(crate) async fn insert(executor: impl PgExecutor<'_>, entry: &Audit<'_>, address: Option<&str>) -> Result<(), Error> {
+    sqlx::query(
+        "insert into audit_log (who, event, dag_id, run_id, task_id, map_index, logical_date, extra, address)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+    )
+    .bind(entry.who)
+    .bind(entry.event)
+    .bind(entry.dag_id)
+    .bind(entry.run_id)
+    .bind(entry.task_id)
+    .bind(entry.map_index)
+    .bind(entry.logical_date)
+    .bind(&entry.extra)
+    .bind(address)
+    .execute(executor)
+    .await
+    .map_err(Error::of("audit_write"))?;
+    Ok(())
+}
+
+/// The line of the role's log.
+pub(crate) fn say(entry: &Audit<'_>, address: Option<&str>) {
+    tracing::info!(
+        target: "updraft::audit",
+        who = entry.who, dag_id = entry.dag_id, run_id = entry.run_id, task_id = entry.task_id, map_index = entry.map_index,
+        extra = entry.extra.as_ref().map(tracing::field::display), address, "{}", entry.event
+    );
+}
+
 impl Store {
-    /// Writes an entry: a row that stays, and a line of the role's log.
+    /// Writes an entry: a row that stays, and a line of the role's log. What [`Store::change`] can do is written together with its entry.
     pub async fn audit_write(&self, entry: &Audit<'_>) -> Result<(), Error> {
-        let address = ADDRESS.try_with(Clone::clone).unwrap_or_default();
-        sqlx::query(
-            "insert into audit_log (who, event, dag_id, run_id, task_id, map_index, logical_date, extra, address)
-             values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-        )
-        .bind(entry.who)
-        .bind(entry.event)
-        .bind(entry.dag_id)
-        .bind(entry.run_id)
-        .bind(entry.task_id)
-        .bind(entry.map_index)
-        .bind(entry.logical_date)
-        .bind(&entry.extra)
-        .bind(&address)
-        .execute(&self.pool)
-        .await
-        .map_err(Error::of("audit_write"))?;
-        tracing::info!(
-            target: "updraft::audit",
-            who = entry.who, dag_id = entry.dag_id, run_id = entry.run_id, task_id = entry.task_id, map_index = entry.map_index,
-            extra = entry.extra.as_ref().map(tracing::field::display), address, "{}", entry.event
-        );
+        let address = address();
+        insert(&self.pool, entry, address.as_deref()).await?;
+        say(entry, address.as_deref());
         Ok(())
     }
 

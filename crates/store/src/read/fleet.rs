@@ -24,6 +24,8 @@ pub struct SchedulerRow {
     pub silent_seconds: f64,
     /// What it says of the DAG folder.
     pub dags_status: Value,
+    /// How many variables and connections it sees outside of the database; empty: it is older than that, or new.
+    pub secrets_status: Value,
 }
 
 /// A worker that has said something.
@@ -124,7 +126,7 @@ impl Store {
     /// Schedulers, the liveliest first.
     pub async fn scheduler_list(&self) -> Result<Vec<SchedulerRow>, Error> {
         sqlx::query_as(
-            "select id, host, pid, started_at, last_heartbeat, extract(epoch from now() - last_heartbeat)::float8 as silent_seconds, dags_status \
+            "select id, host, pid, started_at, last_heartbeat, extract(epoch from now() - last_heartbeat)::float8 as silent_seconds, dags_status, secrets_status \
              from scheduler order by last_heartbeat desc",
         )
         .fetch_all(&self.pool)

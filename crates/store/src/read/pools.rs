@@ -46,7 +46,7 @@ pub struct PoolWrite<'a> {
     pub include_deferred: bool,
 }
 
-const SELECT: &str = "select p.name, p.slots, p.description, p.include_deferred, \
+pub(crate) const SELECT: &str = "select p.name, p.slots, p.description, p.include_deferred, \
     coalesce((select sum(l.slots) from live_attempt l where l.pool = p.name and l.state = 'running'), 0)::int8 as running, \
     coalesce((select sum(l.slots) from live_attempt l where l.pool = p.name and l.state = 'queued'), 0)::int8 as queued, \
     coalesce((select sum(y.slots) from ready y where y.pool = p.name), 0)::int8 as scheduled from pool p where true";
@@ -69,39 +69,5 @@ impl Store {
         let mut sql = QueryBuilder::new(SELECT);
         sql.push(" and p.name = ").push_bind(name);
         sql.build_query_as().fetch_optional(&self.pool).await.map_err(Error::of("pool_get"))
-    }
-
-    /// Makes a pool; false: there is one of that name.
-    pub async fn pool_create(&self, pool: &PoolWrite<'_>) -> Result<bool, Error> {
-        let done =
-            sqlx::query("insert into pool (name, slots, description, include_deferred) values ($1, $2, $3, $4) on conflict do nothing")
-                .bind(pool.name)
-                .bind(pool.slots)
-                .bind(pool.description)
-                .bind(pool.include_deferred)
-                .execute(&self.pool)
-                .await
-                .map_err(Error::of("pool_create"))?;
-        Ok(done.rows_affected() == 1)
-    }
-
-    /// Changes a pool; false: there is none of that name. A smaller pool stops nothing that runs.
-    pub async fn pool_update(&self, pool: &PoolWrite<'_>) -> Result<bool, Error> {
-        let done = sqlx::query("update pool set slots = $2, description = $3, include_deferred = $4 where name = $1")
-            .bind(pool.name)
-            .bind(pool.slots)
-            .bind(pool.description)
-            .bind(pool.include_deferred)
-            .execute(&self.pool)
-            .await
-            .map_err(Error::of("pool_update"))?;
-        Ok(done.rows_affected() == 1)
-    }
-
-    /// Deletes a pool; false: there is none. Tasks that name it wait until it is made again, and `why` says so.
-    pub async fn pool_delete(&self, name: &str) -> Result<bool, Error> {
-        let done =
-            sqlx::query("delete from pool where name = $1").bind(name).execute(&self.pool).await.map_err(Error::of("pool_delete"))?;
-        Ok(done.rows_affected() == 1)
     }
 }

@@ -72,8 +72,8 @@ pub enum Existing {
     Overwrite,
 }
 
-const VARIABLE: &str = "select v.key, v.sealed, v.description from variable v where true";
-const CONNECTION: &str = "select c.connection_id, c.conn_type, c.description, c.host, c.schema, c.login, c.port, c.sealed_password, c.sealed_extra \
+pub(crate) const VARIABLE: &str = "select v.key, v.sealed, v.description from variable v where true";
+pub(crate) const CONNECTION: &str = "select c.connection_id, c.conn_type, c.description, c.host, c.schema, c.login, c.port, c.sealed_password, c.sealed_extra \
     from connection c where true";
 
 impl Store {
@@ -101,29 +101,6 @@ impl Store {
         sql.build_query_as().fetch_optional(&self.pool).await.map_err(Error::of("variable_get"))
     }
 
-    /// Writes a variable; false: there is one of that key, and it was kept.
-    pub async fn variable_put(&self, variable: &VariableRow, existing: Existing) -> Result<bool, Error> {
-        let done = sqlx::query(
-            "insert into variable as v (key, sealed, description) values ($1, $2, $3)
-             on conflict (key) do update set sealed = excluded.sealed, description = excluded.description, updated_at = now() where $4",
-        )
-        .bind(&variable.key)
-        .bind(&variable.sealed)
-        .bind(&variable.description)
-        .bind(existing == Existing::Overwrite)
-        .execute(&self.pool)
-        .await
-        .map_err(Error::of("variable_put"))?;
-        Ok(done.rows_affected() == 1)
-    }
-
-    /// Deletes a variable; false: there is none.
-    pub async fn variable_delete(&self, key: &str) -> Result<bool, Error> {
-        let done =
-            sqlx::query("delete from variable where key = $1").bind(key).execute(&self.pool).await.map_err(Error::of("variable_delete"))?;
-        Ok(done.rows_affected() == 1)
-    }
-
     /// Connections, by id.
     pub async fn connection_list(&self, query: &ListQuery) -> Result<Page<ConnectionRow>, Error> {
         let mut sql = QueryBuilder::new(CONNECTION);
@@ -148,40 +125,12 @@ impl Store {
         sql.build_query_as().fetch_optional(&self.pool).await.map_err(Error::of("connection_get"))
     }
 
-    /// Writes a connection; false: there is one of that id, and it was kept.
-    pub async fn connection_put(&self, connection: &ConnectionRow, existing: Existing) -> Result<bool, Error> {
-        let done = sqlx::query(
-            "insert into connection (connection_id, conn_type, description, host, schema, login, port, sealed_password, sealed_extra)
-             values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
-             on conflict (connection_id) do update set conn_type = excluded.conn_type, description = excluded.description,
-                 host = excluded.host, schema = excluded.schema, login = excluded.login, port = excluded.port,
-                 sealed_password = excluded.sealed_password, sealed_extra = excluded.sealed_extra, updated_at = now()
-             where $10",
-        )
-        .bind(&connection.connection_id)
-        .bind(&connection.conn_type)
-        .bind(&connection.description)
-        .bind(&connection.host)
-        .bind(&connection.schema)
-        .bind(&connection.login)
-        .bind(connection.port)
-        .bind(&connection.sealed_password)
-        .bind(&connection.sealed_extra)
-        .bind(existing == Existing::Overwrite)
-        .execute(&self.pool)
-        .await
-        .map_err(Error::of("connection_put"))?;
-        Ok(done.rows_affected() == 1)
-    }
-
-    /// Deletes a connection; false: there is none.
-    pub async fn connection_delete(&self, connection_id: &str) -> Result<bool, Error> {
-        let done = sqlx::query("delete from connection where connection_id = $1")
-            .bind(connection_id)
-            .execute(&self.pool)
+    /// How many variables and connections there are.
+    pub async fn secrets_count(&self) -> Result<(i64, i64), Error> {
+        sqlx::query_as("select (select count(*) from variable), (select count(*) from connection)")
+            .fetch_one(&self.pool)
             .await
-            .map_err(Error::of("connection_delete"))?;
-        Ok(done.rows_affected() == 1)
+            .map_err(Error::of("secrets_count"))
     }
 
     /// Puts a sealed value in the place of the one that it was made from; false: somebody wrote another one meanwhile, or there is none

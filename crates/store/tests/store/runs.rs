@@ -103,10 +103,10 @@ async fn i9_four_starters_start_no_more_runs_than_may_be_active_oldest_first(db:
     }
     let far = NewRun { run_after: DateTime::from_timestamp(32_503_680_000, 0).unwrap(), ..Fixture::new_run("d", "later", version) };
     let far = f.store.run_create(&far).await.unwrap().unwrap();
-    f.store.dag_pause("d", true).await.unwrap();
+    f.run_sql("update dag set is_paused = true where dag_id = 'd'").await;
     assert!(f.store.runs_start("d").await.unwrap().is_empty());
     assert!(f.store.dags_to_start().await.unwrap().is_empty());
-    f.store.dag_pause("d", false).await.unwrap();
+    f.run_sql("update dag set is_paused = false where dag_id = 'd'").await;
     assert_eq!(f.store.dags_to_start().await.unwrap(), ["d"]);
     let many = wide(&db, 4);
     let start = async || {

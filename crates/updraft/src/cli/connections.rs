@@ -188,12 +188,12 @@ impl Add {
     }
 }
 
-/// A connection as Airflow's files have it: `extra` may be an object there.
+/// A connection as Airflow's files have it: `extra` may be an object there, and all of it a URI.
 fn body_of(id: &str, connection: Value) -> Result<Value, Failure> {
-    let Value::Object(mut fields) = connection else {
-        return Err(Failure::usage(format!(
-            "connection {id} is not an object with conn_type, host, login …: write it so (connection URIs are not read)"
-        )));
+    let mut fields = match connection {
+        Value::Object(fields) => fields,
+        Value::String(text) => updraft_model::connection::parse(&text).map_err(|why| Failure::usage(format!("connection {id}: {why}")))?,
+        _ => return Err(Failure::usage(format!("connection {id} is neither an object with conn_type, host, login … nor a URI"))),
     };
     fields.retain(|_, value| !value.is_null());
     if let Some(extra) = fields.get_mut("extra").filter(|extra| extra.is_object()) {
@@ -201,4 +201,20 @@ fn body_of(id: &str, connection: Value) -> Result<Value, Failure> {
     }
     fields.insert("connection_id".to_owned(), json!(id));
     Ok(Value::Object(fields))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_may_have_uris() {
+        let body = body_of("warehouse", json!("postgresql://etl:p%40ss@db:5432/dwh?sslmode=require")).ok().unwrap();
+        let expect = json!({"connection_id": "warehouse", "conn_type": "postgres", "host": "db", "port": 5432, "login": "etl", "password": "p@ss",
+            "schema": "dwh", "extra": "{\"sslmode\":\"require\"}"});
+        assert_eq!(body, expect);
+        for wrong in [json!(7), json!("nowhere")] {
+            assert!(body_of("warehouse", wrong).is_err());
+        }
+    }
 }

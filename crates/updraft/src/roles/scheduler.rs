@@ -13,7 +13,7 @@ use updraft_store::Keyring;
 use updraft_telemetry::Pulse;
 
 use crate::dag_sources::{DagSources, Reader};
-use crate::settings::{Database, Keep, Logging, Meaning, Policy, Probes, SecretKeys, Wire, health, say_mistakes};
+use crate::settings::{Database, Keep, Logging, Meaning, Policy, Probes, SecretKeys, SecretsFolder, Wire, health, say_mistakes};
 use crate::{USAGE, roles, say};
 
 /// How a scheduler is run.
@@ -39,6 +39,8 @@ pub(crate) struct Options {
     retention: Keep,
     #[command(flatten)]
     secret_keys: SecretKeys,
+    #[command(flatten)]
+    secrets_folder: SecretsFolder,
     /// New DAGs start out paused, as in Airflow. Here they do not, unless you say so.
     #[arg(long, env = "UPDRAFT_DAGS_ARE_PAUSED_AT_CREATION", default_value_t = false, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true")]
     dags_are_paused_at_creation: bool,
@@ -56,6 +58,7 @@ pub(crate) async fn run(options: Options) -> ExitCode {
     mistakes.extend(policy.as_ref().err().cloned());
     let keyring = options.secret_keys.read();
     mistakes.extend(keyring.as_ref().err().cloned());
+    mistakes.extend(options.secrets_folder.mistakes());
     mistakes.extend(options.logging.begin().err());
     if say_mistakes(&mistakes) {
         return ExitCode::from(USAGE);
@@ -95,6 +98,7 @@ async fn serve(options: Options, policy: PodPolicy, keyring: Option<Arc<Keyring>
         policy: Some(policy),
         retention: options.retention.retention(),
         keyring,
+        secrets: options.secrets_folder.sources(),
         host: roles::host_name(),
     };
     updraft_scheduler::run(store.clone(), broker.clone(), config, shutdown).await;

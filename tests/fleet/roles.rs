@@ -22,6 +22,13 @@ pub(crate) struct Role {
     environment: Vec<(String, String)>,
     log: PathBuf,
     child: Option<Child>,
+    /// Where its probes are; 0: nowhere.
+    pub(crate) health: u16,
+}
+
+/// A port that was free a moment ago.
+pub(crate) fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 impl Role {
@@ -98,11 +105,25 @@ pub(crate) struct Plan {
     pub(crate) dags: Option<String>,
     /// Further flags of the schedulers.
     pub(crate) scheduler_words: &'static [&'static str],
+    /// Further variables of all roles.
+    pub(crate) environment: &'static [(&'static str, &'static str)],
+    /// Whether roles have probes.
+    pub(crate) probes: bool,
 }
 
 impl Default for Plan {
     fn default() -> Self {
-        Self { schedulers: 3, workers: 4, concurrency: 8, broker_url: None, pods: None, dags: None, scheduler_words: &[] }
+        Self {
+            schedulers: 3,
+            workers: 4,
+            concurrency: 8,
+            broker_url: None,
+            pods: None,
+            dags: None,
+            scheduler_words: &[],
+            environment: &[],
+            probes: false,
+        }
     }
 }
 
@@ -118,6 +139,8 @@ pub(crate) struct Fleet {
     pods: Option<String>,
     dags: String,
     scheduler_words: &'static [&'static str],
+    environment: &'static [(&'static str, &'static str)],
+    probes: bool,
 }
 
 impl Fleet {
@@ -155,8 +178,13 @@ impl Fleet {
             pods: plan.pods,
             dags: plan.dags.unwrap_or_else(|| folder.join("dags").display().to_string()),
             scheduler_words: plan.scheduler_words,
+            environment: plan.environment,
+            probes: plan.probes,
             folder,
         };
+        let mut api = std::mem::replace(&mut fleet.api, role(&fleet.folder, "api", &[], &[]));
+        fleet.prepare(&mut api, &[]);
+        fleet.api = api;
         fleet.api.launch();
         for n in 0..plan.schedulers {
             fleet.add_scheduler(n);
@@ -174,9 +202,33 @@ impl Fleet {
         if self.pods.is_some() {
             more.extend(["--pod-policy", policy.to_str().unwrap()]);
         }
-        let mut role = role(&self.folder, &format!("scheduler-{n}"), &self.wire, &more);
-        role.launch();
+        let role = self.launch(&format!("scheduler-{n}"), &more, &[]);
         self.schedulers.push(role);
+    }
+
+    /// What all roles of the fleet have besides.
+    fn prepare(&self, role: &mut Role, environment: &[(&str, &str)]) {
+        role.environment = self.environment.iter().chain(environment).map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        if self.probes {
+            role.health = free_port();
+            role.environment.push(("UPDRAFT_HEALTH_ADDRESS".to_owned(), format!("127.0.0.1:{}", role.health)));
+        }
+    }
+
+    /// Starts a role with these flags beside those of the fleet.
+    pub(crate) fn launch(&self, name: &str, words: &[&str], environment: &[(&str, &str)]) -> Role {
+        let mut role = role(&self.folder, name, &self.wire, words);
+        self.prepare(&mut role, environment);
+        role.launch();
+        role
+    }
+
+    /// Starts a role that is no part of the fleet, in its folder.
+    pub(crate) fn launch_without_wire(&self, name: &str, words: &[&str]) -> Role {
+        let mut role = role(&self.folder, name, &[], words);
+        role.arguments[0] = name.to_owned();
+        role.launch();
+        role
     }
 
     pub(crate) fn add_worker(&mut self, n: usize, concurrency: usize, environment: &[(&str, &str)]) {
@@ -190,9 +242,7 @@ impl Fleet {
             }
             None => more.extend(["--state-dir", state.to_str().unwrap()]),
         }
-        let mut role = role(&self.folder, &format!("worker-{n}"), &self.wire, &more);
-        role.environment = environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-        role.launch();
+        let role = self.launch(&format!("worker-{n}"), &more, environment);
         self.workers.push(role);
     }
 
@@ -288,7 +338,7 @@ impl Fleet {
 fn role(folder: &Path, name: &str, wire: &[String], more: &[&str]) -> Role {
     let kind = name.split('-').next().unwrap().to_owned();
     let arguments = std::iter::once(kind).chain(wire.iter().cloned()).chain(more.iter().map(|word| (*word).to_owned())).collect();
-    Role { name: name.to_owned(), arguments, environment: Vec::new(), log: folder.join("logs").join(name), child: None }
+    Role { name: name.to_owned(), arguments, environment: Vec::new(), log: folder.join("logs").join(name), child: None, health: 0 }
 }
 
 impl Drop for Fleet {

@@ -14,6 +14,7 @@ mod keyring;
 mod lease;
 mod log;
 mod plan;
+mod pool;
 pub mod read;
 mod run;
 pub mod users;

@@ -42,7 +42,8 @@ NOT_SHOWN = {"process_cpu_seconds_total", "process_start_time_seconds", "process
 BY_THE_CHART = set(
     """DATABASE_URL DATABASE_CA DATABASE_CERT DATABASE_KEY BROKER_URL BROKER_CA BROKER_CERT BROKER_KEY DAGS GIT_PERIOD GIT_TOKEN_FILE GIT_USERNAME
     GIT_SSH_KEY_FILE GIT_KNOWN_HOSTS_FILE DAG_PROCESSOR DAG_PROCESSOR_LISTEN CACHE_DIR LISTEN PORT API_USER API_PASSWORD HEALTH_ADDRESS RUNNER
-    CONCURRENCY QUEUES NAMESPACE ALLOWED_NAMESPACES POD_SERVICE_ACCOUNT POD_POLICY STATE_DIR GIT_WEBHOOK_SECRET SECRET_KEYS""".split()
+    CONCURRENCY QUEUES NAMESPACE ALLOWED_NAMESPACES POD_SERVICE_ACCOUNT POD_POLICY STATE_DIR GIT_WEBHOOK_SECRET SECRET_KEYS
+    TRUSTED_PROXIES EXTERNAL_URL OIDC_ISSUER OIDC_CLIENT_ID OIDC_CLIENT_SECRET OIDC_ROLES OIDC_SCOPES OIDC_NAME_CLAIM OIDC_GROUPS_CLAIM""".split()
 )
 
 
@@ -204,6 +205,8 @@ MISTAKES = [  # what is changed in the minimal values, what the answer must say
     (merged(at("data.brokerUrlSecretName", ""), at("rabbitmq.enabled", True)), "rabbitmq.auth.password: give a password, or name a Secret"),
     (at("apiServer.passwordSecretName", ""), "apiServer.passwordSecretName: the API does not listen without a password"),
     (merged(at("apiServer.passwordSecretName", ""), at("apiServer.password", "short")), "apiServer.password: at least 12 characters"),
+    (at("apiServer.oidc.issuer", "https://login.example.com"), "apiServer.oidc.issuer: it wants apiServer.oidc.clientId"),
+    (at("apiServer.oidc.clientId", "updraft"), "apiServer.oidc.issuer: the other values of apiServer.oidc do nothing without it"),
     (at("data.metadataTls", {"certKey": "tls.crt"}), "data.metadataTls: certKey and keyKey belong together"),
     (at("data.brokerTls", {"keyKey": "tls.key"}), "data.brokerTls: certKey and keyKey belong together"),
     (at("dags.mode", "folder"), "dags.folder.volume: with dags.mode=folder"),

@@ -12,21 +12,7 @@ binary=${UPDRAFT_BINARY:-$target/debug/updraft}
 [ -x "$binary" ] || { echo "error: there is no $binary: build it (cargo build -p updraft), or name another with UPDRAFT_BINARY" >&2; exit 1; }
 
 venv=${UPDRAFT_CLIENTS_VENV:-$HOME/.cache/updraft/clients-venv}
-stamp=$venv/requirements.sha256
-wanted=$(sha256sum <"$here/requirements.txt")
-if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; then
-    echo "clients: installing what the tests need into $venv" >&2
-    mkdir -p "$(dirname "$venv")"
-    # Two runs at once must not make the same venv.
-    exec 9>"$venv.lock"; flock 9
-    if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; then
-        rm -rf "$venv"
-        python3 -m venv "$venv"
-        "$venv/bin/pip" install -q --disable-pip-version-check -r "$here/requirements.txt"
-        echo "$wanted" >"$stamp"
-    fi
-    exec 9>&-
-fi
+"$root/tools/venv.sh" "$venv" "$here/requirements.txt"
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/updraft-clients.XXXXXX")
 # Where this is root, Postgres is somebody else, who must get through.

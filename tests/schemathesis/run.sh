@@ -19,21 +19,7 @@ if [ "${1:-}" = full ]; then
 fi
 
 venv=${UPDRAFT_SCHEMATHESIS_VENV:-$HOME/.cache/updraft/schemathesis-venv}
-stamp=$venv/requirements.sha256
-wanted=$(sha256sum <"$here/requirements.txt")
-if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; then
-    echo "schemathesis: installing what the tests need into $venv" >&2
-    mkdir -p "$(dirname "$venv")"
-    # Two runs at once must not make the same venv.
-    exec 9>"$venv.lock"; flock 9
-    if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; then
-        rm -rf "$venv"
-        python3 -m venv "$venv"
-        "$venv/bin/pip" install -q --disable-pip-version-check -r "$here/requirements.txt"
-        echo "$wanted" >"$stamp"
-    fi
-    exec 9>&-
-fi
+"$root/tools/venv.sh" "$venv" "$here/requirements.txt"
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/updraft-schemathesis.XXXXXX")
 # Where this is root, Postgres is somebody else, who must get through.

@@ -7,7 +7,6 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
 use updraft_model::redact::{MASK, redact, unmask};
-use updraft_store::read::audit::Audit;
 use updraft_store::read::secrets::{CONNECTION_COLUMNS, ConnectionRow, Existing, Sealed};
 
 use crate::ApiState;
@@ -64,12 +63,6 @@ fn shape(state: &ApiState, row: &ConnectionRow) -> Shown {
 async fn find(state: &ApiState, id: &str) -> Result<ConnectionRow, Error> {
     let found = state.store().connection_get(id).await?;
     found.ok_or_else(|| Error::NotFound(format!("The Connection with connection_id: `{id}` was not found")))
-}
-
-/// Names are for the log, values never.
-async fn log(state: &ApiState, caller: &Caller, event: &str, extra: Value) -> Result<(), Error> {
-    state.store().audit_write(&Audit { who: &caller.user, event, extra: Some(extra), ..Audit::default() }).await?;
-    Ok(())
 }
 
 /// A connection as a request has it.
@@ -209,7 +202,7 @@ pub(crate) async fn create(State(state): State<ApiState>, caller: Caller, Body(b
     if !Connections(&state).create(&connection).await? {
         return Err(Error::Exists(format!("The Connection with connection_id: `{}` already exists", connection.id)));
     }
-    log(&state, &caller, "post_connection", json!({"connection_id": connection.id})).await?;
+    caller.log(&state, "post_connection", json!({"connection_id": connection.id})).await?;
     Ok((StatusCode::CREATED, Json(shape(&state, &find(&state, &connection.id).await?))))
 }
 
@@ -225,7 +218,7 @@ pub(crate) async fn patch(
     }
     find(&state, &id).await?;
     Connections(&state).update(body, &params.mask()).await?;
-    log(&state, &caller, "patch_connection", json!({"connection_id": id})).await?;
+    caller.log(&state, "patch_connection", json!({"connection_id": id})).await?;
     Ok(Json(shape(&state, &find(&state, &id).await?)))
 }
 
@@ -233,13 +226,13 @@ pub(crate) async fn delete(State(state): State<ApiState>, Path(id): Path<String>
     if !state.store().connection_delete(&id).await? {
         find(&state, &id).await?;
     }
-    log(&state, &caller, "delete_connection", json!({"connection_id": id})).await?;
+    caller.log(&state, "delete_connection", json!({"connection_id": id})).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 pub(crate) async fn bulk(State(state): State<ApiState>, caller: Caller, Body(body): Body) -> Result<Json<Answers>, Error> {
     let done = bulk::run(&Connections(&state), body).await?;
-    log(&state, &caller, "bulk_connections", json!(done)).await?;
+    caller.log(&state, "bulk_connections", json!(done)).await?;
     Ok(Json(done))
 }
 

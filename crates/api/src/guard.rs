@@ -185,10 +185,6 @@ async fn enter(state: &ApiState, may: May, request: &mut Request, address: Optio
     if scope.0.is_some() {
         within(request, &scope).await.map_err(IntoResponse::into_response)?;
     }
-    // Nobody else can have sent it.
-    if let Ok(user) = HeaderValue::from_str(&principal.name) {
-        request.headers_mut().insert("updraft-user", user);
-    }
     request.extensions_mut().insert(scope);
     request.extensions_mut().insert(principal);
     Ok(())

@@ -83,6 +83,12 @@ struct Claims {
 /// An address, with the user whose password is guessed, or with none for all that it guesses.
 type Guesser = (Option<IpAddr>, Option<String>);
 
+/// What tokens are signed with, and whose they are. Read once: neither changes while this process runs.
+struct Seal {
+    key: [u8; 32],
+    issuer: String,
+}
+
 /// What stands between a password and its hash.
 pub(crate) struct Identity {
     account: Option<Account>,
@@ -91,7 +97,7 @@ pub(crate) struct Identity {
     remembered: Mutex<HashMap<[u8; 32], Instant>>,
     wrong: Mutex<HashMap<Guesser, (u32, Instant)>>,
     hashing: Semaphore,
-    key: OnceCell<[u8; 32]>,
+    seal: OnceCell<Seal>,
 }
 
 impl std::fmt::Debug for Identity {
@@ -137,7 +143,7 @@ impl Identity {
             remembered: Mutex::default(),
             wrong: Mutex::default(),
             hashing: Semaphore::new(AT_ONCE),
-            key: OnceCell::new(),
+            seal: OnceCell::new(),
         }
     }
 
@@ -153,7 +159,7 @@ impl Identity {
 
     /// A signature that the APIs of this installation alone can make.
     pub(crate) async fn sign(&self, store: &Store, text: &str) -> Result<[u8; 32], StoreError> {
-        Ok(sign(self.key(store).await?, text.as_bytes()))
+        Ok(sign(&self.seal(store).await?.key, text.as_bytes()))
     }
 
     /// Whether anybody must prove anything at all.
@@ -241,11 +247,11 @@ impl Identity {
             let (row, limit) = found.ok_or(Refusal::WrongToken)?;
             return Ok(Principal::user(&row).limited(limit));
         }
-        let issuer = store.installation_id().await?.to_string();
-        let key = DecodingKey::from_secret(self.key(store).await?);
+        let seal = self.seal(store).await?;
+        let key = DecodingKey::from_secret(&seal.key);
         let mut validation = Validation::new(Algorithm::HS256);
         validation.set_audience(&[AUDIENCE]);
-        validation.set_issuer(&[issuer]);
+        validation.set_issuer(&[&seal.issuer]);
         validation.set_required_spec_claims(&["exp", "aud", "iss", "sub"]);
         validation.leeway = 0;
         let claims = jsonwebtoken::decode::<Claims>(token, &key, &validation).map_err(|_| Refusal::WrongToken)?.claims;
@@ -261,27 +267,29 @@ impl Identity {
 
     /// A token of a login.
     pub(crate) async fn token(&self, store: &Store, name: &str, row: Option<&UserRow>, life: Duration) -> Result<String, StoreError> {
+        let seal = self.seal(store).await?;
         let now = Utc::now().timestamp();
         let claims = Claims {
             sub: name.to_owned(),
             aud: AUDIENCE.to_owned(),
-            iss: store.installation_id().await?.to_string(),
+            iss: seal.issuer.clone(),
             iat: now,
             exp: now + i64::try_from(life.as_secs()).unwrap_or(0),
             generation: row.map(|row| row.generation),
         };
-        let key = EncodingKey::from_secret(self.key(store).await?);
+        let key = EncodingKey::from_secret(&seal.key);
         // It fails for keys of other algorithms only.
         Ok(jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &key).expect("HS256 signs with any key"))
     }
 
     /// The installation's key, mixed with the deployment's password: who has a dump of the database alone signs nothing, and tokens end with
     /// the password.
-    async fn key(&self, store: &Store) -> Result<&[u8; 32], StoreError> {
-        self.key
+    async fn seal(&self, store: &Store) -> Result<&Seal, StoreError> {
+        self.seal
             .get_or_try_init(|| async {
                 let kept = store.token_key(&random::<32>()).await?;
-                Ok(self.account.as_ref().map_or_else(|| sign(&kept, b"tokens 1"), |account| account.token_key(&kept)))
+                let key = self.account.as_ref().map_or_else(|| sign(&kept, b"tokens 1"), |account| account.token_key(&kept));
+                Ok(Seal { key, issuer: store.installation_id().await?.to_string() })
             })
             .await
     }

@@ -4,8 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::{Value, json};
-use updraft_store::read::audit::Audit;
+use serde_json::json;
 use updraft_store::read::fleet::Maintenance;
 
 use crate::ApiState;
@@ -38,17 +37,13 @@ pub(crate) async fn begin(State(state): State<ApiState>, caller: Caller, Body(bo
     let reason = fields.text("reason");
     fields.done()?;
     let found = state.store().maintenance_begin(&caller.user, reason.as_deref()).await?;
-    log(&state, &caller, "begin_maintenance", json!({"reason": reason})).await?;
+    caller.log(&state, "begin_maintenance", json!({"reason": reason})).await?;
     Ok(Json(shape(found)))
 }
 
 pub(crate) async fn end(State(state): State<ApiState>, caller: Caller) -> Result<Json<Shown>, Error> {
     let found = state.store().maintenance_end().await?;
-    log(&state, &caller, "end_maintenance", json!({})).await?;
+    caller.log(&state, "end_maintenance", json!({})).await?;
     state.inner.broker.wake_all();
     Ok(Json(shape(found)))
-}
-
-async fn log(state: &ApiState, caller: &Caller, event: &str, extra: Value) -> Result<(), Error> {
-    Ok(state.store().audit_write(&Audit { who: &caller.user, event, extra: Some(extra), ..Audit::default() }).await?)
 }

@@ -6,7 +6,6 @@ use axum::http::StatusCode;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
-use updraft_store::read::audit::Audit;
 use updraft_store::read::pools::{POOL_COLUMNS, PoolRow, PoolWrite};
 
 use crate::ApiState;
@@ -67,7 +66,7 @@ async fn find(state: &ApiState, name: &str) -> Result<PoolRow, Error> {
 }
 
 async fn log(state: &ApiState, caller: &Caller, event: &str, extra: Value) -> Result<(), Error> {
-    state.store().audit_write(&Audit { who: &caller.user, event, extra: Some(extra), ..Audit::default() }).await?;
+    caller.log(state, event, extra).await?;
     // A larger pool makes room.
     state.inner.broker.wake_all();
     Ok(())

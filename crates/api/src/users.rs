@@ -1,6 +1,6 @@
 //! Users, and the roles that are not built in.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use axum::Json;
 use axum::extract::{Path, State};
@@ -9,7 +9,6 @@ use axum::response::{IntoResponse, Response};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
-use updraft_store::read::audit::Audit;
 use updraft_store::users::{RoleRow, USER_COLUMNS, UserRow, UserWrite};
 
 use crate::ApiState;
@@ -75,10 +74,6 @@ pub(crate) async fn owner_row(state: &ApiState, name: &str) -> Result<UserRow, E
     })
 }
 
-fn is_owner(state: &ApiState, name: &str) -> bool {
-    state.inner.identity.owner().is_some_and(|owner| owner == name)
-}
-
 pub(crate) fn is_the_owner(name: &str) -> Error {
     Error::Conflict(format!(
         "{name:?} is the deployment's own account: its password is UPDRAFT_API_PASSWORD, and it has no tokens; make a user (updraft users create)"
@@ -87,7 +82,7 @@ pub(crate) fn is_the_owner(name: &str) -> Error {
 
 /// Nobody changes the deployment's own account here.
 fn not_the_owner(state: &ApiState, name: &str) -> Result<(), Error> {
-    if is_owner(state, name) { Err(is_the_owner(name)) } else { Ok(()) }
+    if state.inner.identity.owner() == Some(name) { Err(is_the_owner(name)) } else { Ok(()) }
 }
 
 fn missing(name: &str) -> Error {
@@ -96,10 +91,6 @@ fn missing(name: &str) -> Error {
 
 async fn find(state: &ApiState, name: &str) -> Result<UserRow, Error> {
     state.store().user_get(name).await?.ok_or_else(|| missing(name))
-}
-
-async fn audit(state: &ApiState, caller: &Caller, event: &str, extra: Value) -> Result<(), Error> {
-    Ok(state.store().audit_write(&Audit { who: &caller.user, event, extra: Some(extra), ..Audit::default() }).await?)
 }
 
 pub(crate) async fn list(State(state): State<ApiState>, params: Params) -> Result<Json<Users>, Error> {
@@ -217,7 +208,7 @@ pub(crate) async fn create(State(state): State<ApiState>, caller: Caller, Body(b
         return Err(Error::Conflict(format!("there is a user {name:?} already")));
     }
     let shape = shape(&find(&state, &name).await?);
-    audit(&state, &caller, "create_user", json!({"after": shape})).await?;
+    caller.log(&state, "create_user", json!({"after": shape})).await?;
     Ok((StatusCode::CREATED, Json(shape)).into_response())
 }
 
@@ -238,7 +229,7 @@ pub(crate) async fn patch(
     }
     let after = shape(&find(&state, &name).await?);
     let extra = json!({"before": shape(&before), "after": after, "password": if hash.is_some() { "changed" } else { "kept" }});
-    audit(&state, &caller, "patch_user", extra).await?;
+    caller.log(&state, "patch_user", extra).await?;
     Ok(Json(after))
 }
 
@@ -248,7 +239,7 @@ pub(crate) async fn delete(State(state): State<ApiState>, Path(name): Path<Strin
     if !state.store().user_delete(&name).await? {
         return Err(missing(&name));
     }
-    audit(&state, &caller, "delete_user", json!({"before": shape(&before)})).await?;
+    caller.log(&state, "delete_user", json!({"before": shape(&before)})).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -268,7 +259,7 @@ pub(crate) async fn role_add(
     if !state.store().user_role_add(&name, &role, scope, &caller.user).await? {
         return Err(missing(&name));
     }
-    audit(&state, &caller, "add_role", json!({"user": name, "role": role, "scope": scope})).await?;
+    caller.log(&state, "add_role", json!({"user": name, "role": role, "scope": scope})).await?;
     Ok(Json(shape(&find(&state, &name).await?)))
 }
 
@@ -285,7 +276,7 @@ pub(crate) async fn role_remove(
         let has = if has.is_empty() { "none".to_owned() } else { has.join(", ") };
         return Err(Error::NotFound(format!("{name} has no such role: their roles are {has}")));
     }
-    audit(&state, &caller, "remove_role", json!({"user": name, "role": role, "scope": params.one("scope")})).await?;
+    caller.log(&state, "remove_role", json!({"user": name, "role": role, "scope": params.one("scope")})).await?;
     Ok(Json(shape(&find(&state, &name).await?)))
 }
 
@@ -319,7 +310,7 @@ pub(crate) async fn roles(State(state): State<ApiState>) -> Result<Json<Roles>, 
 
 /// Permissions that exist, or which one does not.
 pub(crate) fn permissions_of(list: &[Value]) -> Result<Vec<String>, Error> {
-    let mut permissions = BTreeMap::new();
+    let mut permissions = BTreeSet::new();
     for item in list {
         let text = item.as_str().unwrap_or_default();
         let may = May::parse(text).ok_or_else(|| {
@@ -327,9 +318,9 @@ pub(crate) fn permissions_of(list: &[Value]) -> Result<Vec<String>, Error> {
                 "there is no permission {item}: they are like \"runs.create\" (GET /ui/roles lists them all, as admin's)"
             ))
         })?;
-        permissions.insert(may.to_string(), ());
+        permissions.insert(may.to_string());
     }
-    Ok(permissions.into_keys().collect())
+    Ok(permissions.into_iter().collect())
 }
 
 async fn role_write(state: &ApiState, name: &str, body: Value, existing: bool, caller: &Caller) -> Result<Role, Error> {
@@ -357,7 +348,7 @@ async fn role_write(state: &ApiState, name: &str, body: Value, existing: bool, c
     let now = state.store().role_list().await?.into_iter().find(|row| row.name == name);
     let after = now.as_ref().map(role_shape).ok_or_else(|| Error::NotFound(format!("there is no role {name:?}")))?;
     let event = if existing { "patch_role" } else { "create_role" };
-    audit(state, caller, event, json!({"before": before.first().map(role_shape), "after": after})).await?;
+    caller.log(state, event, json!({"before": before.first().map(role_shape), "after": after})).await?;
     Ok(after)
 }
 
@@ -382,6 +373,6 @@ pub(crate) async fn role_delete(State(state): State<ApiState>, Path(name): Path<
     if !state.store().role_delete(&name).await? {
         return Err(Error::NotFound(format!("there is no role {name:?}")));
     }
-    audit(&state, &caller, "delete_role", json!({"before": {"name": name}})).await?;
+    caller.log(&state, "delete_role", json!({"before": {"name": name}})).await?;
     Ok(StatusCode::NO_CONTENT)
 }

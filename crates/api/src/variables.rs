@@ -7,7 +7,6 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
 use updraft_model::redact::{MASK, redact_text};
-use updraft_store::read::audit::Audit;
 use updraft_store::read::secrets::{Existing, Sealed, VARIABLE_COLUMNS, VariableRow};
 
 use crate::ApiState;
@@ -43,12 +42,6 @@ fn shape(state: &ApiState, row: &VariableRow) -> Shown {
 
 async fn find(state: &ApiState, key: &str) -> Result<VariableRow, Error> {
     state.store().variable_get(key).await?.ok_or_else(|| Error::NotFound(format!("The Variable with key: `{key}` was not found")))
-}
-
-/// Names are for the log, values never.
-async fn log(state: &ApiState, caller: &Caller, event: &str, extra: Value) -> Result<(), Error> {
-    state.store().audit_write(&Audit { who: &caller.user, event, extra: Some(extra), ..Audit::default() }).await?;
-    Ok(())
 }
 
 /// A variable as a request has it.
@@ -139,7 +132,7 @@ pub(crate) async fn create(State(state): State<ApiState>, caller: Caller, Body(b
     if !Variables(&state).create(&variable).await? {
         return Err(Error::Conflict(format!("The Variable with key: `{}` already exists", variable.key)));
     }
-    log(&state, &caller, "post_variable", json!({"key": variable.key})).await?;
+    caller.log(&state, "post_variable", json!({"key": variable.key})).await?;
     Ok((StatusCode::CREATED, Json(shape(&state, &find(&state, &variable.key).await?))))
 }
 
@@ -160,7 +153,7 @@ pub(crate) async fn patch(
     }
     find(&state, &key).await?;
     Variables(&state).update(body, &mask).await?;
-    log(&state, &caller, "patch_variable", json!({"key": key})).await?;
+    caller.log(&state, "patch_variable", json!({"key": key})).await?;
     Ok(Json(shape(&state, &find(&state, &key).await?)))
 }
 
@@ -168,12 +161,12 @@ pub(crate) async fn delete(State(state): State<ApiState>, Path(key): Path<String
     if !state.store().variable_delete(&key).await? {
         find(&state, &key).await?;
     }
-    log(&state, &caller, "delete_variable", json!({"key": key})).await?;
+    caller.log(&state, "delete_variable", json!({"key": key})).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 pub(crate) async fn bulk(State(state): State<ApiState>, caller: Caller, Body(body): Body) -> Result<Json<Answers>, Error> {
     let done = bulk::run(&Variables(&state), body).await?;
-    log(&state, &caller, "bulk_variables", json!(done)).await?;
+    caller.log(&state, "bulk_variables", json!(done)).await?;
     Ok(Json(done))
 }

@@ -132,7 +132,7 @@ gateway.networking.k8s.io/v1beta1
 {{- define "updraft.podPolicy" -}}
 {{- $policy := deepCopy .Values.podPolicy -}}
 {{- $git := .Values.dags.git -}}
-{{- $own := list (include "updraft.secret.database" .) (include "updraft.secret.broker" .) (include "updraft.secret.api" .) $git.credentialsSecret $git.sshKeySecret (default "" $git.webhookSecret) (default "" .Values.secretKeysSecretName) .Values.data.metadataTls.secretName .Values.data.brokerTls.secretName (printf "%s-token-*" (include "updraft.serviceAccount.worker" .)) -}}
+{{- $own := list (include "updraft.secret.database" .) (include "updraft.secret.broker" .) (include "updraft.secret.api" .) $git.credentialsSecret $git.sshKeySecret (default "" $git.webhookSecret) (default "" .Values.secretKeysSecretName) .Values.apiServer.oidc.clientSecretName .Values.data.metadataTls.secretName .Values.data.brokerTls.secretName (printf "%s-token-*" (include "updraft.serviceAccount.worker" .)) -}}
 {{- $_ := set $policy "deniedSecrets" (concat $own (default list $policy.deniedSecrets) | uniq | compact | sortAlpha) -}}
 {{- with include "updraft.serviceAccount.task" . -}}
 {{- $_ := set $policy "allowedServiceAccounts" (append (default list $policy.allowedServiceAccounts) . | uniq | sortAlpha) -}}

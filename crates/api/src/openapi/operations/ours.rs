@@ -1,0 +1,157 @@
+//! Operations that Airflow's API has not, or has elsewhere: logins, users, what page and command line need, and what is refused.
+
+use super::*;
+
+pub(super) fn of_login() -> Vec<Operation> {
+    // People read it; what is refused before the route is reached is JSON, as everywhere.
+    let said = || vec![("text/html; charset=utf-8", None), ("application/json", None)];
+    let token = |path: &'static str, id: &'static str| {
+        post(path, id, "Gives a token for a name and a password")
+            .says("On loopback nobody is asked for a password, and the token is the key to nothing.")
+            .body(bodies::login())
+            .creates::<auth::Token>()
+            .fails(&[401, 429])
+    };
+    vec![
+        token("/auth/token", "create_token"),
+        token("/auth/token/cli", "create_token_cli"),
+        get("/auth/login", "get_login", "The page that asks for a password")
+            .query("next", Of::Text, "Where to go afterwards")
+            .streams("text/html; charset=utf-8"),
+        get("/auth/login.css", "get_login_style", "How that page looks").streams("text/css; charset=utf-8"),
+        post("/auth/login", "login", "Begins the session of a browser")
+            .says("As JSON, or as the form of the page: then it leads to the place that `next` names.")
+            .body(bodies::login())
+            .creates::<auth::Opened>()
+            .answer(303, "The form was right: on to the page", Vec::new())
+            .fails(&[401, 409, 429]),
+        post("/auth/logout", "logout", "Ends the session of a browser").answer(303, "To the login", Vec::new()),
+        get("/auth/oidc/login", "oidc_login", "Sends a browser to the OpenID Connect provider")
+            .query("next", Of::Text, "Where to go afterwards")
+            .answer(303, "To the provider", Vec::new())
+            .fails(&[404]),
+        get("/auth/oidc/callback", "oidc_callback", "Where the provider sends the browser back to")
+            .query("state", Of::Text, "")
+            .query("code", Of::Text, "")
+            .query("error", Of::Text, "")
+            .query("error_description", Of::Text, "")
+            .answer(303, "Logged in: on to the page", Vec::new())
+            .answer(400, "The provider's answer makes no sense", said())
+            .answer(403, "This login is not let in, and why", said())
+            .answer(404, "There is no provider", said())
+            .answer(503, "The provider, or the database, does not answer", said()),
+    ]
+}
+
+pub(super) fn of_users() -> Vec<Operation> {
+    let (all, one) = ("/ui/users", "/ui/users/{name}");
+    let (roles, role) = ("/ui/roles", "/ui/roles/{name}");
+    let of_one = "/ui/users/{name}/roles/{role}";
+    vec![
+        get("/ui/me", "get_me", "Says who asks, and what they may do over what").gives::<auth::Me>(),
+        put("/ui/me/password", "change_password", "Gives who asks another password")
+            .body(bodies::password())
+            .ends()
+            .fails(&[401, 409, 429]),
+        get("/ui/tokens", "get_tokens", "Lists personal tokens of who asks")
+            .query("user", Of::Text, "Another user's, for who may read users; `~` is everybody's")
+            .gives::<auth::PersonalTokens>()
+            .fails(&[409]),
+        post("/ui/tokens", "create_personal_token", "Makes a personal token")
+            .body(bodies::token())
+            .creates::<auth::NewToken>()
+            .fails(&[409]),
+        delete("/ui/tokens/{id}", "delete_personal_token", "Voids a personal token").ends().fails(&[404, 409]),
+        get(all, "get_users", "Lists users").list(USER_COLUMNS).gives::<users::Users>(),
+        post(all, "create_user", "Makes a user").body(bodies::user(true)).creates::<users::User>().fails(&[409]),
+        get(one, "get_user", "Shows a user").gives::<users::User>().fails(&[404]),
+        patch(one, "patch_user", "Changes a user").body(bodies::user(false)).gives::<users::User>().fails(&[404, 409]),
+        delete(one, "delete_user", "Deletes a user").ends().fails(&[404, 409]),
+        put(of_one, "add_user_role", "Gives a user one more role")
+            .query("scope", Of::Text, "Over what; everything, if nothing is said")
+            .gives::<users::User>()
+            .fails(&[404, 409]),
+        delete(of_one, "remove_user_role", "Takes a role away from a user")
+            .query("scope", Of::Text, "Only the one over this")
+            .gives::<users::User>()
+            .fails(&[404, 409]),
+        get(roles, "get_roles", "Lists roles with what they permit").gives::<users::Roles>(),
+        post(roles, "create_role", "Makes a role").body(bodies::role(true)).creates::<users::Role>().fails(&[409]),
+        patch(role, "patch_role", "Gives a role other permissions").body(bodies::role(false)).gives::<users::Role>().fails(&[404, 409]),
+        delete(role, "delete_role", "Deletes a role").ends().fails(&[404, 409]),
+    ]
+}
+
+pub(super) fn of_updraft() -> Vec<Operation> {
+    let mut found = vec![
+        get("/ui/overview", "get_overview", "Lists DAGs with their latest runs").list(DAG_COLUMNS).gives::<page::Overview>(),
+        get("/ui/runs/{dag_id}/{run_id}", "get_run_with_counts", "Shows a run, and how many of its tasks are in which state")
+            .gives::<page::RunWithCounts>()
+            .fails(&[404]),
+        get("/ui/runs/{dag_id}/{run_id}/tasks", "get_run_tasks", "Lists the tasks of a run with their reasons")
+            .list(INSTANCE_COLUMNS)
+            .gives::<page::RunTasks>()
+            .fails(&[404]),
+        get("/ui/logs/{dag_id}/{run_id}/{task_id}/{try_number}", "get_raw_log", "Reads the log of a try as it is")
+            .says("Headers of the answer say where to go on (`updraft-next-offset`), and whether that was all (`updraft-log-end`).")
+            .query("offset", Of::Whole, "From which byte on")
+            .query("limit", Of::Whole, "How many bytes at most")
+            .map_index()
+            .streams("text/plain; charset=utf-8")
+            .fails(&[404]),
+        get("/ui/why/{dag_id}/{run_id}/{task_id}", "get_why", "Says why a task waits, or how it ended")
+            .map_index()
+            .gives::<why::WhyAnswer>()
+            .fails(&[404]),
+        get("/ui/events", "get_events", "Tells of what changes, as it changes")
+            .says("Server-sent events without an end.")
+            .query("dag_id", Of::Text, "Of this DAG alone")
+            .query("run_id", Of::Text, "Of this run of it alone, and of its tasks")
+            .query("last_event_id", Of::Text, "Goes on after this message, like the header `Last-Event-ID`")
+            .streams("text/event-stream"),
+        get("/ui/backfills/{id}", "get_backfill_progress", "Shows a backfill, and how its runs stand")
+            .numbers(&["id"])
+            .gives::<backfills::BackfillProgress>()
+            .fails(&[404]),
+        get("/ui/doctor", "get_doctor", "Looks for what is wrong with the installation").gives::<doctor::Report>(),
+        get("/ui/maintenance", "get_maintenance", "Says whether launches are stopped").gives::<maintenance::Shown>(),
+        put("/ui/maintenance", "begin_maintenance", "Stops launches; what runs goes on")
+            .body(bodies::maintenance())
+            .gives::<maintenance::Shown>(),
+        delete("/ui/maintenance", "end_maintenance", "Lets launches go on").gives::<maintenance::Shown>(),
+        post("/git/webhook", "git_webhook", "Hears of a push, and has all repositories fetched")
+            .says("The body is not believed, only its signature.")
+            .header("x-hub-signature-256", "GitHub's, and Bitbucket's")
+            .header("x-gitea-signature", "Gitea's, and Forgejo's")
+            .header("x-gitlab-token", "GitLab's")
+            .body(bodies::anything())
+            .answer(202, "Schedulers were told", vec![("application/json", Some(|schemas| schemas.subschema_for::<webhook::Told>()))])
+            .fails(&[401]),
+        get("/openapi.json", "get_openapi", "This document").streams("application/json"),
+    ];
+    let files = [("/", "text/html; charset=utf-8"), ("/docs", "text/html; charset=utf-8")].into_iter();
+    found.extend(files.chain(updraft_dashboard::ASSETS.iter().map(|(path, kind, _)| (*path, *kind))).map(|(path, kind)| {
+        let name: String = path.trim_start_matches('/').chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
+        let id = if name.is_empty() { "get_page".to_owned() } else { format!("get_page_{name}") };
+        Operation::new(Method::GET, path, id, "A file of the page").streams(kind)
+    }));
+    found
+}
+
+/// What is refused whatever is asked.
+pub(super) fn refused() -> Vec<Operation> {
+    let task = format!("{TASKS}/{{task_id}}/state-store");
+    let paths = [
+        ("/api/v1".to_owned(), "airflow_2", "Says that Airflow 2's API is gone", 410),
+        ("/api/v1/{*rest}".to_owned(), "airflow_2_path", "Says that Airflow 2's API is gone", 410),
+        (task.clone(), "task_state_store", "Says that there is no state store", 501),
+        (format!("{task}/{{*key}}"), "task_state_store_key", "Says that there is no state store", 501),
+    ];
+    let methods = [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
+    let each = paths.into_iter().flat_map(|path| methods.clone().map(|method| (path.clone(), method)));
+    each.map(|((path, id, summary, status), method)| {
+        let id = format!("{}_{id}", method.as_str().to_ascii_lowercase());
+        Operation::new(method, path, id, summary).fails(&[status])
+    })
+    .collect()
+}

@@ -119,7 +119,9 @@ impl Health {
 }
 
 async fn scrape(State(health): State<Arc<Health>>) -> Response {
-    let gauges = health.gauges().await;
+    // Who is not there is asked once: a scrape must not take longer than its reader waits.
+    let database_up = health.database_away().await.is_none();
+    let gauges = if database_up { health.gauges().await } else { Vec::new() };
     let mut registry = Registry::default();
     if let Some(process) = process::Process::now() {
         registry.register_collector(Box::new(process));
@@ -129,7 +131,7 @@ async fn scrape(State(health): State<Arc<Health>>) -> Response {
     }
     let ours = registry.sub_registry_with_prefix("updraft");
     metrics::register(ours);
-    ours.register_collector(Box::new(Scrape { database_up: health.database_away().await.is_none(), gauges, health }));
+    ours.register_collector(Box::new(Scrape { database_up, gauges, health }));
     let mut text = String::new();
     match encode(&mut text, &registry) {
         Ok(()) => ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response(),

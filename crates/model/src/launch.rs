@@ -61,12 +61,6 @@ pub struct LaunchNotes {
     /// Since when nothing but a slot was missing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scheduled_at: Option<DateTime<Utc>>,
-    /// The `traceparent` of the run's span, whose child the attempt's is. Absent: nobody traces.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub traceparent: Option<String>,
-    /// The `tracestate` beside it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub tracestate: Option<String>,
 }
 
 impl LaunchNotes {
@@ -99,7 +93,7 @@ mod tests {
     #[test]
     fn notes_stand_beside_the_spec_and_change_nothing_of_it() {
         let spec = LaunchSpec { dag_id: "d".to_owned(), env: [("A".to_owned(), "1".to_owned())].into(), ..LaunchSpec::default() };
-        let notes = LaunchNotes { scheduled_at: Some(DateTime::UNIX_EPOCH), traceparent: Some("00-…".to_owned()), tracestate: None };
+        let notes = LaunchNotes { scheduled_at: Some(DateTime::UNIX_EPOCH) };
         let stored = notes.beside(&spec).unwrap();
         assert_eq!(serde_json::from_str::<LaunchSpec>(&stored).unwrap(), spec);
         assert_eq!(LaunchNotes::of(&stored), notes);

@@ -136,7 +136,7 @@ impl Scheduler {
         };
         let launch = match render::render(&context, task) {
             Ok(launch) => {
-                let notes = LaunchNotes { scheduled_at: Some(head.since), ..LaunchNotes::default() };
+                let notes = LaunchNotes { scheduled_at: Some(head.since) };
                 notes.beside(&launch).unwrap_or_default()
             }
             Err(error) => {

@@ -1,8 +1,10 @@
 //! The connections, with a clock beside them: how long a statement waited for one, and how long it took.
 
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
 use std::time::Instant;
 
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, FusedFuture as _, FutureExt as _};
 use futures::stream::{self, BoxStream, StreamExt as _, TryStreamExt as _};
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgPool, PgQueryResult, PgRow, PgStatement, PgTypeInfo};
@@ -48,23 +50,51 @@ fn measured(begin: Instant) {
     metrics::database().statement.observe(begin.elapsed().as_secs_f64());
 }
 
-// As sqlx's own for its pool, except that rows are taken from the server all at once: nobody here reads a part of an answer.
+// As sqlx's own for its pool.
 impl<'p> Executor<'p> for &'p Pool {
     type Database = Postgres;
 
+    // Rows are handed on as they come, never gathered: answers are of 100,000 rows, and whoever asked makes something smaller of each.
     fn fetch_many<'e, 'q: 'e, E>(self, query: E) -> BoxStream<'e, sqlx::Result<Either<PgQueryResult, PgRow>>>
     where
         'p: 'e,
         E: 'q + Execute<'q, Postgres>,
     {
-        let all = async move {
+        // The future owns the connection that the rows borrow from. It lays each one here and stops until that was taken.
+        let handed = Arc::new(Mutex::new(None));
+        let hand = Arc::clone(&handed);
+        let mut reading = async move {
             let mut connection = self.acquire().await?;
             let begin = Instant::now();
-            let all: sqlx::Result<Vec<_>> = connection.fetch_many(query).try_collect().await;
+            let mut rows = connection.fetch_many(query);
+            let end = loop {
+                match rows.try_next().await {
+                    Ok(Some(row)) => {
+                        *hand.lock().unwrap_or_else(PoisonError::into_inner) = Some(row);
+                        futures::pending!();
+                    }
+                    Ok(None) => break Ok(()),
+                    Err(error) => break Err(error),
+                }
+            };
             measured(begin);
-            all.map(|all| stream::iter(all).map(Ok))
-        };
-        stream::once(all).try_flatten().boxed()
+            end
+        }
+        .boxed()
+        .fuse();
+        stream::poll_fn(move |context| {
+            if reading.is_terminated() {
+                return Poll::Ready(None);
+            }
+            match reading.poll_unpin(context) {
+                Poll::Ready(end) => Poll::Ready(end.err().map(Err)),
+                Poll::Pending => match handed.lock().unwrap_or_else(PoisonError::into_inner).take() {
+                    Some(row) => Poll::Ready(Some(Ok(row))),
+                    None => Poll::Pending,
+                },
+            }
+        })
+        .boxed()
     }
 
     fn fetch_optional<'e, 'q: 'e, E>(self, query: E) -> BoxFuture<'e, sqlx::Result<Option<PgRow>>>
@@ -94,5 +124,34 @@ impl<'p> Executor<'p> for &'p Pool {
         'p: 'e,
     {
         Box::pin(async move { self.acquire().await?.describe(sql).await })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An answer whose end is a fault is still an answer with a beginning.
+    #[sqlx::test(migrations = false)]
+    async fn rows_are_handed_on_before_the_answer_ends(pool: PgPool) {
+        let pool = Pool::new(pool);
+        let mut rows = sqlx::query_scalar::<_, i32>("select 1000000 / (200000 - n) from generate_series(1, 200000) n").fetch(&pool);
+        assert_eq!(rows.try_next().await.unwrap(), Some(5));
+        let mut seen = 1;
+        let end = loop {
+            match rows.try_next().await {
+                Ok(Some(_)) => seen += 1,
+                Ok(None) => panic!("it divided by zero"),
+                Err(error) => break error,
+            }
+        };
+        assert!(seen > 100_000 && end.to_string().contains("zero"), "{seen} rows, then {end}");
+        drop(rows);
+        // The connection is in order again, and an answer that nobody read to its end costs only itself.
+        let mut rows = sqlx::query("select n from generate_series(1, 200000) n").fetch(&pool);
+        assert!(rows.try_next().await.unwrap().is_some());
+        drop(rows);
+        assert_eq!(sqlx::query_scalar::<_, i32>("select 7").fetch_all(&pool).await.unwrap(), [7]);
+        assert_eq!(pool.connections().0, 0, "all are back");
     }
 }

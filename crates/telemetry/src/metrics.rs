@@ -132,7 +132,6 @@ groups! {
     worker: Worker, "What a worker does.";
     pods: Pods, "What a worker asks of a cluster.";
     http: Http, "What an API is asked.";
-    traces: Traces, "What became of spans.";
 }
 
 /// See [`database`].
@@ -577,32 +576,6 @@ impl Http {
         let class = CLASSES.get(usize::from(status / 100).wrapping_sub(1)).copied().unwrap_or("other");
         let labels = vec![("method", one_of(method, METHODS).to_owned()), ("route", route.to_owned()), ("status", class.to_owned())];
         self.requests.get_or_create(&labels).observe(took.as_secs_f64());
-    }
-}
-
-/// See [`traces`].
-pub struct Traces {
-    spans: Family<[Label; 1], Counter>,
-}
-
-const FATES: &[&str] = &["exported", "dropped", "failed"];
-
-impl Traces {
-    fn new() -> Self {
-        let spans = Family::<[Label; 1], Counter>::default();
-        for fate in FATES {
-            let _ = spans.get_or_create(&[("result", *fate)]);
-        }
-        Self { spans }
-    }
-
-    fn register(&self, to: &mut Registry) {
-        to.register("trace_spans", "Spans by what became of them: exported, dropped (too many at once), failed", self.spans.clone());
-    }
-
-    /// What became of spans: `exported`, `dropped`, `failed`.
-    pub fn spans(&self, fate: &str, count: usize) {
-        self.spans.get_or_create(&[("result", one_of(fate, FATES))]).inc_by(count as u64);
     }
 }
 

@@ -31,6 +31,11 @@ pub(crate) fn exchange(port: u16, method: &str, path: &str, authorization: Optio
     Some((status, head.to_owned(), if chunked { unchunk(body) } else { body.to_owned() }))
 }
 
+/// The same, as nobody: status and body.
+pub(crate) fn request(port: u16, method: &str, path: &str, body: Option<&Value>) -> Option<(u16, String)> {
+    exchange(port, method, path, None, body).map(|(status, _, body)| (status, body))
+}
+
 fn unchunk(mut body: &str) -> String {
     let mut whole = String::new();
     while let Some((size, rest)) = body.split_once("\r\n") {

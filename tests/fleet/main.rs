@@ -16,6 +16,9 @@ mod git;
 #[path = "../http.rs"]
 mod http;
 mod ledger;
+mod metrics;
+#[path = "../metrics_page.rs"]
+mod metrics_page;
 mod pods;
 mod roles;
 mod servers;

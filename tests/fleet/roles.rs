@@ -22,6 +22,13 @@ pub(crate) struct Role {
     environment: Vec<(String, String)>,
     log: PathBuf,
     child: Option<Child>,
+    /// Where its probes are; 0: nowhere.
+    pub(crate) health: u16,
+}
+
+/// A port that was free a moment ago.
+pub(crate) fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 impl Role {
@@ -106,6 +113,8 @@ pub(crate) struct Plan {
     pub(crate) password: Option<String>,
     /// The `Authorization` of the test's own requests.
     pub(crate) authorization: Option<String>,
+    /// Whether roles have probes.
+    pub(crate) probes: bool,
 }
 
 impl Default for Plan {
@@ -122,6 +131,7 @@ impl Default for Plan {
             keepers: Vec::new(),
             password: None,
             authorization: None,
+            probes: false,
         }
     }
 }
@@ -141,6 +151,7 @@ pub(crate) struct Fleet {
     pods: Option<String>,
     dags: String,
     scheduler_words: &'static [&'static str],
+    probes: bool,
 }
 
 impl Fleet {
@@ -183,9 +194,12 @@ impl Fleet {
             pods: plan.pods,
             dags: plan.dags.unwrap_or_else(|| folder.join("dags").display().to_string()),
             scheduler_words: plan.scheduler_words,
+            probes: plan.probes,
             folder,
         };
-        fleet.api.environment = [fleet.environment.as_slice(), &fleet.keepers].concat();
+        let mut api = std::mem::replace(&mut fleet.api, role(&fleet.folder, "api", &[], &[]));
+        fleet.prepare(&mut api, &[]);
+        fleet.api = api;
         fleet.api.launch();
         for n in 0..plan.schedulers {
             fleet.add_scheduler(n);
@@ -203,10 +217,37 @@ impl Fleet {
         if self.pods.is_some() {
             more.extend(["--pod-policy", policy.to_str().unwrap()]);
         }
-        let mut role = role(&self.folder, &format!("scheduler-{n}"), &self.wire, &more);
-        role.environment = [self.environment.as_slice(), &self.keepers].concat();
-        role.launch();
+        let role = self.launch(&format!("scheduler-{n}"), &more, &[]);
         self.schedulers.push(role);
+    }
+
+    /// What all roles of the fleet have besides.
+    fn prepare(&self, role: &mut Role, environment: &[(&str, &str)]) {
+        role.environment.clone_from(&self.environment);
+        if !role.name.starts_with("worker") {
+            role.environment.extend_from_slice(&self.keepers);
+        }
+        role.environment.extend(environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())));
+        if self.probes {
+            role.health = free_port();
+            role.environment.push(("UPDRAFT_HEALTH_ADDRESS".to_owned(), format!("127.0.0.1:{}", role.health)));
+        }
+    }
+
+    /// Starts a role with these flags beside those of the fleet.
+    pub(crate) fn launch(&self, name: &str, words: &[&str], environment: &[(&str, &str)]) -> Role {
+        let mut role = role(&self.folder, name, &self.wire, words);
+        self.prepare(&mut role, environment);
+        role.launch();
+        role
+    }
+
+    /// Starts a role that is no part of the fleet, in its folder.
+    pub(crate) fn launch_without_wire(&self, name: &str, words: &[&str]) -> Role {
+        let mut role = role(&self.folder, name, &[], words);
+        role.arguments[0] = name.to_owned();
+        role.launch();
+        role
     }
 
     pub(crate) fn add_worker(&mut self, n: usize, concurrency: usize, environment: &[(&str, &str)]) {
@@ -220,10 +261,7 @@ impl Fleet {
             }
             None => more.extend(["--state-dir", state.to_str().unwrap()]),
         }
-        let mut role = role(&self.folder, &format!("worker-{n}"), &self.wire, &more);
-        let more = environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
-        role.environment = self.environment.iter().cloned().chain(more).collect();
-        role.launch();
+        let role = self.launch(&format!("worker-{n}"), &more, environment);
         self.workers.push(role);
     }
 
@@ -324,7 +362,7 @@ impl Fleet {
 fn role(folder: &Path, name: &str, wire: &[String], more: &[&str]) -> Role {
     let kind = name.split('-').next().unwrap().to_owned();
     let arguments = std::iter::once(kind).chain(wire.iter().cloned()).chain(more.iter().map(|word| (*word).to_owned())).collect();
-    Role { name: name.to_owned(), arguments, environment: Vec::new(), log: folder.join("logs").join(name), child: None }
+    Role { name: name.to_owned(), arguments, environment: Vec::new(), log: folder.join("logs").join(name), child: None, health: 0 }
 }
 
 impl Drop for Fleet {

@@ -129,7 +129,7 @@ impl Standalone {
     }
 
     fn request(&self, method: &str, path: &str, body: Option<&Value>) -> Option<(u16, String)> {
-        http::exchange(self.port, method, path, None, body).map(|(status, _, body)| (status, body))
+        http::request(self.port, method, path, body)
     }
 
     /// Runs a verb of the CLI against this server.

@@ -13,6 +13,9 @@ mod events;
 mod harness;
 #[path = "../http.rs"]
 mod http;
+mod metrics;
+#[path = "../metrics_page.rs"]
+mod metrics_page;
 mod secrets;
 mod seed;
 mod service;

@@ -24,6 +24,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::time::MissedTickBehavior;
 use updraft_model::{RunKey, TaskState};
 use updraft_store::read::changes::{DagFace, InstanceChanged, RunChanged};
+use updraft_telemetry::metrics;
 
 use crate::ApiState;
 use crate::error::Error;
@@ -333,6 +334,7 @@ struct Stream(ApiState);
 impl Stream {
     fn begin(state: &ApiState) -> Result<Self, Error> {
         let stream = Self(state.clone());
+        metrics::http().streams.inc();
         if state.inner.feed.streams.fetch_add(1, Ordering::Relaxed) >= MOST_STREAMS {
             return Err(Error::Busy(format!("{MOST_STREAMS} event streams are open on this API already: close some, or add a replica")));
         }
@@ -343,6 +345,7 @@ impl Stream {
 impl Drop for Stream {
     fn drop(&mut self) {
         self.0.inner.feed.streams.fetch_sub(1, Ordering::Relaxed);
+        metrics::http().streams.dec();
     }
 }
 

@@ -8,12 +8,16 @@
 //!
 //! A lost database makes no role restart: that would help nobody. There is nothing secret here, and nothing can be changed.
 
+mod airflow;
+mod process;
+
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::{StatusCode, header};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use prometheus_client::collector::Collector;
@@ -27,7 +31,7 @@ use tokio_util::sync::CancellationToken;
 use updraft_broker::Broker;
 use updraft_store::read::fleet::Gauge;
 use updraft_store::{MigrationState, Store};
-use updraft_telemetry::Pulse;
+use updraft_telemetry::{Pulse, metrics};
 
 /// A loop that was silent for longer hangs. It comes round every ten seconds, or waits for the database with the same patience.
 const HANGS: Duration = Duration::from_secs(120);
@@ -58,7 +62,7 @@ pub async fn serve(listener: TcpListener, health: Health, shutdown: Cancellation
 
 /// The routes of the probes.
 pub fn router(health: Health) -> Router {
-    Router::new().route("/livez", get(livez)).route("/readyz", get(readyz)).route("/metrics", get(metrics)).with_state(Arc::new(health))
+    Router::new().route("/livez", get(livez)).route("/readyz", get(readyz)).route("/metrics", get(scrape)).with_state(Arc::new(health))
 }
 
 async fn livez(State(health): State<Arc<Health>>) -> Response {
@@ -114,15 +118,35 @@ impl Health {
     }
 }
 
-async fn metrics(State(health): State<Arc<Health>>) -> Response {
-    let scrape = Scrape { database_up: health.database_away().await.is_none(), gauges: health.gauges().await, health };
-    let mut registry = Registry::with_prefix("updraft");
-    registry.register_collector(Box::new(scrape));
+async fn scrape(State(health): State<Arc<Health>>) -> Response {
+    // Who is not there is asked once: a scrape must not take longer than its reader waits.
+    let database_up = health.database_away().await.is_none();
+    let gauges = if database_up { health.gauges().await } else { Vec::new() };
+    let mut registry = Registry::default();
+    if let Some(process) = process::Process::now() {
+        registry.register_collector(Box::new(process));
+    }
+    if metrics::airflow().is_some() {
+        registry.sub_registry_with_prefix("airflow").register_collector(Box::new(airflow::Airflow { gauges: gauges.clone() }));
+    }
+    let ours = registry.sub_registry_with_prefix("updraft");
+    metrics::register(ours);
+    ours.register_collector(Box::new(Scrape { database_up, gauges, health }));
     let mut text = String::new();
     match encode(&mut text, &registry) {
         Ok(()) => ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
     }
+}
+
+/// Measures requests to the API, from outside of everything else. A path is known by its template: what people put in it is without bound.
+pub(crate) async fn measure(request: Request, next: Next) -> Response {
+    let begin = Instant::now();
+    let method = request.method().clone();
+    let route = request.extensions().get::<MatchedPath>().map_or_else(|| "none".to_owned(), |path| path.as_str().to_owned());
+    let response = next.run(request).await;
+    metrics::http().answered(method.as_str(), &route, response.status().as_u16(), begin.elapsed());
+    response
 }
 
 /// What is known at one scrape.
@@ -140,6 +164,10 @@ impl Collector for Scrape {
         gauge(&mut out, "build_info", "Always 1. The labels say what runs", &[(labels, 1.0)])?;
         if self.health.store.is_some() {
             gauge(&mut out, "database_up", "1: the database answers", &one(f64::from(u8::from(self.database_up))))?;
+        }
+        if let Some((used, idle)) = self.health.store.as_ref().map(Store::connections) {
+            let row = |state: &str, count: usize| (vec![("state", state.to_owned())], f64::from(u32::try_from(count).unwrap_or(u32::MAX)));
+            gauge(&mut out, "database_connections", "Connections of this process", &[row("used", used), row("idle", idle)])?;
         }
         if let Some(broker) = &self.health.broker {
             gauge(&mut out, "broker_connected", "1: hints flow in both directions", &one(f64::from(u8::from(broker.is_up()))))?;
@@ -166,8 +194,7 @@ impl Collector for Scrape {
             let many = rest.iter().take_while(|gauge| gauge.name == first.name).count();
             let (same, more) = rest.split_at(many);
             rest = more;
-            let label = |gauge: &Gauge| gauge.label.as_ref().map(|value| (first.label_name, value.clone())).into_iter().collect();
-            let rows: Vec<Row> = same.iter().map(|gauge| (label(gauge), gauge.value)).collect();
+            let rows: Vec<Row> = same.iter().map(|gauge| (gauge.labels.clone(), gauge.value)).collect();
             gauge(&mut out, first.name, first.help, &rows)?;
         }
         Ok(())

@@ -233,6 +233,7 @@ pub fn router(state: ApiState) -> Router {
         .layer(middleware::from_fn(request::readable))
         .layer(middleware::from_fn_with_state(state.clone(), guard::same_site_only))
         .layer(middleware::from_fn(guard::seal_answer))
+        .layer(middleware::from_fn(health::measure))
         .with_state(state)
 }
 

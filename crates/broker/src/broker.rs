@@ -45,6 +45,8 @@ impl Broker {
     /// A broker over RabbitMQ. Returns at once and connects in the background, for as long as it takes: whoever wants to know asks
     /// [`Broker::status`]. Must be called inside a tokio runtime.
     pub fn connect(options: Options) -> Self {
+        // Told of from the start, whether or not RabbitMQ answers.
+        let _ = updraft_telemetry::metrics::broker();
         Self { wire: Wire::RabbitMq(Arc::new(rabbitmq::Client::start(options))) }
     }
 

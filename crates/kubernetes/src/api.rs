@@ -1,7 +1,7 @@
 //! The calls that are made to the API server: each with a deadline, each counted, each with its fault named.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::io::AsyncBufRead;
 use k8s_openapi::api::core::v1::Event;
@@ -10,6 +10,7 @@ use kube::core::{ObjectList, Request};
 use kube::{Client, Resource};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use updraft_telemetry::metrics;
 
 use crate::errors::Fault;
 use crate::seen::SlimPod;
@@ -89,13 +90,16 @@ impl Cluster {
     }
 
     pub(crate) async fn create(&self, namespace: &str, pod: &Value) -> Result<SlimPod, Fault> {
-        count(&self.calls.create);
-        self.call(pods(namespace).create(&PostParams::default(), pod.to_string().into_bytes())).await
+        count(&self.calls.create, "create");
+        let begin = Instant::now();
+        let answer = self.call(pods(namespace).create(&PostParams::default(), pod.to_string().into_bytes())).await;
+        metrics::pods().created(answer.as_ref().map_or_else(Fault::word, |_| "ok"), begin.elapsed());
+        answer
     }
 
     /// A pod as it is now: read from the quorum, not from a cache. `None` is the server's own word that there is none.
     pub(crate) async fn get(&self, namespace: &str, name: &str) -> Result<Option<SlimPod>, Fault> {
-        count(&self.calls.get);
+        count(&self.calls.get, "get");
         match self.call(pods(namespace).get(name, &kube::api::GetParams::default())).await {
             Ok(pod) => Ok(Some(pod)),
             Err(fault) if fault.is_not_found() => Ok(None),
@@ -105,20 +109,23 @@ impl Cluster {
 
     /// A JSON patch. One whose tests fail is [`Fault::Refused`]: whether the object or only the field changed, a [`Cluster::get`] says.
     pub(crate) async fn patch(&self, namespace: &str, name: &str, operations: Value) -> Result<SlimPod, Fault> {
-        count(&self.calls.patch);
+        count(&self.calls.patch, "patch");
         let operations = serde_json::from_value(operations).map_err(|error| Fault::Refused(error.to_string()))?;
         self.call(pods(namespace).patch(name, &PatchParams::default(), &Patch::Json::<()>(operations))).await
     }
 
     /// Deletes the pod of that uid and no other. Gone is good.
     pub(crate) async fn delete(&self, namespace: &str, name: &str, uid: &str, grace: Option<u32>) -> Result<(), Fault> {
-        count(&self.calls.delete);
+        count(&self.calls.delete, "delete");
+        let begin = Instant::now();
         let params = DeleteParams {
             grace_period_seconds: grace,
             preconditions: Some(Preconditions { uid: Some(uid.to_owned()), resource_version: None }),
             ..DeleteParams::default()
         };
-        match self.call::<serde::de::IgnoredAny>(pods(namespace).delete(name, &params)).await {
+        let answer = self.call::<serde::de::IgnoredAny>(pods(namespace).delete(name, &params)).await;
+        metrics::pods().deleted(answer.as_ref().map_or_else(Fault::word, |_| "ok"), begin.elapsed());
+        match answer {
             Ok(_) => Ok(()),
             Err(fault) if fault.is_gone() => Ok(()),
             Err(fault) => Err(fault),
@@ -129,7 +136,7 @@ impl Cluster {
     pub(crate) async fn list(&self, namespace: &str, selector: &str, mut each: impl FnMut(SlimPod)) -> Result<(), Fault> {
         let mut params = ListParams::default().labels(selector).limit(PAGE);
         loop {
-            count(&self.calls.list);
+            count(&self.calls.list, "list");
             let page: ObjectList<SlimPod> = self.call(pods(namespace).list(&params)).await?;
             page.items.into_iter().for_each(&mut each);
             match page.metadata.continue_.filter(|token| !token.is_empty()) {
@@ -141,14 +148,14 @@ impl Cluster {
 
     /// The log as a stream. Dropping it ends the transfer.
     pub(crate) async fn logs(&self, namespace: &str, name: &str, params: &LogParams) -> Result<impl AsyncBufRead + use<>, Fault> {
-        count(&self.calls.logs);
+        count(&self.calls.logs, "logs");
         let request = pods(namespace).logs(name, params).map_err(|error| Fault::Refused(error.to_string()))?;
         self.within(self.client.request_stream(request)).await
     }
 
     /// What is worth a warning about a pod, newest last.
     pub(crate) async fn warnings(&self, namespace: &str, uid: &str) -> Result<Vec<Event>, Fault> {
-        count(&self.calls.events);
+        count(&self.calls.events, "events");
         let params = ListParams::default().fields(&format!("involvedObject.uid={uid},type=Warning")).limit(20);
         let events: ObjectList<Event> = self.call(Request::new(Event::url_path(&(), Some(namespace))).list(&params)).await?;
         Ok(events.items)
@@ -175,6 +182,7 @@ fn pods(namespace: &str) -> Request {
     Request::new(SlimPod::url_path(&(), Some(namespace)))
 }
 
-fn count(counter: &AtomicU64) {
+fn count(counter: &AtomicU64, verb: &str) {
     counter.fetch_add(1, Ordering::Relaxed);
+    metrics::pods().called(verb);
 }

@@ -50,6 +50,19 @@ const AWAY: Duration = Duration::from_secs(2);
 const MAX_AWAY: Duration = Duration::from_secs(60);
 
 impl Fault {
+    /// What the metrics call it.
+    pub(crate) fn word(&self) -> &'static str {
+        match self {
+            Self::NotFound(_) => "not_found",
+            Self::Exists(_) => "exists",
+            Self::Changed(_) => "changed",
+            Self::Quota(_) => "quota",
+            Self::Rights(_) => "rights",
+            Self::Refused(_) => "refused",
+            Self::Away { .. } => "away",
+        }
+    }
+
     pub(crate) fn timeout(after: Duration) -> Self {
         Self::Away { words: format!("no answer within {} s", after.as_secs()), after: AWAY }
     }

@@ -82,6 +82,8 @@ struct Inner {
 impl KubernetesRunner {
     /// Connects to the cluster of `$KUBECONFIG`, or to the one that this process runs in. An API server that does not answer is waited for.
     pub async fn connect(config: Config) -> Result<Self, Error> {
+        // Told of from the start, whether or not the API server answers.
+        let _ = updraft_telemetry::metrics::pods();
         let mut cluster = kube::Config::infer().await.map_err(Error::NoCluster)?;
         // Retries are ours: the client would repeat a POST in secret, and only on three of the codes that deserve it.
         cluster.default_retry = false;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -48,4 +49,56 @@ pub struct LaunchSpec {
     /// The pod's other fields, for the pod runner.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pod: Option<Value>,
+}
+
+/// What the scheduler notes beside a launch spec, in the same object of JSON, for whoever claims the attempt.
+///
+/// It is no part of the spec: pods are recognised by the hash of that, and a worker of the version before, which drops what it does not know,
+/// must come to the same one.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LaunchNotes {
+    /// Since when nothing but a slot was missing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scheduled_at: Option<DateTime<Utc>>,
+}
+
+impl LaunchNotes {
+    /// The spec with these notes, as it is stored.
+    pub fn beside(&self, spec: &LaunchSpec) -> serde_json::Result<String> {
+        #[derive(Serialize)]
+        struct Noted<'a> {
+            #[serde(flatten)]
+            spec: &'a LaunchSpec,
+            noted: &'a LaunchNotes,
+        }
+        serde_json::to_string(&Noted { spec, noted: self })
+    }
+
+    /// The notes beside a stored spec; none, where there are none or they are no notes.
+    pub fn of(stored: &str) -> Self {
+        #[derive(Deserialize)]
+        struct Noted {
+            #[serde(default)]
+            noted: LaunchNotes,
+        }
+        serde_json::from_str::<Noted>(stored).map(|stored| stored.noted).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn notes_stand_beside_the_spec_and_change_nothing_of_it() {
+        let spec = LaunchSpec { dag_id: "d".to_owned(), env: [("A".to_owned(), "1".to_owned())].into(), ..LaunchSpec::default() };
+        let notes = LaunchNotes { scheduled_at: Some(DateTime::UNIX_EPOCH) };
+        let stored = notes.beside(&spec).unwrap();
+        assert_eq!(serde_json::from_str::<LaunchSpec>(&stored).unwrap(), spec);
+        assert_eq!(LaunchNotes::of(&stored), notes);
+        // As a scheduler of the version before stored it.
+        assert_eq!(LaunchNotes::of(&serde_json::to_string(&spec).unwrap()), LaunchNotes::default());
+        assert_eq!(LaunchNotes::of("no JSON"), LaunchNotes::default());
+    }
 }

@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Instant;
 
 use tracing::{debug, warn};
-use updraft_model::{AttemptKey, InstanceKey, RunKey, Semantics};
+use updraft_model::{AttemptKey, InstanceKey, LaunchNotes, RunKey, Semantics};
 use updraft_planner::{AdmitHead, admit, infra_retry_delay_ms, render, user_retry_delay_ms};
 use updraft_store::{Candidate, Error, HEADS_EACH, Head};
+use updraft_telemetry::metrics;
 
 use crate::Scheduler;
 use crate::dag_sync::semantics_of;
@@ -44,6 +46,7 @@ impl Scheduler {
                 debug!(run = %run, "run cannot be loaded");
             }
         }
+        let begin = Instant::now();
         let order = self.order(&heads.heads, heads.free);
         if order.is_empty() {
             return Ok(());
@@ -74,6 +77,7 @@ impl Scheduler {
         for (queue, keys) in by_queue {
             self.broker.hint(queue, keys);
         }
+        metrics::scheduler().admitted(admitted.len(), begin.elapsed());
         if !admitted.is_empty() && admitted.len() == heads.heads.len() && admitted.len() < HEADS_EACH {
             // Fewer heads than one run alone could show, and all of them in: nothing waits here any more.
             self.waiting.remove(pool);
@@ -131,7 +135,10 @@ impl Scheduler {
             ..render::RenderContext::new(for_templates)
         };
         let launch = match render::render(&context, task) {
-            Ok(launch) => serde_json::to_string(&launch).unwrap_or_default(),
+            Ok(launch) => {
+                let notes = LaunchNotes { scheduled_at: Some(head.since) };
+                notes.beside(&launch).unwrap_or_default()
+            }
             Err(error) => {
                 self.store.admit_reject(instance, "render_error", &error.to_string()).await?;
                 self.broker.wake(&[head.run]);

@@ -8,6 +8,7 @@ use tracing::error;
 use updraft_model::{DagSpec, RunKey, RunState, Semantics, TaskState};
 use updraft_planner::{DagGraph, InstanceState, Past, RunView, render};
 use updraft_store::{Error, InstanceRow, RunFacts, RunHead, Store};
+use updraft_telemetry::metrics;
 
 use crate::dag_sync::semantics_of;
 
@@ -15,6 +16,8 @@ use crate::dag_sync::semantics_of;
 const MOST_BYTES: usize = 64 * 1024 * 1024;
 /// Most DAG versions that are kept.
 const MOST_GRAPHS: usize = 256;
+/// Most runs of which it is remembered that their start was measured.
+const MOST_STARTED: usize = 4096;
 
 /// A run as it was last seen.
 pub(crate) struct Cached {
@@ -34,6 +37,8 @@ pub(crate) struct Cache {
     graphs: BTreeMap<i64, Arc<DagGraph>>,
     bytes: usize,
     clock: u64,
+    /// Runs whose start was measured.
+    started: BTreeSet<RunKey>,
 }
 
 fn state(row: &InstanceRow, run: RunKey) -> Result<TaskState, Error> {
@@ -93,6 +98,7 @@ impl Cache {
         let Some(graph) = self.graph(store, head.facts.version_id).await? else { return Ok(None) };
         let past = if graph.waits_for_past() { self.past(store, run).await? } else { None };
         let RunHead { facts, seq, epoch, instances, .. } = head;
+        self.measure_start(&facts, &instances);
         let run_state: RunState =
             facts.state.parse().map_err(|e| Error::BadRow { table: "run", key: run.to_string(), reason: format!("{e}") })?;
         let deadline = facts
@@ -141,6 +147,19 @@ impl Cache {
             }
         }
         Ok(Some(past))
+    }
+
+    /// How late a run of a timetable started, when it is met for the first time: nothing of it was touched yet.
+    fn measure_start(&mut self, facts: &RunFacts, instances: &[InstanceRow]) {
+        let untouched = |row: &InstanceRow| row.state == "none" && row.attempt == facts.attempt_base;
+        let Some(start) = facts.start_date.filter(|_| facts.run_type == "scheduled" && facts.state == "running") else { return };
+        if !instances.iter().all(untouched) || !self.started.insert(facts.run) {
+            return;
+        }
+        if self.started.len() > MOST_STARTED {
+            self.started.pop_first();
+        }
+        metrics::scheduler().run_started(&facts.dag_id, (start - facts.run_after).to_std().unwrap_or_default());
     }
 
     fn make_room(&mut self, bytes: usize) {

@@ -1,13 +1,15 @@
 //! One turn: load what changed, plan, commit, admit.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use tracing::{debug, info, warn};
 use updraft_model::state::{Intent, moves};
 use updraft_model::{RunKey, RunState, TaskState};
 use updraft_planner::{Moves, plan};
-use updraft_store::{Commit, Error, MOST_EVENTS, MoveRow, RunEnd, RunLoad};
+use updraft_store::{Commit, Error, MOST_EVENTS, MoveRow, RunEnd, RunFacts, RunLoad};
+use updraft_telemetry::metrics;
 
 use crate::Scheduler;
 
@@ -55,10 +57,13 @@ impl Scheduler {
         let mut turn = Turn::default();
         let mut commit = Commit::default();
         let now = self.refresh(batch, &mut turn).await?;
+        let mut planning = Duration::ZERO;
 
         for run in batch {
             let Some(cached) = self.cache.get(*run) else { continue };
+            let begin = Instant::now();
             let planned = plan(&mut cached.view, now);
+            planning += begin.elapsed();
             commit.runs.push((*run, cached.epoch, cached.seq));
             let facts = std::sync::Arc::clone(&cached.facts);
             let waits_for_past = cached.view.graph().waits_for_past();
@@ -93,13 +98,18 @@ impl Scheduler {
         if commit.runs.is_empty() {
             return Ok(turn);
         }
+        metrics::scheduler().planned(planning);
         commit.poke.sort_unstable();
         commit.poke.dedup();
 
+        let ends: BTreeMap<RunKey, &str> = commit.ends.iter().map(|end| (end.run, end.state)).collect();
         for committed in self.store.plan_commit(&commit).await? {
             let complete = match self.cache.get(committed.run) {
                 Some(cached) if committed.fresh && committed.base == cached.seq => {
                     cached.seq = committed.seq;
+                    if let Some(state) = ends.get(&committed.run) {
+                        count_end(&cached.facts, state, now);
+                    }
                     true
                 }
                 Some(_) if committed.fresh => {
@@ -215,6 +225,12 @@ impl Scheduler {
             });
         }
     }
+}
+
+/// Another scheduler that ended the same run meanwhile counts it, not this one: then this one's plan was not of the last event.
+fn count_end(facts: &RunFacts, state: &str, now: DateTime<Utc>) {
+    let took = facts.start_date.and_then(|start| (now - start).to_std().ok()).unwrap_or_default();
+    metrics::scheduler().run_ended(&metrics::RunEnded { dag_id: &facts.dag_id, run_type: &facts.run_type, state, took });
 }
 
 fn explain(reason: &str, target: TaskState, rule: &str) -> Option<String> {

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::Utc;
 use serde_json::{Value, json};
@@ -19,6 +19,7 @@ use updraft_dagfile::loader::FileResult;
 use updraft_model::{DagSpec, Semantics};
 use updraft_planner::timetable::{self, Slot, Timetable, Window};
 use updraft_store::{DagUpsert, SlotRow, Store};
+use updraft_telemetry::metrics;
 
 use crate::Config;
 use crate::dag_feed::{DagOrigin, DagSource, Feed, Reading};
@@ -105,6 +106,10 @@ impl Follower {
                     for problem in reading.changes.problems.iter().chain(&reading.changes.notes) {
                         warn!("{problem}");
                     }
+                    for file in &reading.changes.files {
+                        metrics::scheduler().parsed(Duration::from_millis(file.duration_ms));
+                    }
+                    let begin = Instant::now();
                     let kept = loop {
                         match self.take(&feed, &reading).await {
                             Ok(kept) => break kept,
@@ -114,6 +119,8 @@ impl Follower {
                             },
                         }
                     };
+                    let parsing = feed.parser().results().map(|file| file.duration_ms).sum();
+                    metrics::scheduler().synced(begin.elapsed(), Duration::from_millis(parsing));
                     let problems: Vec<String> = reading.changes.problems.iter().map(ToString::to_string).collect();
                     last = json!({"problems": problems, "kept": kept, "read_at": Utc::now()});
                     failures = 0;

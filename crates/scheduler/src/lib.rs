@@ -149,7 +149,8 @@ impl Scheduler {
                 () = tokio::time::sleep_until(due_at.min(sweep_at)) => (Vec::new(), true),
                 Ok(()) = broker.changed() => continue,
             };
-            let sweeping = Instant::now() >= sweep_at;
+            let begin = Instant::now();
+            let sweeping = begin >= sweep_at;
             let worked = async {
                 if sweeping {
                     self.sweep(&mut runs).await?;
@@ -172,6 +173,7 @@ impl Scheduler {
                 sweep_at = Instant::now();
                 continue;
             }
+            updraft_telemetry::metrics::scheduler().turned(begin.elapsed());
             if sweeping {
                 sweep_at = Instant::now() + self.config.sweep_every;
             }

@@ -1,5 +1,6 @@
 //! Admission: from ready to queued, within the limits.
 
+use chrono::{DateTime, Utc};
 use updraft_model::{AttemptKey, InstanceKey, RunKey};
 
 use crate::connect::Store;
@@ -31,6 +32,8 @@ pub struct Head {
     pub slots: i32,
     /// What its run has been given so far: the least goes first.
     pub vtime: i64,
+    /// Since when it waits.
+    pub since: DateTime<Utc>,
 }
 
 /// The heads of a pool.
@@ -49,7 +52,7 @@ pub struct Candidate {
     pub key: AttemptKey,
     /// Its queue.
     pub queue: String,
-    /// JSON of its [`updraft_model::LaunchSpec`].
+    /// JSON of its [`updraft_model::LaunchSpec`], with its notes.
     pub launch: String,
     /// Retries that are left if this attempt fails by the user's code, and the delay before the next.
     pub user_retries_left: i32,
@@ -97,7 +100,7 @@ impl Store {
                    from pool where name = $1)
                select p.free as "free!",
                       h.run_id as "run_id?", r.idx as "idx?", r.map_index as "map_index?", r.prio as "prio?", r.slots as "slots?", h.vtime as "vtime?",
-                      t.attempt as "attempt?", t.user_failures as "user_failures?", t.infra_failures as "infra_failures?"
+                      r.since as "since?", t.attempt as "attempt?", t.user_failures as "user_failures?", t.infra_failures as "infra_failures?"
                from p
                left join lateral (
                    select run_id, vtime from pool_run where pool = p.name and not parked
@@ -129,6 +132,7 @@ impl Store {
                     prio: row.prio?,
                     slots: row.slots?,
                     vtime: row.vtime?,
+                    since: row.since?,
                 })
             })
             .collect();

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use updraft_model::{AttemptKey, Evidence, InstanceKey, LaunchSpec, RunKey, Verdict};
+use updraft_model::{AttemptKey, Evidence, InstanceKey, LaunchNotes, LaunchSpec, RunKey, Verdict};
 use uuid::Uuid;
 
 use crate::connect::Store;
@@ -26,6 +26,8 @@ use crate::error::Error;
 pub struct RunningAttempt {
     key: AttemptKey,
     launch: LaunchSpec,
+    notes: LaunchNotes,
+    queued_at: DateTime<Utc>,
     started_at: DateTime<Utc>,
     group: Uuid,
     bound: Option<String>,
@@ -39,6 +41,14 @@ impl RunningAttempt {
     /// What to start.
     pub fn launch(&self) -> &LaunchSpec {
         &self.launch
+    }
+    /// What the scheduler noted beside it.
+    pub fn notes(&self) -> &LaunchNotes {
+        &self.notes
+    }
+    /// When it was queued.
+    pub fn queued_at(&self) -> DateTime<Utc> {
+        self.queued_at
     }
     /// When it was claimed.
     pub fn started_at(&self) -> DateTime<Utc> {
@@ -75,6 +85,14 @@ impl Finished {
     /// What its end means.
     pub fn verdict(&self) -> &Verdict {
         &self.verdict
+    }
+    /// The attempt that ended.
+    pub fn attempt(&self) -> &RunningAttempt {
+        &self.attempt
+    }
+    /// What proves its end.
+    pub fn evidence(&self) -> &Evidence {
+        &self.evidence
     }
 }
 
@@ -132,6 +150,7 @@ struct ClaimRow {
     map_index: i32,
     attempt: i32,
     launch: String,
+    queued_at: DateTime<Utc>,
     started_at: DateTime<Utc>,
     group_id: Uuid,
     handle: Option<String>,
@@ -143,12 +162,14 @@ impl ClaimRow {
             instance: InstanceKey { run: RunKey(self.run_id), idx: self.idx, map_index: self.map_index },
             attempt: self.attempt,
         };
+        let notes = LaunchNotes::of(&self.launch);
         let launch = serde_json::from_str(&self.launch).map_err(|e| Error::BadRow {
             table: "live_attempt",
             key: format!("{}/{}/{}", self.run_id, self.idx, self.map_index),
             reason: e.to_string(),
         })?;
-        Ok(RunningAttempt { key, launch, started_at: self.started_at, group: self.group_id, bound: self.handle })
+        let Self { queued_at, started_at, group_id: group, handle: bound, .. } = self;
+        Ok(RunningAttempt { key, launch, notes, queued_at, started_at, group, bound })
     }
 }
 
@@ -169,8 +190,8 @@ impl Store {
                    order by l.run_id, l.idx, l.map_index for no key update of l skip locked)
                update live_attempt l set state = 'running', group_id = own.id, host = $8, started_at = now()
                from c, own where l.run_id = c.run_id and l.idx = c.idx and l.map_index = c.map_index and l.state = 'queued'
-               returning l.run_id, l.idx, l.map_index, l.attempt, l.launch, l.started_at as "started_at!", l.group_id as "group_id!",
-                   l.handle"#,
+               returning l.run_id, l.idx, l.map_index, l.attempt, l.launch, l.queued_at, l.started_at as "started_at!",
+                   l.group_id as "group_id!", l.handle"#,
             &hints.iter().map(|h| h.instance.run.0).collect::<Vec<_>>(),
             &hints.iter().map(|h| h.instance.idx).collect::<Vec<_>>(),
             &hints.iter().map(|h| h.instance.map_index).collect::<Vec<_>>(),
@@ -207,8 +228,8 @@ impl Store {
                    order by prio desc, queued_at limit $2 for no key update skip locked)
                update live_attempt l set state = 'running', group_id = own.id, host = $6, started_at = now()
                from c, own where l.run_id = c.run_id and l.idx = c.idx and l.map_index = c.map_index and l.state = 'queued'
-               returning l.run_id, l.idx, l.map_index, l.attempt, l.launch, l.started_at as "started_at!", l.group_id as "group_id!",
-                   l.handle"#,
+               returning l.run_id, l.idx, l.map_index, l.attempt, l.launch, l.queued_at, l.started_at as "started_at!",
+                   l.group_id as "group_id!", l.handle"#,
             queues,
             limit,
             group,
@@ -244,8 +265,8 @@ impl Store {
     pub async fn attempts_of_group(&self, group: Uuid) -> Result<Vec<RunningAttempt>, Error> {
         let rows = sqlx::query_as!(
             ClaimRow,
-            r#"select run_id, idx, map_index, attempt, launch, started_at as "started_at!", group_id as "group_id!", handle from live_attempt
-               where group_id = $1 and state = 'running' order by run_id, idx, map_index"#,
+            r#"select run_id, idx, map_index, attempt, launch, queued_at, started_at as "started_at!", group_id as "group_id!", handle
+               from live_attempt where group_id = $1 and state = 'running' order by run_id, idx, map_index"#,
             group
         )
         .fetch_all(&self.pool)

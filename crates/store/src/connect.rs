@@ -10,6 +10,7 @@ use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgSslMode};
 
 use crate::error::Error;
+use crate::pool::Pool;
 
 static MIGRATOR: LazyLock<Migrator> = LazyLock::new(|| {
     let mut migrator = sqlx::migrate!("../../migrations");
@@ -65,7 +66,7 @@ impl Options {
 /// A handle on the database. Clones share the connections.
 #[derive(Debug, Clone)]
 pub struct Store {
-    pub(crate) pool: PgPool,
+    pub(crate) pool: Pool,
 }
 
 /// How the schema stands to this binary.
@@ -103,12 +104,17 @@ impl Store {
             .idle_timeout(Duration::from_secs(300))
             .test_before_acquire(false)
             .connect_lazy_with(connect);
-        Ok(Self { pool })
+        Ok(Self { pool: Pool::new(pool) })
     }
 
     /// For tests that have a pool.
     pub fn from_pool(pool: PgPool) -> Self {
-        Self { pool }
+        Self { pool: Pool::new(pool) }
+    }
+
+    /// How many connections are in use, and how many wait for use.
+    pub fn connections(&self) -> (usize, usize) {
+        self.pool.connections()
     }
 
     /// Closes all connections.

@@ -15,6 +15,7 @@ mod keyring;
 mod lease;
 mod log;
 mod plan;
+mod pool;
 pub mod read;
 mod run;
 pub mod users;

@@ -1,6 +1,8 @@
-//! Logging, the same in every role: people read text on a terminal, machines read JSON.
+//! What a process tells of itself, the same in every role: its log (people read text on a terminal, machines read JSON), and [`metrics`].
 
 #![warn(missing_docs)]
+
+pub mod metrics;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};

@@ -15,7 +15,7 @@ use updraft_model::{PodPolicy, Semantics};
 use updraft_planner::Defaults;
 use updraft_store::read::retention::Retention;
 use updraft_store::{Keyring, MigrationState, Options, Store};
-use updraft_telemetry::{LogFormat, Pulse};
+use updraft_telemetry::{LogFormat, Pulse, metrics};
 
 use crate::say;
 
@@ -292,6 +292,12 @@ pub(crate) struct Probes {
     /// Address and port for /livez, /readyz and /metrics: 0.0.0.0:8081. There is nothing secret on it. Default: none.
     #[arg(long, env = "UPDRAFT_HEALTH_ADDRESS", value_name = "IP:PORT")]
     health_address: Option<SocketAddr>,
+    /// Tell on /metrics under Airflow's names, too, as its StatsD exporter has them (docs/metrics.md).
+    #[arg(long, env = "UPDRAFT_AIRFLOW_METRICS", default_value_t = false, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true")]
+    airflow_metrics: bool,
+    /// Have figures by DAG on /metrics, of the first so many DAGs that are heard of; the others count as one, `other`. 0: none.
+    #[arg(long, env = "UPDRAFT_METRICS_DAGS", default_value_t = 0)]
+    metrics_dags: usize,
 }
 
 /// What a role's probes look at.
@@ -303,6 +309,7 @@ pub(crate) fn health(role: &'static str, store: Option<&Store>, broker: Option<&
 impl Probes {
     /// Answers probes in the background until `shutdown`.
     pub(crate) async fn serve(&self, health: Health, shutdown: &CancellationToken) -> anyhow::Result<()> {
+        metrics::configure(metrics::Settings { airflow: self.airflow_metrics, dags: self.metrics_dags });
         let Some(address) = self.health_address else { return Ok(()) };
         let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on --health-address {address}"))?;
         tokio::spawn(updraft_api::health::serve(listener, health, shutdown.clone()));

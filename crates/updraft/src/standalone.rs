@@ -21,15 +21,16 @@ use chrono::Utc;
 use clap::Args;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use updraft_api::health::Health;
 use updraft_broker::Broker;
 use updraft_planner::Defaults;
 use updraft_store::{Keyring, Store};
-use updraft_telemetry::LogFormat;
+use updraft_telemetry::{LogFormat, Pulse};
 use updraft_worker::process::{ProcessConfig, ProcessRunner};
 use updraft_worker::runner::Runner as _;
 
 use crate::dag_sources::{DagSources, Reader};
-use crate::settings::{Keep, Meaning, SecretsFolder};
+use crate::settings::{Keep, Meaning, Probes, SecretsFolder, health};
 use crate::standalone::data_dir::DataDir;
 use crate::standalone::postgres::Postgres;
 use crate::{USAGE, port, say};
@@ -73,6 +74,8 @@ pub(crate) struct Options {
     /// New DAGs start out paused, as in Airflow. Here they do not, unless you say so.
     #[arg(long, env = "UPDRAFT_DAGS_ARE_PAUSED_AT_CREATION", default_value_t = false, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true")]
     dags_are_paused_at_creation: bool,
+    #[command(flatten)]
+    probes: Probes,
     /// Log lines on stderr: text or json.
     #[arg(long, env = "UPDRAFT_LOG_FORMAT", default_value = "text")]
     log_format: LogFormat,
@@ -157,6 +160,9 @@ async fn serve(options: Options) -> anyhow::Result<()> {
     // Three steps of shutdown: nothing new, then the ends of what was stopped are written, then the rest.
     let no_new_work = CancellationToken::new();
     let shutdown = CancellationToken::new();
+    let pulse = Pulse::default();
+    let probed = Health { whole: true, ..health("standalone", Some(&store), Some(&broker), Some(&pulse)) };
+    options.probes.serve(probed, &shutdown).await?;
 
     let worker = tokio::spawn(updraft_worker::run(
         store.clone(),
@@ -175,7 +181,7 @@ async fn serve(options: Options) -> anyhow::Result<()> {
     let scheduler = tokio::spawn(updraft_scheduler::run(
         store.clone(),
         broker.clone(),
-        scheduler_config(&options, &data, defaults, Arc::clone(&keyring))?,
+        scheduler_config(&options, &data, defaults, Arc::clone(&keyring), pulse)?,
         shutdown.clone(),
     ));
     let state = updraft_api::ApiState::new(
@@ -217,6 +223,7 @@ fn scheduler_config(
     data: &DataDir,
     defaults: Defaults,
     keyring: Arc<Keyring>,
+    pulse: Pulse,
 ) -> anyhow::Result<updraft_scheduler::Config> {
     Ok(updraft_scheduler::Config {
         defaults,
@@ -225,7 +232,7 @@ fn scheduler_config(
         sweep_every: Duration::from_secs(10),
         sources: options.dags.sources(data.path(), Reader::Here)?,
         sync_now: updraft_scheduler::SyncNow::default(),
-        pulse: updraft_telemetry::Pulse::default(),
+        pulse,
         // There are no pods here.
         policy: None,
         retention: options.retention.retention(),

@@ -8,6 +8,7 @@ use tracing::{info, warn};
 use updraft_model::AttemptKey;
 use updraft_model::end::Stopped;
 use updraft_store::{GroupRow, WorkerRow};
+use updraft_telemetry::metrics;
 use uuid::Uuid;
 
 use crate::runner::{Runner, StopError};
@@ -28,6 +29,7 @@ pub(crate) async fn heartbeat<R: Runner>(shared: Arc<Shared<R>>, row: WorkerRow)
     let mut round = 0u32;
     loop {
         shared.config.pulse.beat();
+        shared.tell_watched();
         tokio::select! {
             () = shared.shutdown.cancelled() => return,
             () = tokio::time::sleep(shared.config.heartbeat) => {}
@@ -125,6 +127,7 @@ async fn adopt<R: Runner>(shared: &Arc<Shared<R>>, seen: &GroupRow) -> Result<()
     let mine: Vec<AttemptKey> = if R::BINDS { Vec::new() } else { shared.driven().keys().copied().collect() };
     let mut attempts = shared.store.attempts_of_group(seen.id).await?;
     attempts.retain(|attempt| !mine.contains(&attempt.key()));
+    metrics::worker().adopted(attempts.len());
     info!(group = %seen.id, attempts = attempts.len(), "adopted {} attempts of a worker that is gone", attempts.len());
     for attempt in attempts {
         // What lives already holds no permit of mine: it is watched beyond my concurrency rather than left alone.

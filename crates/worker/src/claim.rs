@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use tracing::{debug, info, warn};
 use updraft_model::AttemptKey;
 use updraft_store::{Claimed, GroupRow, RunningAttempt};
+use updraft_telemetry::metrics;
 
 use crate::runner::Runner;
 use crate::{Shared, crash_point, drive};
@@ -56,6 +57,7 @@ pub(crate) async fn claimer<R: Runner>(shared: &Arc<Shared<R>>, first: GroupRow)
         let host = shared.runner.host();
         let mut unheard = Vec::new();
         let mut unsure = false;
+        let mut begin = Instant::now();
         let claimed = loop {
             let result = async {
                 if unsure {
@@ -78,6 +80,7 @@ pub(crate) async fn claimer<R: Runner>(shared: &Arc<Shared<R>>, first: GroupRow)
                         () = shared.shutdown.cancelled() => return,
                         () = error.patience("claim") => {}
                     }
+                    begin = Instant::now();
                 }
             }
         };
@@ -108,6 +111,7 @@ pub(crate) async fn claimer<R: Runner>(shared: &Arc<Shared<R>>, first: GroupRow)
             info!("found {} attempts that were claimed without an answer", unheard.len());
             attempts.append(&mut unheard);
         }
+        metrics::worker().claimed(attempts.len(), begin.elapsed());
         if !attempts.is_empty() {
             crash_point::reached("claimed").await;
         }

@@ -46,6 +46,7 @@ pub(crate) async fn drive<R: Runner>(shared: Arc<Shared<R>>, attempt: RunningAtt
         }
         driven.insert(key, Driven { log: None, unwanted: unwanted.clone(), mask });
     }
+    shared.tell_watched();
     let left = watch_over(&shared, &attempt, &unwanted).await;
     // The slot is free as soon as nothing runs, not when the end is written.
     drop(permit);

@@ -1,12 +1,16 @@
 //! Writing ends: one transaction for whatever has ended by now. One row per transaction would give the disk's rate of fsyncs; batches give
 //! ten times that, and a single end still goes at once, because the batch is what is there, never a timer.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use chrono::{DateTime, Utc};
 use tokio::sync::mpsc;
 use tracing::{info, warn};
-use updraft_model::RunKey;
+use updraft_model::{AttemptKey, RunKey, Verdict};
 use updraft_store::{FinishOutcome, FinishResult, Finished};
+use updraft_telemetry::metrics;
 
 use crate::runner::{Outcome, Runner};
 use crate::{Shared, log_ship};
@@ -36,9 +40,11 @@ pub(crate) async fn finisher<R: Runner>(shared: Arc<Shared<R>>, mut queue: mpsc:
                 Err(_) => break,
             }
         }
+        let begin = Instant::now();
         match shared.store.attempts_finish(&batch).await {
             Ok(outcomes) => {
-                written(&shared, outcomes);
+                metrics::worker().finished(batch.len(), begin.elapsed());
+                written(&shared, &batch, outcomes);
                 batch.clear();
             }
             Err(error) if error.retry() == updraft_store::Retry::Never && batch.len() > 1 => {
@@ -47,7 +53,7 @@ pub(crate) async fn finisher<R: Runner>(shared: Arc<Shared<R>>, mut queue: mpsc:
                 for finished in std::mem::take(&mut batch) {
                     let one = [finished];
                     match shared.store.attempts_finish(&one).await {
-                        Ok(outcomes) => written(&shared, outcomes),
+                        Ok(outcomes) => written(&shared, &one, outcomes),
                         Err(error) if error.retry() == updraft_store::Retry::Never => {
                             // It stays claimed and its evidence stays on the host; `doctor` shows it.
                             let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
@@ -63,11 +69,17 @@ pub(crate) async fn finisher<R: Runner>(shared: Arc<Shared<R>>, mut queue: mpsc:
 }
 
 /// Wakes the planner, and lets the runner forget what is over.
-fn written<R: Runner>(shared: &Shared<R>, outcomes: Vec<FinishOutcome>) {
+fn written<R: Runner>(shared: &Shared<R>, ends: &[Finished], outcomes: Vec<FinishOutcome>) {
     let mut runs: Vec<RunKey> = Vec::new();
+    let by_key: BTreeMap<AttemptKey, &Finished> = ends.iter().map(|end| (end.key(), end)).collect();
     for FinishOutcome { key, result, state, .. } in outcomes {
         match result {
-            FinishResult::Finished => runs.push(key.instance.run),
+            FinishResult::Finished => {
+                runs.push(key.instance.run);
+                if let Some(end) = by_key.get(&key) {
+                    measure(end, &state);
+                }
+            }
             FinishResult::Already | FinishResult::Unknown => {
                 info!(?result, "the end of attempt {} of run {} was written before", key.attempt, key.instance.run);
             }
@@ -84,4 +96,26 @@ fn written<R: Runner>(shared: &Shared<R>, outcomes: Vec<FinishOutcome>) {
     runs.sort_unstable();
     runs.dedup();
     shared.broker.wake(&runs);
+}
+
+/// What the metrics say of an attempt that ended. Its times are of several clocks: what would be negative is nothing.
+fn measure(end: &Finished, state: &str) {
+    let between =
+        |from: Option<DateTime<Utc>>, to: Option<DateTime<Utc>>| -> Option<Duration> { Some((to? - from?).to_std().unwrap_or_default()) };
+    let attempt = end.attempt();
+    let facts = &end.evidence().facts;
+    let (scheduled, queued, claimed) = (attempt.notes().scheduled_at, Some(attempt.queued_at()), Some(attempt.started_at()));
+    metrics::worker().ended(&metrics::AttemptEnded {
+        dag_id: &attempt.launch().dag_id,
+        state,
+        budget: match end.verdict() {
+            Verdict::Failed { budget, .. } => Some(budget.as_str()),
+            Verdict::Success | Verdict::Skipped => None,
+        },
+        ran: between(facts.started_at, facts.ended_at),
+        queue_wait: between(scheduled, facts.started_at),
+        slot_wait: between(scheduled, queued),
+        claim_wait: between(queued, claimed),
+        launch: between(claimed, facts.started_at),
+    });
 }

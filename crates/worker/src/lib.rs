@@ -39,7 +39,7 @@ use tracing::{info, warn};
 use updraft_broker::Broker;
 use updraft_model::AttemptKey;
 use updraft_store::{GroupRow, Store, WorkerRow};
-use updraft_telemetry::Pulse;
+use updraft_telemetry::{Pulse, metrics};
 use uuid::Uuid;
 
 use crate::runner::{LogPosition, Progress, Runner};
@@ -154,6 +154,11 @@ impl<R> Shared<R> {
         self.driven.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Tells how many attempts are watched here.
+    pub(crate) fn tell_watched(&self) {
+        metrics::worker().watched.set(i64::try_from(self.driven().len()).unwrap_or(i64::MAX));
+    }
+
     /// Tells people where an attempt stands. Dropped when too much is told at once: it is told again.
     pub(crate) fn news(&self, news: Progress) {
         let _ = self.progress.try_send(news);
@@ -176,6 +181,7 @@ pub async fn run<R: Runner>(
     if config.concurrency == 0 {
         return Err(Error::NoConcurrency);
     }
+    metrics::worker().slots.set(i64::try_from(config.concurrency).unwrap_or(i64::MAX));
     let (ends, end_queue) = mpsc::unbounded_channel();
     let (logs, log_queue) = mpsc::unbounded_channel();
     let (binds, bind_queue) = mpsc::unbounded_channel();

@@ -250,3 +250,15 @@ async fn probes_and_metrics(pool: PgPool) {
     let (status, text) = probe(&health, "/metrics").await;
     assert!(status == 200 && text.lines().any(|line| line == "updraft_database_up 0.0"), "{text}");
 }
+
+/// A server that takes the call and says nothing is worse than none: who scrapes gives up after ten seconds, and then nothing is known.
+#[tokio::test]
+async fn metrics_answer_while_the_database_is_silent() {
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("postgres://nobody@{}/none?sslmode=disable", silent.local_addr().unwrap());
+    let store = Store::open(&updraft_store::Options::new(url, "test")).unwrap();
+    let health = Health { role: "api", version: "0.1.0", store: Some(store), broker: None, pulse: None, whole: true };
+    let (status, text) = tokio::time::timeout(Duration::from_secs(8), probe(&health, "/metrics")).await.unwrap();
+    assert!(status == 200 && text.lines().any(|line| line == "updraft_database_up 0.0"), "{text}");
+    assert!(text.contains("process_resident_memory_bytes "), "what is of the process alone is told:\n{text}");
+}

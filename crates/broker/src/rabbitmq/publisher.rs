@@ -106,7 +106,12 @@ async fn send<'a>(shared: &'a Shared, channel: &'a Channel, flight: Flight<'a>) 
     let confirmation = match &flight.outgoing {
         Some(outgoing) => {
             count(&shared.counters.published, 1);
-            unless_blocked(shared, confirmed(shared, channel, outgoing)).await
+            let begin = Instant::now();
+            let confirmation = unless_blocked(shared, confirmed(shared, channel, outgoing)).await;
+            if confirmation.is_ok() {
+                updraft_telemetry::metrics::broker().confirm.observe(begin.elapsed().as_secs_f64());
+            }
+            confirmation
         }
         // Nobody takes it while it is in flight.
         None => Ok(Confirmation::NotRequested),

@@ -73,52 +73,77 @@ pub struct Gauge {
     pub name: &'static str,
     /// What it means.
     pub help: &'static str,
-    /// What `label` is.
-    pub label_name: &'static str,
-    /// One of several.
-    pub label: Option<String>,
+    /// Its labels.
+    pub labels: Vec<(&'static str, String)>,
     /// The figure.
     pub value: f64,
 }
 
-/// Names of [`Gauge`]s, with help and label.
-const GAUGES: &[(&str, &str, &str)] = &[
-    ("task_instances", "Task instances of unfinished runs that wait, are queued or run", "state"),
-    ("queue_depth", "Attempts that wait for a worker, by queue", "queue"),
-    ("oldest_queued_seconds", "How long the oldest queued attempt has waited for a worker", ""),
-    ("workers", "Workers that were heard of within 30 seconds", ""),
-    ("schedulers", "Schedulers that were heard of within 30 seconds", ""),
-    ("scheduler_last_cycle_seconds", "How long ago the liveliest scheduler was heard of", ""),
-    ("attempts_watched", "Attempts that workers watch, by host", "host"),
-    ("import_errors", "DAG files that cannot be read", ""),
-    ("maintenance", "1: nothing is launched until somebody ends the maintenance", ""),
+/// Names of [`Gauge`]s, with help and the names of their labels.
+const GAUGES: &[(&str, &str, &[&str])] = &[
+    ("dags", "DAGs", &["state"]),
+    ("runs", "Runs that are queued or running", &["state"]),
+    ("dags_running", "DAGs of which a run is running", &[]),
+    ("task_instances", "Task instances of unfinished runs that wait, are queued or run", &["state"]),
+    ("pool_slots", "Slots of pools; those that are open only of pools with a limit", &["pool", "state"]),
+    ("pool_waiting", "Task instances that wait for a slot, by pool", &["pool"]),
+    ("queue_depth", "Attempts that wait for a worker, by queue", &["queue"]),
+    ("oldest_queued_seconds", "How long the oldest queued attempt has waited for a worker", &[]),
+    ("workers", "Workers that were heard of within 30 seconds", &[]),
+    ("workers_slots", "Attempts that they may watch at once", &[]),
+    ("schedulers", "Schedulers that were heard of within 30 seconds", &[]),
+    ("scheduler_last_cycle_seconds", "How long ago the liveliest scheduler was heard of", &[]),
+    ("attempts_watched", "Attempts that workers watch, by host", &["host"]),
+    ("import_errors", "DAG files that cannot be read", &[]),
+    ("maintenance", "1: nothing is launched until somebody ends the maintenance", &[]),
 ];
 
 impl Store {
     /// Figures about the whole installation, in the order of their names above. One statement over what lives now: its cost does not grow
     /// with history.
     pub async fn gauges(&self) -> Result<Vec<Gauge>, Error> {
-        let rows: Vec<(String, Option<String>, f64)> = sqlx::query_as(
-            "with live as materialized (select state, queue, queued_at, group_id from live_attempt) \
-             select 'task_instances', s.state, coalesce(n.n, 0)::float8 from (values ('scheduled'), ('queued'), ('running')) s (state) \
-                 left join (select state, count(*) as n from live group by state union all select 'scheduled', count(*) from ready) n using (state) \
-             union all select 'queue_depth', queue, count(*) filter (where state = 'queued')::float8 from live group by queue \
-             union all select 'oldest_queued_seconds', null, coalesce(extract(epoch from now() - min(queued_at) filter (where state = 'queued')), 0)::float8 from live \
-             union all select 'workers', null, count(*)::float8 from worker where last_heartbeat > now() - interval '30 s' \
-             union all select 'schedulers', null, count(*)::float8 from scheduler where last_heartbeat > now() - interval '30 s' \
-             union all select 'scheduler_last_cycle_seconds', null, extract(epoch from now() - max(last_heartbeat))::float8 from scheduler having count(*) > 0 \
-             union all select 'attempts_watched', w.host, count(l.group_id)::float8 from worker w left join lease_group g on g.owner = w.id \
-                 left join live l on l.group_id = g.id where w.last_heartbeat > now() - interval '30 s' group by w.host \
-             union all select 'import_errors', null, count(*)::float8 from import_error \
-             union all select 'maintenance', null, (maintenance_since is not null)::int::float8 from installation",
+        let rows: Vec<(String, Option<String>, Option<String>, f64)> = sqlx::query_as(
+            "with live as materialized (select state, queue, pool, slots, queued_at, group_id from live_attempt), \
+             alive as materialized (select id, host, concurrency from worker where last_heartbeat > now() - interval '30 s'), \
+             waiting as materialized (select pool, count(*) as n, sum(slots) as slots from ready group by pool), \
+             going as materialized (select dag_id, state from run where state in ('queued', 'running')), \
+             used as (select pool, state, sum(slots) as slots from live group by pool, state) \
+             select 'dags', s.state, null, count(d.dag_id)::float8 from (values ('active'), ('paused'), ('stale')) s (state) \
+                 left join dag d on s.state = case when d.is_stale then 'stale' when d.is_paused then 'paused' else 'active' end group by s.state \
+             union all select 'runs', s.state, null, count(g.dag_id)::float8 from (values ('queued'), ('running')) s (state) \
+                 left join going g using (state) group by s.state \
+             union all select 'dags_running', null, null, count(distinct dag_id)::float8 from going where state = 'running' \
+             union all select 'task_instances', s.state, null, coalesce(n.n, 0)::float8 from (values ('scheduled'), ('queued'), ('running')) s (state) \
+                 left join (select state, count(*) as n from live group by state \
+                            union all select 'scheduled', sum(n) from waiting) n using (state) \
+             union all select 'pool_slots', p.name, s.state, case s.state \
+                     when 'open' then greatest(p.slots - coalesce((select sum(u.slots) from used u where u.pool = p.name), 0), 0) \
+                     when 'scheduled' then coalesce((select w.slots from waiting w where w.pool = p.name), 0) \
+                     else coalesce((select u.slots from used u where u.pool = p.name and u.state = s.state), 0) end::float8 \
+                 from pool p, (values ('open'), ('scheduled'), ('queued'), ('running')) s (state) where p.slots >= 0 or s.state <> 'open' \
+             union all select 'pool_waiting', p.name, null, coalesce(w.n, 0)::float8 from pool p left join waiting w on w.pool = p.name \
+             union all select 'queue_depth', queue, null, count(*) filter (where state = 'queued')::float8 from live group by queue \
+             union all select 'oldest_queued_seconds', null, null, \
+                 coalesce(extract(epoch from now() - min(queued_at) filter (where state = 'queued')), 0)::float8 from live \
+             union all select 'workers', null, null, count(*)::float8 from alive \
+             union all select 'workers_slots', null, null, coalesce(sum(concurrency), 0)::float8 from alive \
+             union all select 'schedulers', null, null, count(*)::float8 from scheduler where last_heartbeat > now() - interval '30 s' \
+             union all select 'scheduler_last_cycle_seconds', null, null, extract(epoch from now() - max(last_heartbeat))::float8 \
+                 from scheduler having count(*) > 0 \
+             union all select 'attempts_watched', w.host, null, count(l.group_id)::float8 from alive w left join lease_group g on g.owner = w.id \
+                 left join live l on l.group_id = g.id group by w.host \
+             union all select 'import_errors', null, null, count(*)::float8 from import_error \
+             union all select 'maintenance', null, null, (maintenance_since is not null)::int::float8 from installation",
         )
         .fetch_all(&self.pool)
         .await
         .map_err(Error::of("gauges"))?;
         let mut gauges = Vec::with_capacity(rows.len());
-        for (name, help, label_name) in GAUGES {
-            let of_name = rows.iter().filter(|(of, ..)| of == name);
-            gauges.extend(of_name.map(|(_, label, value)| Gauge { name, help, label_name, label: label.clone(), value: *value }));
+        for (name, help, labels) in GAUGES {
+            gauges.extend(rows.iter().filter(|(of, ..)| of == name).map(|(_, first, second, value)| {
+                let values = [first, second].into_iter().flatten().cloned();
+                Gauge { name, help, labels: labels.iter().copied().zip(values).collect(), value: *value }
+            }));
         }
         Ok(gauges)
     }

@@ -5,9 +5,10 @@
 
 use chrono::{DateTime, Utc};
 use sqlx::postgres::PgRow;
-use sqlx::{FromRow, PgPool, Postgres, QueryBuilder, Row as _};
+use sqlx::{FromRow, Postgres, QueryBuilder, Row as _};
 
 use super::{Column, Kind, ListQuery};
+use crate::pool::Pool;
 
 /// Rows that a list counts at most when it is paged by cursor, as Airflow. Pages by offset are counted to the end.
 pub const COUNTED: i64 = 50_000;
@@ -146,7 +147,7 @@ impl<'a> Keyset<'a> {
     }
 
     /// Reads the page.
-    pub(super) async fn fetch<T>(&self, pool: &PgPool, sql: &mut QueryBuilder<Postgres>) -> Result<KeyedPage<T>, sqlx::Error>
+    pub(super) async fn fetch<T>(&self, pool: &Pool, sql: &mut QueryBuilder<Postgres>) -> Result<KeyedPage<T>, sqlx::Error>
     where
         T: for<'r> FromRow<'r, PgRow>,
     {

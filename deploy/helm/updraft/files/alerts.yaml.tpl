@@ -146,3 +146,43 @@
     runbook: >-
       kubectl -n {{ .namespace }} get deployments -l app.kubernetes.io/part-of=updraft shows which one is not done. Old and new work together, so
       there is no hurry; kubectl rollout undo is safe.
+- alert: UpdraftInfrastructureFails
+  expr: >-
+    sum(increase(updraft_attempts_ended_total{ {{- .of -}} ,budget="infra"}[15m])) > 10 and
+    sum(increase(updraft_attempts_ended_total{ {{- .of -}} ,budget="infra"}[15m])) > 0.2 * sum(increase(updraft_attempts_ended_total{ {{- .of -}} }[15m]))
+  for: 5m
+  labels: {severity: warning}
+  annotations:
+    summary: One in five attempts of {{ .release }} is lost to the infrastructure.
+    description: They are made again and spend no retry of their tasks, a limited number of times.
+    runbook: >-
+      The messages of the task instances say what it was: evicted, preempted, node lost, image pull, quota. `updraft doctor` sums up what it sees.
+- alert: UpdraftRunsLate
+  expr: histogram_quantile(0.9, sum by (le) (rate(updraft_schedule_delay_seconds_bucket{ {{- .of -}} }[15m]))) > 60
+  for: 15m
+  labels: {severity: warning}
+  annotations:
+    summary: Scheduled runs of {{ .release }} start {{ "{{ $value | humanizeDuration }}" }} after their time.
+    description: One in ten does, or more. A backlog that catchup makes up for counts, too.
+    runbook: >-
+      `updraft why DAG RUN TASK` of a late run. max_active_runs is the usual reason. If the turns of the scheduler are slow as well, look at the database.
+- alert: UpdraftApiFails
+  expr: >-
+    sum(rate(updraft_http_request_seconds_count{ {{- .of -}} ,status="5xx"}[10m])) > 0.05 * sum(rate(updraft_http_request_seconds_count{ {{- .of -}} }[10m]))
+  for: 10m
+  labels: {severity: warning}
+  annotations:
+    summary: The API of {{ .release }} fails one request in twenty.
+    description: Runs and tasks are not touched by it.
+    runbook: >-
+      The log of the API's pods has the cause of each. While Postgres is away every answer is a 503.
+- alert: UpdraftTooFewConnections
+  expr: histogram_quantile(0.99, sum by (le, pod) (rate(updraft_database_pool_wait_seconds_bucket{ {{- .of -}} }[10m]))) > 0.5
+  for: 10m
+  labels: {severity: warning}
+  annotations:
+    summary: Pod {{ "{{ $labels.pod }}" }} of {{ .release }} waits for connections to the database.
+    description: Its statements are slow, or more come than it has connections for.
+    runbook: >-
+      Compare updraft_database_statement_seconds: slow statements hold the connections, so look at the server first. If they are quick, add a replica of
+      the role.

@@ -77,7 +77,7 @@ impl Role {
 /// By name, then by the value of its label; none for a name without.
 type By<T> = BTreeMap<&'static str, BTreeMap<Option<String>, T>>;
 
-/// See [`super::airflow`].
+/// See [`airflow`](fn@super::airflow).
 #[derive(Debug, Default)]
 pub struct Airflow {
     figures: Mutex<Figures>,

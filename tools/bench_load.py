@@ -36,7 +36,8 @@ with DAG("load", start_date=datetime(2020, 1, 1), schedule=None, catchup=False, 
 
 def paths(runs):
     """What people and clients read, in the shares in which they do."""
-    v2, run = "/api/v2", urllib.parse.quote(random.choice(runs), safe="")
+    # Not the newest: a log that has not begun is answered with 404.
+    v2, run = "/api/v2", urllib.parse.quote(random.choice(runs[:-20] or runs[:1]), safe="")
     of_run = f"{v2}/dags/load/dagRuns/{run}"
     return random.choice([
         "/ui/overview?limit=50", "/ui/overview?limit=50", f"/ui/runs/load/{run}", f"/ui/runs/load/{run}/tasks?limit=100", f"{v2}/dags",

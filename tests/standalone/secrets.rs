@@ -174,7 +174,8 @@ fn folder_environment_and_database_are_asked_in_this_order() {
     // A folder that is not there is a mistake of the start.
     let output = Command::new(PROGRAM).args(["standalone", "--dags", "/", "--secrets-folder", "/nowhere/at/all"]).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("--secrets-folder /nowhere/at/all: No such file"));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("--secrets-folder /nowhere/at/all: No such file") && said.contains("; mount a folder"), "{said}");
 }
 
 #[test]

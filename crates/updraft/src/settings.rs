@@ -107,7 +107,10 @@ impl SecretsFolder {
     pub(crate) fn mistakes(&self) -> Option<String> {
         let folder = self.secrets_folder.as_deref()?;
         let error = std::fs::read_dir(folder).err()?;
-        Some(format!("--secrets-folder {}: {error}", folder.display()))
+        Some(format!(
+            "--secrets-folder {}: {error}; mount a folder with variables/ and connections/ there, or leave the flag out",
+            folder.display()
+        ))
     }
 
     /// The folder, and the environment of this process.

@@ -21,8 +21,10 @@
 //! next match is walked in real time, so an hour that occurs twice has its fires twice and an hour that is left out has none. Otherwise a
 //! time that occurs twice fires at its second occurrence, and one that never occurs fires as much later as the clock was put forward.
 //!
-//! **One deviation.** Airflow's DeltaTrigger with catchup off makes its first run at the very moment the scheduler looks, and slides by the
-//! scheduler's delay ever after; here the slots stay on the grid of the start date (or of the last run).
+//! **Two deviations.** Airflow's DeltaTrigger with catchup off makes its first run at the very moment the scheduler looks, and slides by the
+//! scheduler's delay ever after; here the slots stay on the grid of the start date (or of the last run). And Airflow looks back for the beat
+//! that an interval begins at even when the last one ended on it: of two times that both fall into the hour that is left out in spring it
+//! finds the later one, and what lies between them belongs to no run; here an interval begins where the last one ended.
 
 mod describe;
 mod expression;
@@ -347,8 +349,9 @@ fn interval(beat: &dyn Beat, last: Option<&Slot>, window: &Window, now: DateTime
     let start = match last {
         None => earliest?,
         Some(last) => {
-            // The schedule may have changed since the last run.
-            let follows = beat.align_previous(last.data_interval_end)?;
+            let end = last.data_interval_end;
+            let same_schedule = beat.next(last.data_interval_start) == Some(end);
+            let follows = if same_schedule { end } else { beat.align_previous(end)? };
             let start = earliest.map_or(follows, |earliest| earliest.max(follows));
             // One step is enough: `follows` is at most one beat back.
             if start <= last.data_interval_start { beat.next(start)? } else { start }

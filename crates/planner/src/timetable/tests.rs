@@ -366,6 +366,18 @@ fn a_stretch_has_the_slots_of_the_schedule_both_ends_included() {
     }
 }
 
+#[test]
+fn two_times_in_the_hour_that_is_left_out_leave_no_gap_between_intervals() {
+    // On 2007-03-11 New York has neither 02:05 nor 02:35: they are 03:05 and 03:35 in summer time.
+    let table = cron("5,35 2 * 3 0", "America/New_York", Semantics::Airflow2);
+    let window = Window { start_date: Some(at("2007-03-04T05:00")), end_date: None, catchup: true };
+    let slots = std::iter::successors(table.next_slot(None, &window, at("2008-01-01")), |last| {
+        table.next_slot(Some(last), &window, at("2008-01-01"))
+    });
+    let starts: Vec<DateTime<Utc>> = slots.take(4).map(|slot| slot.data_interval_start).collect();
+    assert_eq!(starts, ["2007-03-04T07:05", "2007-03-04T07:35", "2007-03-11T07:05", "2007-03-18T06:05"].map(at));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 

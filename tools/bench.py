@@ -8,6 +8,8 @@ completion  what one completion costs in a run of 100 and in one of 100,000 task
 idle        proportional memory and processor time of an idle standalone without its Postgres
 floor       what the machine itself allows: fsync, commit, spawn
 
+big         on request: a run of 100,000 tasks at once and a chain of 2,000, which must all be success
+start       on request: from the start of an empty `standalone` to its page, the same later, and `dags trigger diamond --wait`
 pods        with --fleet and $KUBECONFIG, on request: pods created per second for 100 tasks at once, beside the same pods posted by hand
 airflow     with --airflow URL: chain40 and fan1000 on an Airflow that runs beside, for the ratio
 
@@ -37,6 +39,7 @@ import urllib.parse
 import urllib.request
 
 BENCHES = ("floor", "chain40", "fan1000", "completion", "idle")
+ON_REQUEST = ("big", "start", "pods")
 PODS = 100
 # Seconds before each turn of a comparison.
 REST = 60
@@ -60,6 +63,10 @@ chain40 = make("chain40", 40, True)
 fan1000 = make("fan1000", 1000, False)
 '''
 
+BIG_DAGS = DAGS + '''
+chain2000 = make("chain2000", 2000, True)
+big = make("big", 100_000, False)
+'''
 
 POD_DAG = '''
 from datetime import datetime
@@ -131,8 +138,8 @@ class Server:
                 sys.exit(f"error: not ready:\n{self.log.read()[-4000:]}")
             time.sleep(0.05)
 
-    def run(self, dag, limit=600):
-        """Triggers a run, waits for its end, and returns its seconds by the wall and its task instances."""
+    def end_of(self, dag, limit):
+        """Triggers a run and waits for its end: when it began, and its path."""
         begin = time.time()
         run = self.call("POST", f"/api/v2/dags/{dag}/dagRuns", {"logical_date": None})
         path = f"/api/v2/dags/{dag}/dagRuns/" + urllib.parse.quote(run["dag_run_id"], safe="")
@@ -143,6 +150,11 @@ class Server:
             if time.time() > begin + limit:
                 sys.exit(f"error: run of {dag} did not end within {limit} s")
             time.sleep(0.02)
+        return begin, path
+
+    def run(self, dag, limit=600):
+        """Triggers a run, waits for its end, and returns its seconds by the wall and its task instances."""
+        begin, path = self.end_of(dag, limit)
         instances, offset = [], 0
         while True:
             page = self.call("GET", f"{path}/taskInstances?limit=100&offset={offset}")
@@ -172,6 +184,7 @@ class Standalone(Server):
 
     def __init__(self, program, concurrency):
         super().__init__()
+        self.program = program
         self.database = ["-h", str(self.folder / "data/postgres/run"), "-U", "updraft", "postgres"]
         self.launch(program, "standalone", "--dags", str(self.folder / "dags"), "--data-dir", str(self.folder / "data"),
                     "--port", str(self.port), "--concurrency", str(concurrency))
@@ -296,6 +309,48 @@ def floor(server, _rounds):
         if done.returncode == 0:
             result["commit_ms"] = round((time.perf_counter() - begin) / 300 * 1000, 3)
     return result
+
+
+def big(server, _rounds):
+    (server.folder / "dags" / "bench.py").write_text(BIG_DAGS)
+    server.wait_for(lambda: server.call("GET", "/api/v2/dags")["total_entries"] == 4, 300)
+    result = {"bench": "big"}
+    for dag, tasks in (("chain2000", 2000), ("big", 100_000)):
+        begin, path = server.end_of(dag, 1200)
+        result[f"{dag}_seconds"] = round(time.time() - begin, 1)
+        well = server.call("GET", f"{path}/taskInstances?limit=1&state=success")["total_entries"]
+        if well != tasks:
+            sys.exit(f"error: {well} of {tasks} tasks of {dag} are success")
+    return {**result, "seconds": result["big_seconds"], "tasks_per_second": round(100_000 / result["big_seconds"], 1)}
+
+
+def start(server, rounds):
+    """Of a `standalone` of its own, beside the one of the other benches, which is idle then."""
+    root = pathlib.Path(__file__).resolve().parent.parent
+    folder, pages, runs = server.folder / "start", [], []
+    folder.mkdir(mode=0o755)
+    for _ in range(rounds):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        url, begin = f"http://127.0.0.1:{port}", time.monotonic()
+        process = subprocess.Popen([server.program, "standalone", "--dags", root / "dags", "--data-dir", folder / "data", "--port", str(port)],
+                                   stdin=subprocess.DEVNULL, stdout=server.log, stderr=server.log, start_new_session=True)
+        try:
+            def answers(path):
+                with urllib.request.urlopen(url + path, timeout=5) as answer:
+                    return answer.status == 200
+
+            server.wait_for(lambda: answers("/"), 60)
+            pages.append(round(time.monotonic() - begin, 2))
+            server.wait_for(lambda: answers("/api/v2/dags/diamond"), 60)
+            begin = time.monotonic()
+            subprocess.run([server.program, "dags", "trigger", "diamond", "--wait", "--api-url", url], check=True, stdout=subprocess.DEVNULL)
+            runs.append(time.monotonic() - begin)
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.wait(30)
+    return {"bench": "start", "seconds": pages[0], "later_seconds": max(pages[1:], default=None), "diamond_seconds": round(max(runs), 2), "rounds": rounds}
 
 
 def completion(_server, _rounds):
@@ -444,7 +499,7 @@ def beside_airflow(ours, airflow, rounds):
 def main():
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--updraft", default="bin/updraft")
-    arguments.add_argument("--bench", choices=(*BENCHES, "pods"), action="append")
+    arguments.add_argument("--bench", choices=(*BENCHES, *ON_REQUEST), action="append")
     arguments.add_argument("--format", choices=("text", "json"), default="text")
     arguments.add_argument("--rounds", type=int, default=5)
     arguments.add_argument("--concurrency", type=int, default=16)

@@ -11,6 +11,7 @@ mod canaries;
 mod chaos;
 mod crash_points;
 mod database_tls;
+mod drain;
 mod faults;
 mod git;
 #[path = "../http.rs"]

@@ -42,7 +42,7 @@ fn arguments(words: &str) -> Option<&'static [&'static str]> {
         "dags delete" => &["walk", "--yes"],
         "tasks list" => &["walk"],
         "tasks states" => &["walk", "known"],
-        "tasks state" | "tasks failed-deps" | "tasks render" => &["walk", "first", "known"],
+        "tasks state" | "tasks failed-deps" | "tasks history" | "tasks render" => &["walk", "first", "known"],
         "tasks logs" => &["walk", "known", "first"],
         "tasks clear" => &["walk", "known", "--dry-run"],
         "why" => &["walk", "known", "second"],
@@ -75,6 +75,9 @@ fn arguments(words: &str) -> Option<&'static [&'static str]> {
         "roles delete" => &["triggerer0"],
         // On loopback nobody is anybody: tested where people log in.
         "tokens list" | "tokens create" | "tokens revoke" => return None,
+        "workers list" | "queues list" => &[],
+        // Tested in a fleet: the one worker here has work to do.
+        "workers drain" | "workers undrain" => return None,
         "maintenance on" | "maintenance off" | "maintenance status" => &[],
         "context add" => &["walked", "http://127.0.0.1:1"],
         "context use" | "context remove" => &["walked"],

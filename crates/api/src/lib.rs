@@ -16,8 +16,10 @@ mod cursor;
 mod dags;
 mod doctor;
 mod error;
+mod fleet;
 mod guard;
 pub mod health;
+mod history;
 mod identity;
 mod instances;
 mod listing;
@@ -350,9 +352,14 @@ fn ways_in() -> (Router<ApiState>, Vec<Route>) {
         .get("/runs/{dag_id}/{run_id}/tasks", May::Read(Thing::TaskInstances), page::tasks)
         .get("/logs/{dag_id}/{run_id}/{task_id}/{try_number}", May::Read(Thing::Logs), logs::raw)
         .get("/why/{dag_id}/{run_id}/{task_id}", May::Read(Thing::TaskInstances), why::why)
+        .get("/history/{dag_id}/{run_id}/{task_id}", May::Read(Thing::TaskInstances), history::history)
         .get("/events", May::Read(Thing::Runs), changes::events)
         .get("/backfills/{id}", May::Read(Thing::Backfills), backfills::progress)
         .get("/doctor", May::Read(Thing::Installation), doctor::doctor)
+        .get("/workers", May::Read(Thing::Jobs), fleet::workers)
+        .put("/workers/{id}/drain", May::Edit(Thing::Installation), fleet::drain)
+        .delete("/workers/{id}/drain", May::Edit(Thing::Installation), fleet::undrain)
+        .get("/queues", May::Read(Thing::Jobs), fleet::queues)
         .get("/maintenance", May::Read(Thing::Installation), maintenance::show)
         .put("/maintenance", May::Edit(Thing::Installation), maintenance::begin)
         .delete("/maintenance", May::Edit(Thing::Installation), maintenance::end)

@@ -426,6 +426,11 @@ fn live(row: &InstanceRow, task: &TaskSpec, facts: &WhyFacts) -> Vec<Waiting> {
         let queue = row.queue.as_deref().unwrap_or(&task.queue);
         if let Some(launches_stopped) = in_maintenance(facts) {
             found.push(launches_stopped);
+        } else if facts.workers == 0 && facts.draining > 0 {
+            found.push(
+                waiting("workers_drain", format!("all {} workers of the queue {queue} drain: they take nothing new", facts.draining))
+                    .remedy("updraft workers list; updraft workers undrain WORKER, or start another worker"),
+            );
         } else if facts.workers == 0 {
             found.push(
                 waiting("no_worker", format!("no worker serves the queue {queue}"))

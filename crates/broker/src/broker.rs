@@ -18,6 +18,17 @@ use crate::rabbitmq::{self, WakeInbox};
 /// The trace that a hint belongs to, as a `traceparent` of W3C Trace Context.
 pub(crate) type Trace = Option<Arc<str>>;
 
+/// What RabbitMQ says of a queue of hints.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueueDepth {
+    /// The logical queue.
+    pub queue: String,
+    /// Messages that are ready. Each has one hint or many, and some may be stale: Postgres knows how many attempts wait.
+    pub messages: u32,
+    /// Workers that have room and listen.
+    pub consumers: u32,
+}
+
 /// A handle on the broker. Clones share it; when the last one is gone, its connections close.
 #[derive(Debug, Clone)]
 pub struct Broker {
@@ -129,6 +140,19 @@ impl Broker {
         match &self.wire {
             Wire::InProcess(sets) => sets.status.subscribe(),
             Wire::RabbitMq(client) => client.shared.status.subscribe(),
+        }
+    }
+
+    /// Asks RabbitMQ how deep these queues are, within a few seconds; those that it does not have are left out. `None`: there is no RabbitMQ,
+    /// everything is in one process.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be reached or refuses: in words for people, with the remedy.
+    pub async fn depths(&self, queues: &[String]) -> Option<Result<Vec<QueueDepth>, String>> {
+        match &self.wire {
+            Wire::InProcess(_) => None,
+            Wire::RabbitMq(client) => Some(rabbitmq::depth::depths(&client.shared, queues).await),
         }
     }
 

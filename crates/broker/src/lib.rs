@@ -10,6 +10,6 @@ mod broker;
 mod in_process;
 mod rabbitmq;
 
-pub use broker::{Broker, Hints, Notices, Taken, Wakes};
+pub use broker::{Broker, Hints, Notices, QueueDepth, Taken, Wakes};
 pub use rabbitmq::options::{Error, Options, QueueType};
 pub use rabbitmq::status::{BrokerStatus, Stats};

@@ -11,6 +11,7 @@
 //! Postgres.
 
 pub(crate) mod consumer;
+pub(crate) mod depth;
 pub(crate) mod inbox;
 pub(crate) mod link;
 pub(crate) mod message;

@@ -103,6 +103,8 @@ pub enum Claimed {
     Attempts(Vec<RunningAttempt>),
     /// The lease group is no longer mine: make another.
     GroupLost,
+    /// Somebody wants that this worker takes nothing new. [`crate::Beat::draining`] says when that is over.
+    Draining,
 }
 
 /// What became of a bind.
@@ -181,7 +183,8 @@ impl Store {
             ClaimRow,
             r#"with own as materialized (
                    select id from lease_group where id = $5 and owner = $6 and epoch = $7
-                       and (select maintenance_since from installation) is null for share),
+                       and (select maintenance_since from installation) is null
+                       and not exists (select 1 from worker where worker.id = $6 and draining_since is not null) for share),
                c as materialized (
                    select l.run_id, l.idx, l.map_index from live_attempt l
                    join unnest($1::bigint[], $2::int[], $3::int[], $4::int[]) as h (run_id, idx, map_index, attempt)
@@ -222,7 +225,8 @@ impl Store {
             ClaimRow,
             r#"with own as materialized (
                    select id from lease_group where id = $3 and owner = $4 and epoch = $5
-                       and (select maintenance_since from installation) is null for share),
+                       and (select maintenance_since from installation) is null
+                       and not exists (select 1 from worker where worker.id = $4 and draining_since is not null) for share),
                c as materialized (
                    select run_id, idx, map_index from live_attempt where state = 'queued' and queue = any ($1)
                    order by prio desc, queued_at limit $2 for no key update skip locked)
@@ -245,8 +249,9 @@ impl Store {
 
     async fn claimed(&self, rows: Vec<ClaimRow>, group: Uuid, owner: Uuid, epoch: i64) -> Result<Claimed, Error> {
         if rows.is_empty() {
-            let mine = sqlx::query_scalar!(
-                r#"select exists (select 1 from lease_group where id = $1 and owner = $2 and epoch = $3) as "mine!""#,
+            let found = sqlx::query!(
+                r#"select exists (select 1 from lease_group where id = $1 and owner = $2 and epoch = $3) as "mine!",
+                          exists (select 1 from worker where id = $2 and draining_since is not null) as "draining!""#,
                 group,
                 owner,
                 epoch
@@ -254,8 +259,11 @@ impl Store {
             .fetch_one(&self.pool)
             .await
             .map_err(Error::of("attempts_claim"))?;
-            if !mine {
+            if !found.mine {
                 return Ok(Claimed::GroupLost);
+            }
+            if found.draining {
+                return Ok(Claimed::Draining);
             }
         }
         Ok(Claimed::Attempts(rows.into_iter().map(ClaimRow::into_attempt).collect::<Result<_, _>>()?))

@@ -33,6 +33,8 @@ pub struct Beat {
     pub groups: Vec<(Uuid, i64)>,
     /// My attempts that somebody wants stopped.
     pub intents: Vec<AttemptKey>,
+    /// Somebody wants that I take nothing new.
+    pub draining: bool,
 }
 
 /// A worker, for its row.
@@ -110,17 +112,20 @@ impl Store {
 
     /// Moves the beat of all my groups and says which are still mine, and which of my attempts have an intent.
     pub async fn worker_beat(&self, owner: Uuid) -> Result<Beat, Error> {
-        let groups = sqlx::query!(
-            r#"with w as (update worker set last_heartbeat = now() where id = $1)
-               update lease_group set beat = beat + 1 where owner = $1 returning id, epoch"#,
+        let rows = sqlx::query!(
+            r#"with w as (update worker set last_heartbeat = now() where id = $1 returning draining_since is not null as draining),
+               g as (update lease_group set beat = beat + 1 where owner = $1 returning id, epoch)
+               select g.id as "id?", g.epoch as "epoch?", coalesce(w.draining, false) as "draining!"
+               from (select 1) one left join w on true left join g on true"#,
             owner
         )
         .fetch_all(&self.pool)
         .await
         .map_err(Error::of("worker_beat"))?;
-        let groups: Vec<(Uuid, i64)> = groups.into_iter().map(|g| (g.id, g.epoch)).collect();
+        let draining = rows.iter().any(|row| row.draining);
+        let groups = rows.into_iter().filter_map(|row| row.id.zip(row.epoch)).collect();
         let intents = self.intents_of(owner).await?;
-        Ok(Beat { groups, intents })
+        Ok(Beat { groups, intents, draining })
     }
 
     /// My attempts that somebody wants stopped.

@@ -12,6 +12,7 @@ mod dags;
 mod diff;
 mod doctor;
 mod explain;
+mod fleet;
 mod http;
 mod jobs;
 mod login;
@@ -142,6 +143,12 @@ pub(crate) enum ClientCommand {
     /// Personal tokens, for programs: list, create, revoke.
     #[command(subcommand, after_help = "Example:\n  updraft tokens create ci --days 30")]
     Tokens(users::Tokens),
+    /// Workers: list, drain, undrain.
+    #[command(subcommand, after_help = "Example:\n  updraft workers list")]
+    Workers(fleet::Workers),
+    /// Queues: list, with what waits in each and who takes from it.
+    #[command(subcommand, after_help = "Example:\n  updraft queues list")]
+    Queues(fleet::Queues),
     /// Maintenance: on, off, status. Nothing is launched while it is on; what runs goes on.
     #[command(subcommand, after_help = "Example:\n  updraft maintenance on --reason 'node pool upgrade'")]
     Maintenance(maintenance::Maintenance),
@@ -240,6 +247,7 @@ async fn carry_out(command: ClientCommand, client: &http::Client) -> Result<Exit
         ClientCommand::Dags(Dags::Delete(options)) => dags::delete(client, &options).await,
         ClientCommand::Tasks(tasks::Tasks::State(options)) => tasks::state(client, &options).await,
         ClientCommand::Tasks(tasks::Tasks::FailedDeps(options)) => tasks::failed_deps(client, &options).await,
+        ClientCommand::Tasks(tasks::Tasks::History(options)) => tasks::history(client, &options).await,
         ClientCommand::Tasks(tasks::Tasks::Render(options)) => tasks::render(client, &options).await,
         ClientCommand::Jobs(command) => jobs::run(client, &command).await,
         ClientCommand::Call(options) => call::run(client, &options).await,
@@ -272,6 +280,8 @@ async fn carry_out(command: ClientCommand, client: &http::Client) -> Result<Exit
         ClientCommand::Users(command) => users::users(client, &command).await,
         ClientCommand::Roles(command) => users::roles(client, &command).await,
         ClientCommand::Tokens(command) => users::tokens(client, &command).await,
+        ClientCommand::Workers(command) => fleet::workers(client, &command).await,
+        ClientCommand::Queues(command) => fleet::queues(client, &command).await,
         ClientCommand::Maintenance(command) => maintenance::run(client, &command).await,
     }
 }

@@ -37,6 +37,7 @@ pub(crate) async fn heartbeat<R: Runner>(shared: Arc<Shared<R>>, row: WorkerRow)
         match shared.store.worker_beat(shared.id).await {
             Ok(beat) => {
                 beat_ok_since.get_or_insert_with(Instant::now);
+                shared.tell_draining(beat.draining);
                 stop(&shared, &beat.intents).await;
             }
             Err(error) => {

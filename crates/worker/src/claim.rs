@@ -32,10 +32,22 @@ pub(crate) async fn claimer<R: Runner>(shared: &Arc<Shared<R>>, first: GroupRow)
     // What was claimed into the group: all that it should ever have held.
     let mut started: HashSet<AttemptKey> = HashSet::new();
     let mut hints = shared.broker.hints(shared.config.queues.clone());
+    let mut draining = shared.draining.subscribe();
     let mut broker = shared.broker.status();
     // The first look is a pull: what was queued while nobody was here has no hint any more. None: at once.
     let mut pulled_at: Option<Instant> = None;
     loop {
+        if *draining.borrow_and_update() {
+            // What was fetched goes back to its queue, for others.
+            drop(hints);
+            tokio::select! {
+                () = shared.shutdown.cancelled() => return,
+                // The sender lives as long as the worker.
+                _ = draining.wait_for(|draining| !draining) => {}
+            }
+            hints = shared.broker.hints(shared.config.queues.clone());
+            pulled_at = None;
+        }
         let permit = tokio::select! {
             biased;
             () = shared.shutdown.cancelled() => return,
@@ -48,6 +60,7 @@ pub(crate) async fn claimer<R: Runner>(shared: &Arc<Shared<R>>, first: GroupRow)
         let taken = tokio::select! {
             biased;
             () = shared.shutdown.cancelled() => return,
+            _ = draining.changed() => continue,
             taken = hints.take(room) => Some(taken),
             () = tokio::time::sleep_until(pull_at) => None,
             // It came or went: the pace of pulling is another.
@@ -86,6 +99,13 @@ pub(crate) async fn claimer<R: Runner>(shared: &Arc<Shared<R>>, first: GroupRow)
         };
         let mut attempts = match claimed {
             Claimed::Attempts(attempts) => attempts,
+            Claimed::Draining => {
+                // Heard before the heartbeat. What a claim without an answer may have given is mine all the same.
+                shared.tell_draining(true);
+                started.extend(unheard.iter().map(RunningAttempt::key));
+                start(shared, permit, unheard);
+                continue;
+            }
             Claimed::GroupLost => {
                 // I was silent for too long and somebody adopted my group. What I drive still ends by its evidence; new attempts need a new group.
                 warn!(group = %group.id, "lease group was adopted by another worker");

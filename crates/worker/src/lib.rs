@@ -32,7 +32,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
@@ -116,6 +116,8 @@ pub(crate) struct Shared<R> {
     pub(crate) runner: R,
     pub(crate) config: Config,
     pub(crate) permits: Arc<Semaphore>,
+    /// Somebody wants that this worker takes nothing new.
+    pub(crate) draining: watch::Sender<bool>,
     pub(crate) ends: mpsc::UnboundedSender<finish::End>,
     pub(crate) logs: mpsc::UnboundedSender<log_ship::Rest>,
     pub(crate) binds: mpsc::UnboundedSender<bind::Bind>,
@@ -148,6 +150,16 @@ impl<R> Shared<R> {
             mask::Finder::of(of_launch.into_iter().chain(self.config.secrets.0.iter().map(String::as_str)))
         };
         finder.map(mask::Mask::new)
+    }
+
+    /// Hears whether it is to take nothing new.
+    pub(crate) fn tell_draining(&self, draining: bool) {
+        let changed = self.draining.send_if_modified(|now| std::mem::replace(now, draining) != draining);
+        if changed && draining {
+            info!(worker.id = %self.id, "draining: nothing new is taken, what is watched goes on; `updraft workers undrain {}` ends it", self.id);
+        } else if changed {
+            info!(worker.id = %self.id, "no longer draining: new attempts are taken");
+        }
     }
 
     pub(crate) fn driven(&self) -> std::sync::MutexGuard<'_, BTreeMap<AttemptKey, Driven>> {
@@ -190,6 +202,7 @@ pub async fn run<R: Runner>(
     let shared = Arc::new(Shared {
         id: Uuid::now_v7(),
         permits: Arc::new(Semaphore::new(config.concurrency)),
+        draining: watch::Sender::new(false),
         store,
         broker,
         runner,

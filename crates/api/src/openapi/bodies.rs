@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use crate::request::MOST_NOTE;
 use crate::routes::May;
-use crate::{auth, backfills, batch, clear, connections, instances, maintenance, pools, runs, trigger, users, variables, xcoms};
+use crate::{auth, backfills, batch, clear, connections, fleet, instances, maintenance, pools, runs, trigger, users, variables, xcoms};
 
 /// A body.
 #[derive(Debug)]
@@ -216,6 +216,10 @@ pub(super) fn xcom() -> Body {
 
 pub(super) fn patch_xcom() -> Body {
     Body::json(object(xcoms::KEYS.into_iter().skip(1), &["value"]))
+}
+
+pub(super) fn drain() -> Body {
+    Body::json(object(fleet::DRAIN_KEYS.iter().copied(), &[]))
 }
 
 pub(super) fn maintenance() -> Body {

@@ -9,6 +9,7 @@ mod access;
 mod audit;
 mod backfills;
 mod cve;
+mod fleet;
 mod harness;
 mod lists;
 mod odd;

@@ -109,7 +109,7 @@ pub(crate) fn jitter(most: Duration) -> Duration {
     most.mul_f64(f64::from(u16::from_be_bytes([low, high])) / f64::from(u16::MAX))
 }
 
-async fn open(shared: &Shared, side: Side) -> Result<Connection, LinkError> {
+pub(crate) async fn open(shared: &Shared, side: Side) -> Result<Connection, LinkError> {
     let options = &shared.options;
     let mut uri = options.uri.clone();
     let heartbeat = u16::try_from(options.heartbeat.as_secs().max(1)).unwrap_or(u16::MAX);

@@ -42,6 +42,11 @@ pub(crate) fn is_precondition_failed(error: &lapin::Error) -> bool {
     matches!(error.kind(), ErrorKind::ProtocolError(protocol) if protocol.get_id() == 406)
 }
 
+/// There is nothing of that name.
+pub(crate) fn is_not_found(error: &lapin::Error) -> bool {
+    matches!(error.kind(), ErrorKind::ProtocolError(protocol) if protocol.get_id() == 404)
+}
+
 /// What RabbitMQ said.
 pub(crate) fn server_text(error: &lapin::Error) -> String {
     match error.kind() {

@@ -81,16 +81,17 @@ pub const CHECKS: &[Check] = &[
         remedy: "the worker's log says why it does not take it; a worker that is full is not counted here",
         sql: "select r.dag_id || ' ' || r.run_id || ' task ' || l.idx || ': queued in ' || l.queue || ' since ' || l.queued_at from live_attempt l \
               join run r on r.id = l.run_id where l.state = 'queued' and l.queued_at < now() - interval '60 seconds' \
-              and exists (select 1 from worker w where l.queue = any(w.queues) and w.last_heartbeat > now() - interval '30 seconds' \
+              and exists (select 1 from worker w where l.queue = any(w.queues) and w.last_heartbeat > now() - interval '30 seconds' and w.draining_since is null \
                           and (select count(*) from live_attempt k join lease_group g on g.id = k.group_id where g.owner = w.id) < w.concurrency)",
     },
     Check {
         id: "queues-served",
         name: "every queue that is in use has a worker",
         severity: Severity::Warn,
-        remedy: "start a worker with --queues that names it, or change the task's queue",
+        remedy: "start a worker with --queues that names it, or change the task's queue; `updraft workers list` shows who drains",
         sql: "select 'queue ' || l.queue || ': ' || count(*) || ' attempts wait' from live_attempt l where l.state = 'queued' \
-              and not exists (select 1 from worker w where l.queue = any(w.queues) and w.last_heartbeat > now() - interval '60 seconds') group by l.queue",
+              and not exists (select 1 from worker w where l.queue = any(w.queues) and w.last_heartbeat > now() - interval '60 seconds' \
+                              and w.draining_since is null) group by l.queue",
     },
     Check {
         id: "pools-exist",

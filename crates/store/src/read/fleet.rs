@@ -53,6 +53,46 @@ pub struct FleetWorkerRow {
     pub silent_seconds: f64,
     /// Attempts that it watches.
     pub running: i64,
+    /// Since when it takes nothing new. None: it takes.
+    pub draining_since: Option<DateTime<Utc>>,
+    /// Who wanted that.
+    pub drained_by: Option<String>,
+    /// Why.
+    pub drain_reason: Option<String>,
+}
+
+/// A queue, by what Postgres knows of it.
+#[derive(Debug, Clone, FromRow)]
+pub struct QueueRow {
+    /// Its name.
+    pub queue: String,
+    /// Attempts that wait in it for a worker.
+    pub queued: i64,
+    /// Attempts that were taken from it and go on.
+    pub running: i64,
+    /// How long the oldest one has waited, in seconds. None: none waits.
+    pub oldest_seconds: Option<f64>,
+    /// Attempts of it that began within the last minute.
+    pub begun: i64,
+    /// Attempts of it that ended within the last minute.
+    pub ended: i64,
+    /// Workers that were heard of within 30 seconds and take from it.
+    pub workers: i64,
+    /// How many attempts those may watch at once, those of their other queues included.
+    pub slots: i64,
+    /// Workers of it that drain.
+    pub draining: i64,
+}
+
+/// Who may be drained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Drained {
+    /// As was wanted.
+    Yes,
+    /// There is no such worker.
+    Unknown,
+    /// It has left for good, or has not been heard of for a while.
+    Gone,
 }
 
 /// Whether launches are stopped, since when, by whom and why.
@@ -164,12 +204,72 @@ impl Store {
         sqlx::query_as(
             "select w.id, w.host, w.pid, w.runner, w.queues, w.concurrency, w.state, w.started_at, w.last_heartbeat, \
              extract(epoch from now() - w.last_heartbeat)::float8 as silent_seconds, \
-             (select count(*) from live_attempt l join lease_group g on g.id = l.group_id where g.owner = w.id) as running \
+             (select count(*) from live_attempt l join lease_group g on g.id = l.group_id where g.owner = w.id) as running, \
+             w.draining_since, w.drained_by, w.drain_reason \
              from worker w order by w.last_heartbeat desc",
         )
         .fetch_all(&self.pool)
         .await
         .map_err(Error::of("fleet_worker_list"))
+    }
+
+    /// Wants of a worker that it takes nothing new. From the commit on nothing is claimed for it; what it watches goes on to its end.
+    pub async fn worker_drain(&self, id: Uuid, by: &str, reason: Option<&str>) -> Result<Drained, Error> {
+        let drained: Option<bool> = sqlx::query_scalar(
+            "with w as (select id, state <> 'stopped' and last_heartbeat > now() - interval '5 minutes' as alive from worker where id = $1 for no key update), \
+             d as (update worker set draining_since = coalesce(draining_since, now()), drained_by = $2, drain_reason = $3 \
+                   from w where worker.id = w.id and w.alive) \
+             select alive from w",
+        )
+        .bind(id)
+        .bind(by)
+        .bind(reason)
+        .fetch_optional(&self.pool)
+        .await
+        .map_err(Error::of("worker_drain"))?;
+        Ok(match drained {
+            None => Drained::Unknown,
+            Some(false) => Drained::Gone,
+            Some(true) => Drained::Yes,
+        })
+    }
+
+    /// Lets a worker take again, within one of its heartbeats. False: there is no such worker.
+    pub async fn worker_undrain(&self, id: Uuid) -> Result<bool, Error> {
+        sqlx::query("update worker set draining_since = null, drained_by = null, drain_reason = null where id = $1")
+            .bind(id)
+            .execute(&self.pool)
+            .await
+            .map(|done| done.rows_affected() > 0)
+            .map_err(Error::of("worker_undrain"))
+    }
+
+    /// Queues that workers take from or attempts are in, by name. What ended lately is found by the times of events, whose cost follows the
+    /// last minute's work and not history.
+    pub async fn queue_list(&self) -> Result<Vec<QueueRow>, Error> {
+        sqlx::query_as(
+            "with live as materialized (select queue, state, queued_at, started_at from live_attempt), \
+             w as materialized (select unnest(queues) as queue, concurrency, draining_since from worker \
+                 where last_heartbeat > now() - interval '30 s' and state <> 'stopped'), \
+             e as materialized (select distinct e.run_id, e.idx, e.map_index, e.attempt from event e where e.at > now() - interval '1 minute' \
+                 and e.day >= (now() - interval '1 minute')::date and e.idx >= 0 and e.attempt > 0 and e.state <> 'queued'), \
+             a as materialized (select a.queue, a.started_at, a.ended_at from e join attempt a using (run_id, idx, map_index, attempt) \
+                 where a.ended_at > now() - interval '1 minute'), \
+             q as (select queue from live union select queue from w union select queue from a) \
+             select q.queue, (select count(*) from live l where l.queue = q.queue and l.state = 'queued') as queued, \
+                 (select count(*) from live l where l.queue = q.queue and l.state = 'running') as running, \
+                 (select extract(epoch from now() - min(l.queued_at))::float8 from live l where l.queue = q.queue and l.state = 'queued') as oldest_seconds, \
+                 (select count(*) from live l where l.queue = q.queue and l.started_at > now() - interval '1 minute') \
+                     + (select count(*) from a where a.queue = q.queue and a.started_at > now() - interval '1 minute') as begun, \
+                 (select count(*) from a where a.queue = q.queue) as ended, \
+                 (select count(*) from w where w.queue = q.queue and w.draining_since is null) as workers, \
+                 coalesce((select sum(w.concurrency) from w where w.queue = q.queue and w.draining_since is null), 0)::int8 as slots, \
+                 (select count(*) from w where w.queue = q.queue and w.draining_since is not null) as draining \
+             from q order by q.queue",
+        )
+        .fetch_all(&self.pool)
+        .await
+        .map_err(Error::of("queue_list"))
     }
 
     /// How it stands with the maintenance.

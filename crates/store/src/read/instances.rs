@@ -135,6 +135,19 @@ pub struct InstanceRow {
     pub ready_since: Option<DateTime<Utc>>,
 }
 
+/// An instance came into a state.
+#[derive(Debug, Clone, FromRow)]
+pub struct MoveRow {
+    /// The attempt that it was at.
+    pub attempt: i32,
+    /// Into which.
+    pub state: String,
+    /// Why, in a word, or what somebody asked for.
+    pub reason: Option<String>,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
 /// One attempt, live or over.
 #[derive(Debug, Clone, FromRow)]
 pub struct AttemptRow {
@@ -381,6 +394,20 @@ impl Store {
         .fetch_all(&self.pool)
         .await
         .map_err(Error::of("launches_of"))
+    }
+
+    /// The states that an instance came into, in order, for as long as its run is kept.
+    pub async fn instance_moves(&self, run: RunKey, idx: i32, map_index: i32) -> Result<Vec<MoveRow>, Error> {
+        sqlx::query_as(
+            "select attempt, state, reason, at from event \
+             where run_id = $1 and idx = $2 and map_index = $3 and state is not null order by seq",
+        )
+        .bind(run.0)
+        .bind(idx)
+        .bind(map_index)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(Error::of("instance_moves"))
     }
 
     /// Attempts of an instance, oldest first, the live one last.

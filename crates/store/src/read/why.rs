@@ -37,6 +37,8 @@ pub struct WhyFacts {
     pub schedulers: i64,
     /// Workers that said something within 30 seconds and serve the instance's queue, or any queue while it has none.
     pub workers: i64,
+    /// Those that serve it and drain: they count to none of these.
+    pub draining: i64,
     /// Room that those workers have.
     pub worker_room: i64,
     /// Instances that are ready for the same pool and come before it in its run.
@@ -66,7 +68,7 @@ impl Store {
         sqlx::query_as(
             "with w as ( \
                  select w.id, w.concurrency, (select count(*) from live_attempt k join lease_group g on g.id = k.group_id where g.owner = w.id) as used \
-                 from worker w where w.last_heartbeat > now() - interval '30 seconds' and $4 = any(w.queues)) \
+                 from worker w where w.last_heartbeat > now() - interval '30 seconds' and w.draining_since is null and $4 = any(w.queues)) \
              select now() as now, i.maintenance_since, i.maintenance_reason, coalesce(d.is_paused, true) as dag_paused, coalesce(d.is_stale, true) as dag_stale, \
                  r.backfill_id, coalesce(b.is_paused, false) as backfill_paused, \
                  coalesce(b.max_active_runs, d.max_active_runs, 0) as max_active_runs, \
@@ -76,6 +78,8 @@ impl Store {
                  coalesce((select s.seq - s.planned from run_seq s where s.run_id = r.id), 0) as unplanned, \
                  (select count(*) from scheduler where last_heartbeat > now() - interval '30 seconds') as schedulers, \
                  (select count(*) from w) as workers, \
+                 (select count(*) from worker o where o.last_heartbeat > now() - interval '30 seconds' and o.draining_since is not null \
+                     and $4 = any(o.queues)) as draining, \
                  coalesce((select sum(greatest(w.concurrency - w.used, 0)) from w), 0)::int8 as worker_room, \
                  coalesce((select count(*) from ready me join ready o on o.pool = me.pool and o.run_id = me.run_id \
                      and (o.prio, -o.idx, -o.map_index) > (me.prio, -me.idx, -me.map_index) \

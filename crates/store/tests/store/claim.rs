@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use sqlx::PgPool;
 use updraft_model::AttemptKey;
+use updraft_store::read::fleet::Drained;
 use updraft_store::{Claimed, GroupRow, RunningAttempt, Store};
 use uuid::Uuid;
 
@@ -13,7 +14,7 @@ async fn pull(store: &Store, group: &GroupRow, queues: &[&str], limit: i64) -> V
     let queues: Vec<String> = queues.iter().map(|q| (*q).to_owned()).collect();
     match store.attempts_pull(&queues, limit, group.id, group.owner.unwrap(), group.epoch, "here").await.unwrap() {
         Claimed::Attempts(attempts) => attempts.iter().map(RunningAttempt::key).collect(),
-        Claimed::GroupLost => panic!("the group is lost"),
+        lost => panic!("{lost:?}"),
     }
 }
 
@@ -166,4 +167,39 @@ async fn in_a_maintenance_nothing_is_admitted_or_claimed_and_what_runs_ends(db: 
     assert_eq!(f.claim(&group, &queued).await.len(), 1);
     assert_eq!(f.store.admit_heads("default_pool").await.unwrap().unwrap().heads.len(), 1);
     f.assert_consistent().await;
+}
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn nothing_is_claimed_for_a_worker_that_drains(db: PgPool) {
+    let f = Fixture::new(&db);
+    let run = f.run(3).await;
+    f.schedule(run, 0..3).await;
+    f.admit_all().await;
+    let me = crate::lease::worker(&f.store).await;
+    let group = f.store.group_create(me, "here").await.unwrap();
+    assert_eq!(f.claim(&group, &[key(run, 0, 1)]).await.len(), 1);
+    assert!(!f.store.worker_beat(me).await.unwrap().draining);
+
+    assert_eq!(f.store.worker_drain(me, "eve", Some("node upgrade")).await.unwrap(), Drained::Yes);
+    let since = f.store.fleet_worker_list().await.unwrap()[0].draining_since;
+    let claimed = f.store.attempts_claim(&[key(run, 1, 1)], group.id, me, group.epoch, "here").await.unwrap();
+    assert!(matches!(claimed, Claimed::Draining), "{claimed:?}");
+    let pulled = f.store.attempts_pull(&["default".to_owned()], 9, group.id, me, group.epoch, "here").await.unwrap();
+    assert!(matches!(pulled, Claimed::Draining), "{pulled:?}");
+    let beat = f.store.worker_beat(me).await.unwrap();
+    assert!(beat.draining, "it hears of it");
+    assert_eq!(beat.groups, [(group.id, group.epoch)], "what it watches it goes on watching");
+    // Another one takes, and a second word does not begin the time anew.
+    assert_eq!(f.claim(&f.group().await, &[key(run, 1, 1)]).await.len(), 1);
+    assert_eq!(f.store.worker_drain(me, "eve", None).await.unwrap(), Drained::Yes);
+    let row = f.store.fleet_worker_list().await.unwrap().remove(0);
+    assert_eq!((row.draining_since, row.running), (since, 1));
+
+    assert!(f.store.worker_undrain(me).await.unwrap());
+    assert!(!f.store.worker_beat(me).await.unwrap().draining);
+    assert_eq!(f.claim(&group, &[key(run, 2, 1)]).await.len(), 1);
+    f.store.worker_leave(me).await.unwrap();
+    assert_eq!(f.store.worker_drain(me, "eve", None).await.unwrap(), Drained::Gone);
+    assert_eq!(f.store.worker_drain(Uuid::new_v4(), "eve", None).await.unwrap(), Drained::Unknown);
+    assert!(!f.store.worker_undrain(Uuid::new_v4()).await.unwrap());
 }

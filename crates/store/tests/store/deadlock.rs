@@ -102,6 +102,7 @@ impl Session {
         match claimed {
             Claimed::Attempts(attempts) => self.held.extend(attempts),
             Claimed::GroupLost => drop(self.groups.swap_remove(at)),
+            Claimed::Draining => panic!("nobody drains here"),
         }
     }
 

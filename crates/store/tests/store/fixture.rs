@@ -192,7 +192,7 @@ impl Fixture {
     pub(crate) async fn claim(&self, group: &GroupRow, keys: &[AttemptKey]) -> Vec<RunningAttempt> {
         match self.store.attempts_claim(keys, group.id, group.owner.unwrap(), group.epoch, "here").await.unwrap() {
             Claimed::Attempts(attempts) => attempts,
-            Claimed::GroupLost => panic!("the group is lost"),
+            lost => panic!("{lost:?}"),
         }
     }
 

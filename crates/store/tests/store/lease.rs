@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::fixture::{Fixture, exit, key, wide};
 
-async fn worker(store: &Store) -> Uuid {
+pub(crate) async fn worker(store: &Store) -> Uuid {
     let id = Uuid::new_v4();
     let row =
         WorkerRow { id, host: "here".to_owned(), pid: 1, runner: "process".to_owned(), queues: vec!["default".to_owned()], concurrency: 4 };

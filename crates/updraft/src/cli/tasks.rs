@@ -32,6 +32,9 @@ pub(crate) enum Tasks {
     /// Shows what stands between a task and its start: `why` in short.
     #[command(after_help = "Example:\n  updraft tasks failed-deps sales_daily load latest")]
     FailedDeps(One),
+    /// Tells what was decided of a task in a run: its states with times and reasons, tries, hosts, who cleared or marked it.
+    #[command(after_help = "Example:\n  updraft tasks history sales_daily load latest")]
+    History(One),
     /// Shows the templated fields of a task as they became in a run.
     #[command(after_help = "Example:\n  updraft tasks render sales_daily load latest")]
     Render(One),
@@ -239,6 +242,22 @@ pub(crate) async fn failed_deps(client: &Client, options: &One) -> Result<ExitCo
     }
     const COLUMNS: &[Column] = &[("kind", |w| text(&w["kind"])), ("detail", |w| text(&w["detail"])), ("remedy", |w| text(&w["remedy"]))];
     Ok(options.output.rows(&rows, COLUMNS))
+}
+
+pub(crate) async fn history(client: &Client, options: &One) -> Result<ExitCode, Failure> {
+    let (task, run) = locate(client, options).await?;
+    let path = format!("/ui/history/{}/{}/{}?map_index={}", part(&options.dag), part(&run), part(&task), options.map_index);
+    let answer = client.get(&path).await?;
+    const COLUMNS: &[Column] = &[
+        ("at", |e| when(&e["at"])),
+        ("state", |e| state_word(&e["state"])),
+        ("try", |e| text(&e["try_number"])),
+        ("reason", |e| text(&e["reason"])),
+        ("paid_by", |e| text(&e["budget"])),
+        ("host", |e| text(&e["host"])),
+        ("message", |e| text(&e["message"])),
+    ];
+    Ok(options.output.rows(answer["entries"].as_array().map_or(&[], Vec::as_slice), COLUMNS))
 }
 
 pub(crate) async fn render(client: &Client, options: &One) -> Result<ExitCode, Failure> {

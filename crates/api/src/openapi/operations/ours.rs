@@ -103,6 +103,10 @@ pub(super) fn of_updraft() -> Vec<Operation> {
             .map_index()
             .gives::<why::WhyAnswer>()
             .fails(&[404]),
+        get("/ui/history/{dag_id}/{run_id}/{task_id}", "get_history", "Tells what was decided of a task instance, when and why")
+            .map_index()
+            .gives::<history::History>()
+            .fails(&[404]),
         get("/ui/events", "get_events", "Tells of what changes, as it changes")
             .says("Server-sent events without an end.")
             .query("dag_id", Of::Text, "Of this DAG alone")
@@ -114,6 +118,14 @@ pub(super) fn of_updraft() -> Vec<Operation> {
             .gives::<backfills::BackfillProgress>()
             .fails(&[404]),
         get("/ui/doctor", "get_doctor", "Looks for what is wrong with the installation").gives::<doctor::Report>(),
+        get("/ui/workers", "get_workers", "Lists workers, the liveliest first").gives::<fleet::Workers>(),
+        put("/ui/workers/{id}/drain", "drain_worker", "Has a worker take nothing new; what it watches goes on")
+            .body(bodies::drain())
+            .gives::<fleet::Worker>()
+            .fails(&[404, 409]),
+        delete("/ui/workers/{id}/drain", "undrain_worker", "Lets a worker take again").gives::<fleet::Worker>().fails(&[404]),
+        get("/ui/queues", "get_queues", "Lists queues: what waits, since when, who takes it, and what RabbitMQ counts")
+            .gives::<fleet::Queues>(),
         get("/ui/maintenance", "get_maintenance", "Says whether launches are stopped").gives::<maintenance::Shown>(),
         put("/ui/maintenance", "begin_maintenance", "Stops launches; what runs goes on")
             .body(bodies::maintenance())

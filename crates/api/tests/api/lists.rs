@@ -217,6 +217,22 @@ async fn instances_are_filtered_by_what_their_versions_say(pool: PgPool) {
 }
 
 #[sqlx::test(migrations = "../../migrations")]
+async fn of_a_parameter_that_comes_twice_the_last_counts(pool: PgPool) {
+    let api = Api::new(pool).await;
+    api.sql(RUNS).await;
+    let runs = async |query: &str| page(&api, &format!("/api/v2/dags/~/dagRuns?{query}"), "dag_runs").await.0;
+    let (one, two) = ("logical_date_gte=2026-01-01T10:00:00Z", "logical_date_gte=2026-01-01T08:00:00Z");
+    assert_eq!(runs(&format!("{one}&{two}")).await, ["r8", "r10"]);
+    assert_eq!(runs(&format!("{two}&state=success&{one}")).await, ["r10"], "something else between them");
+    assert_eq!(runs(&format!("logical_date_gte=soon&{one}")).await, ["r10"], "what counts for nothing may be anything");
+    assert_eq!(api.refused("GET", &format!("/api/v2/dags/~/dagRuns?{one}&logical_date_gte=soon"), None).await.0, 422);
+    assert_eq!(runs("run_id_pattern=r1&run_id_pattern=r2").await, ["r2"]);
+    assert_eq!(runs("run_id_prefix_pattern=r2&run_id_prefix_pattern=r1").await, ["r1", "r10"]);
+    assert_eq!(runs("duration_gte=0&duration_gte=1000").await, [""; 0]);
+    assert_eq!(runs("state=queued&state=failed").await, ["r0", "r3", "r4", "r7", "r8"], "a list is all of them");
+}
+
+#[sqlx::test(migrations = "../../migrations")]
 async fn a_task_without_work_was_tried_once(pool: PgPool) {
     let api = Api::new(pool).await;
     let body = json!({"logical_date": null, "dag_run_id": "r1", "conf": {"day": "mon"}});

@@ -88,8 +88,8 @@ impl Targets {
     async fn group(state: &ApiState, dag_id: &str, run_id: &str, group: &str) -> Result<Self, Error> {
         let run = runs::find(state, dag_id, run_id).await?;
         let version = state.version(run.version_id).await?;
-        let ids = version.spec().tasks.iter().map(|task| task.task_id.as_str());
-        let tasks: Vec<(String, Option<i32>)> = ids.filter(|id| in_group(id, group)).map(|id| (id.to_owned(), None)).collect();
+        let inside = version.spec().tasks.iter().filter(|task| in_group(task, group));
+        let tasks: Vec<(String, Option<i32>)> = inside.map(|task| (task.task_id.to_string(), None)).collect();
         if tasks.is_empty() {
             return Err(Error::NotFound(format!("Task group '{group}' not found in DAG '{dag_id}'")));
         }

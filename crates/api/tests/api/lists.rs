@@ -217,6 +217,25 @@ async fn instances_are_filtered_by_what_their_versions_say(pool: PgPool) {
 }
 
 #[sqlx::test(migrations = "../../migrations")]
+async fn a_group_without_a_prefix_is_found_by_its_name(pool: PgPool) {
+    let api = Api::new(pool).await;
+    api.sql(r#"update dag_version set spec = replace(spec, '"task_id":"b"', '"task_id":"b","groups":["block"]')"#).await;
+    api.sql(r#"update dag_version set spec = replace(spec, '"task_id":"c"', '"task_id":"c","groups":["block","inner"]')"#).await;
+    api.half_done().await;
+    for dag in ["diamond/dagRuns/r1", "diamond/dagRuns/~", "~/dagRuns/~"] {
+        for (group, expected) in [("block", ["b", "c"].as_slice()), ("inner", &["c"])] {
+            let answer = api.get(&format!("/api/v2/dags/{dag}/taskInstances?task_group_id={group}")).await;
+            let tasks: Vec<&str> = answer["task_instances"].as_array().unwrap().iter().map(|t| t["task_id"].as_str().unwrap()).collect();
+            assert_eq!(tasks, expected, "{dag} {group}");
+        }
+        let (status, _) = api.refused("GET", &format!("/api/v2/dags/{dag}/taskInstances?task_group_id=bloc"), None).await;
+        assert_eq!(status, 404, "{dag}");
+    }
+    let patched = api.send("PATCH", "/api/v2/dags/diamond/dagRuns/r1/taskGroupInstances/inner/dry_run", json!({"new_state": "success"})).await;
+    assert_eq!(patched["task_instances"][0]["task_id"], "c");
+}
+
+#[sqlx::test(migrations = "../../migrations")]
 async fn of_a_parameter_that_comes_twice_the_last_counts(pool: PgPool) {
     let api = Api::new(pool).await;
     api.sql(RUNS).await;

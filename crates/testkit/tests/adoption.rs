@@ -5,6 +5,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so")]
 
+mod support;
+
 use std::collections::BTreeSet;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use updraft_broker::Broker;
 use updraft_model::end::Stopped;
 use updraft_model::{AttemptKey, EndFacts, LaunchSpec};
-use updraft_store::{Candidate, Claimed, Commit, DagUpsert, MoveRow, NewRun, Store};
+use updraft_store::{Candidate, Claimed, Commit, MoveRow, Store};
 use updraft_worker::Config;
 use updraft_worker::runner::{Assignment, Handle, LaunchError, Launched, LogPosition, LogRead, Outcome, Runner, StopError};
 use uuid::Uuid;
@@ -65,44 +67,8 @@ impl Runner for Found {
 
 /// A run of so many tasks, all of them scheduled.
 async fn scheduled(store: &Store, count: usize) {
-    let tasks: Vec<serde_json::Value> = (0..count)
-        .map(|n| serde_json::json!({"task_id": format!("t{n}"), "run": {"kind": "bash", "bash_command": "true"}, "upstream": []}))
-        .collect();
-    let spec = serde_json::from_value(serde_json::json!({"dag_id": "d", "schedule": {"kind": "none"}, "tasks": tasks})).unwrap();
-    let version = store
-        .dag_upsert(&DagUpsert {
-            spec: &spec,
-            json: &spec.canonical_json(),
-            hash: &spec.version_hash(),
-            source: "",
-            bundle: "b",
-            relative_fileloc: "d.yaml",
-            fileloc: "d.yaml",
-            git_commit: None,
-            paused_at_creation: false,
-            max_active_runs: 1,
-            parse_ms: 0.0,
-            timetable_summary: "",
-            timetable_description: "",
-        })
-        .await
-        .unwrap()
-        .version_id;
-    let new = NewRun {
-        dag_id: "d",
-        run_id: "r",
-        run_type: "manual",
-        logical_date: None,
-        data_interval: None,
-        run_after: chrono::DateTime::UNIX_EPOCH,
-        conf: serde_json::json!({}),
-        note: None,
-        triggered_by: "test",
-        triggering_user: None,
-        version_id: version,
-    };
-    let run = store.run_create(&new).await.unwrap().unwrap();
-    store.runs_start("d").await.unwrap();
+    let task = |n| serde_json::json!({"task_id": format!("t{n}"), "run": {"kind": "bash", "bash_command": "true"}});
+    let run = support::started_run(store, &(0..count).map(task).collect::<Vec<_>>()).await;
     let (_, loads) = store.plan_load(&[(run, i64::MAX)]).await.unwrap();
     let moves = (0..count)
         .map(|idx| MoveRow {

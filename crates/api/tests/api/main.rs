@@ -12,6 +12,7 @@ mod cve;
 mod events;
 mod harness;
 mod lists;
+mod marks;
 mod odd;
 mod oidc;
 mod secrets;

@@ -11,6 +11,7 @@ mod backfills;
 mod cve;
 mod events;
 mod harness;
+mod latest;
 mod lists;
 mod marks;
 mod odd;

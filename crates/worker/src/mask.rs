@@ -6,7 +6,8 @@
 //! becomes a `*`, so that positions in a log stay what they are.
 //!
 //! A secret may lie across two chunks. Of the chunk before, the bytes that may be the beginning of one are remembered; and where a chunk ends
-//! in what looks like the beginning of a secret, that is masked before anybody knows how it goes on.
+//! in what looks like the beginning of a secret, that is masked before anybody knows how it goes on. Who goes on with a log that another worker
+//! began reads what comes right before once more ([`Mask::remember`]).
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -206,6 +207,16 @@ impl Mask {
         Self { finder, before: Vec::new() }
     }
 
+    /// How much of what comes right before must be remembered.
+    pub(crate) fn reach(&self) -> usize {
+        self.finder.reach()
+    }
+
+    /// Goes on behind this text, as the command wrote it.
+    pub(crate) fn remember(&mut self, before: Vec<u8>) {
+        self.before = before;
+    }
+
     /// Masks a text that is whole: what the cluster says of an end may have words of the command's in it.
     pub(crate) fn hide(&self, text: &str) -> String {
         let mut bytes = text.as_bytes().to_vec();
@@ -316,6 +327,19 @@ mod tests {
         // What is broken elsewhere is ordinary text.
         let text = b"long enough to lie over\nthe end of a line\n";
         assert_eq!(masked(&finder, text, &[30]), text);
+    }
+
+    #[test]
+    fn who_goes_on_behind_the_middle_of_a_secret_masks_the_rest() {
+        let finder = Finder::of([SECRET]).unwrap();
+        let text = format!("before {SECRET} behind");
+        for cut in 0..text.len() {
+            let mut mask = Mask::new(Arc::clone(&finder));
+            mask.remember(text.as_bytes()[cut.saturating_sub(mask.reach())..cut].to_vec());
+            let mut rest = text.as_bytes()[cut..].to_vec();
+            mask.apply(&mut rest);
+            assert_eq!(rest, masked(&finder, text.as_bytes(), &[])[cut..], "{cut}");
+        }
     }
 
     #[test]

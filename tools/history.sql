@@ -79,6 +79,8 @@ from run r, generate_series(0, :tasks - 1) t,
      lateral (select c.state, case when t = :tasks - 1 or c.state in ('none', 'upstream_failed', 'skipped') then 0 else 1 end as attempt) s
 order by r.id, t;
 
+select runs_tally();
+
 insert into attempt (run_id, idx, map_index, attempt, state, budget, reason, evidence, host, queue, pool, slots, launch, queued_at, started_at, ended_at)
 select t.run_id, t.idx, -1, 1, t.state, case when t.state = 'failed' then 'user' end, t.reason,
        jsonb_build_object('runner', 'process', 'exit_code', case when t.state = 'failed' then 1 else 0 end, 'started_at', t.started_at, 'ended_at', t.ended_at),

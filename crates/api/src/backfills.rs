@@ -17,6 +17,7 @@ use updraft_store::read::dags::DagRow;
 use updraft_store::{BackfillChanged, BackfillCreated, NewBackfill, Reprocess, SlotRow};
 
 use crate::ApiState;
+use crate::clear::latest::can_go_on;
 use crate::error::{Error, problem};
 use crate::listing::{self, collection};
 use crate::request::{Body, Caller, Fields, Params};
@@ -242,8 +243,8 @@ fn row(slot: &Slot) -> SlotRow {
     }
 }
 
-/// The versions whose runs go on with the DAG as it is now when they are done again. A run knows its tasks by their places: all that it has
-/// must be where they were, and new ones come after them. The runs of other versions keep theirs, as when they are cleared.
+/// The versions whose runs go on with the DAG as it is now when they are done again. The runs of other versions keep theirs, as when they are
+/// cleared.
 async fn movable(state: &ApiState, wanted: &Wanted, dag: &DagRow, slots: &[Slot]) -> Result<Vec<i64>, Error> {
     if !wanted.latest_version || wanted.reprocess == Reprocess::None {
         return Ok(Vec::new());
@@ -255,9 +256,7 @@ async fn movable(state: &ApiState, wanted: &Wanted, dag: &DagRow, slots: &[Slot]
     let new = state.version(dag.version_id).await?;
     let mut movable = Vec::new();
     for id in versions {
-        let old = state.version(id).await?;
-        let (old, new) = (&old.spec().tasks, &new.spec().tasks);
-        if old.len() <= new.len() && old.iter().zip(new).all(|(old, new)| old.task_id == new.task_id) {
+        if can_go_on(state.version(id).await?.spec(), new.spec()) {
             movable.push(id);
         }
     }

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use axum::Extension;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::sse::{Event, KeepAlive, Sse};
@@ -21,13 +22,14 @@ use futures::stream;
 use serde_json::{Value, json};
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Interval, MissedTickBehavior};
 use updraft_model::{RunKey, TaskState};
 use updraft_store::read::changes::{DagFace, InstanceChanged, RunChanged};
 use updraft_telemetry::metrics;
 
 use crate::ApiState;
 use crate::error::Error;
+use crate::guard::{Entered, Proof};
 use crate::request::Params;
 use crate::shapes::{maybe, time};
 
@@ -43,9 +45,8 @@ const MOST_RUNS: usize = 5_000;
 const FARTHEST: TimeDelta = TimeDelta::minutes(15);
 /// Messages that wait for a slow client before it is told to read everything again.
 const ROOM: usize = 64;
-/// How long a stream lasts where people log in, and where they do not.
-const LONGEST: Duration = Duration::from_secs(600);
-const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);
+/// Whoever listens proves so often that they still may.
+const PROVED_EACH: Duration = Duration::from_secs(10);
 /// Streams of one process.
 const MOST_STREAMS: usize = 1_000;
 
@@ -329,30 +330,79 @@ async fn missed(state: &ApiState, scope: &Scope, last: &str) -> Result<Option<Ev
 }
 
 /// Counts the streams of this process.
-struct Stream(ApiState);
+struct Open(ApiState);
 
-impl Stream {
+impl Open {
     fn begin(state: &ApiState) -> Result<Self, Error> {
-        let stream = Self(state.clone());
+        let open = Self(state.clone());
         metrics::http().streams.inc();
         if state.inner.feed.streams.fetch_add(1, Ordering::Relaxed) >= MOST_STREAMS {
             return Err(Error::Busy(format!("{MOST_STREAMS} event streams are open on this API already: close some, or add a replica")));
         }
-        Ok(stream)
+        Ok(open)
     }
 }
 
-impl Drop for Stream {
+impl Drop for Open {
     fn drop(&mut self) {
         self.0.inner.feed.streams.fetch_sub(1, Ordering::Relaxed);
         metrics::http().streams.dec();
     }
 }
 
+/// One who listens.
+struct Listener {
+    receiver: broadcast::Receiver<Arc<Told>>,
+    scope: Scope,
+    open: Open,
+    /// None where nobody logs in.
+    proof: Option<Proof>,
+    proofs: Interval,
+}
+
+impl Listener {
+    /// The next message; none at the end.
+    async fn next(&mut self) -> Option<Event> {
+        loop {
+            let told = tokio::select! {
+                () = self.open.0.inner.closing.cancelled() => return None,
+                _ = self.proofs.tick(), if self.proof.is_some() => {
+                    self.prove().await?;
+                    continue;
+                }
+                told = self.receiver.recv() => told,
+            };
+            let message = match told {
+                Ok(told) => self.scope.message(&told),
+                Err(RecvError::Lagged(_)) => Some(reset(Utc::now())),
+                Err(RecvError::Closed) => return None,
+            };
+            if message.is_some() {
+                return message;
+            }
+        }
+    }
+
+    /// Ends the stream of whoever may not listen any more: asked again, the API says why. Roles and DAGs that came since count from now on.
+    async fn prove(&mut self) -> Option<()> {
+        match self.proof.as_ref()?.scope(&self.open.0).await {
+            Ok(seen) => self.scope.seen = seen?,
+            // Nothing is told either while the database is away.
+            Err(error) => tracing::debug!(%error, "who listens to events cannot be looked up"),
+        }
+        Some(())
+    }
+}
+
 /// The stream. `dag_id` narrows it to a DAG, `run_id` to a run and tells of its task instances too.
-pub(crate) async fn events(State(state): State<ApiState>, headers: HeaderMap, params: Params) -> Result<Response, Error> {
+pub(crate) async fn events(
+    State(state): State<ApiState>,
+    entered: Option<Extension<Entered>>,
+    headers: HeaderMap,
+    params: Params,
+) -> Result<Response, Error> {
     let scope = Scope::of(&params)?;
-    let stream = Stream::begin(&state)?;
+    let open = Open::begin(&state)?;
     // First this, then the past: nothing falls between them.
     let receiver = Feed::listen(&state);
     let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()).or_else(|| params.one("last_event_id"));
@@ -360,27 +410,11 @@ pub(crate) async fn events(State(state): State<ApiState>, headers: HeaderMap, pa
         Some(last) => missed(&state, &scope, last).await?,
         None => Some(event("open", state.store().now().await?, &json!({"version": state.inner.version}))),
     };
-    let begin = (receiver, scope, stream);
-    // Whoever listens proves again who they are: the browser comes back by itself, and goes on where it was.
-    let end = if state.inner.identity.asks() { LONGEST } else { FOREVER };
-    let end = tokio::time::Instant::now() + end;
-    let rest = stream::unfold(begin, move |(mut receiver, scope, stream)| async move {
-        loop {
-            let told = tokio::select! {
-                () = stream.0.inner.closing.cancelled() => return None,
-                () = tokio::time::sleep_until(end) => return None,
-                told = receiver.recv() => told,
-            };
-            let message = match told {
-                Ok(told) => scope.message(&told),
-                Err(RecvError::Lagged(_)) => Some(reset(Utc::now())),
-                Err(RecvError::Closed) => return None,
-            };
-            if let Some(message) = message {
-                return Some((Ok::<_, Infallible>(message), (receiver, scope, stream)));
-            }
-        }
-    });
+    let proof = entered.map(|Extension(entered)| Proof::of(entered, &headers));
+    let mut proofs = tokio::time::interval_at(tokio::time::Instant::now() + PROVED_EACH, PROVED_EACH);
+    proofs.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let listener = Listener { receiver, scope, open, proof, proofs };
+    let rest = stream::unfold(listener, |mut listener| async move { Some((Ok::<_, Infallible>(listener.next().await?), listener)) });
     let all = futures::StreamExt::chain(stream::iter(first.map(Ok)), rest);
     // Proxies that gather answers before they pass them on would make it late.
     let unbuffered = [(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"))];

@@ -21,6 +21,8 @@ use crate::request::{Body, Caller, Fields};
 use crate::runs::Runs;
 use crate::shapes::{Instance, Run};
 
+pub(crate) mod latest;
+
 /// Most runs that one request clears.
 const MOST_RUNS: i64 = 1000;
 /// Most instances that an answer shows; its total counts all.
@@ -149,8 +151,7 @@ pub(crate) async fn instances(
     let future = fields.flag("include_future", false);
     let past = fields.flag("include_past", false);
     let prevent_running = fields.flag("prevent_running_task", false);
-    // A run stays with its version, whatever is wanted.
-    fields.flag("run_on_latest_version", false);
+    let latest = fields.flag("run_on_latest_version", false);
     let note = fields.note();
     let switched_on = |name: &str| body.get(name) == Some(&json!(true));
     if switched_on("only_failed") && switched_on("only_running") {
@@ -200,7 +201,7 @@ pub(crate) async fn instances(
         }
         None => runs_between(&state, &dag_id, start, end).await?,
     };
-    let options = Options { dry_run, reset, prevent_running, note, body, event: "post_clear_task_instances" };
+    let options = Options { dry_run, reset, latest, prevent_running, note, body, event: "post_clear_task_instances" };
     let cleared = clear(&state, &caller, runs, &choice, options).await?;
     Ok(Json(cleared.answer()))
 }
@@ -256,6 +257,7 @@ struct OfRuns {
     dry_run: bool,
     only_failed: bool,
     only_new: bool,
+    latest: bool,
     note: Option<Option<String>>,
 }
 
@@ -265,10 +267,9 @@ impl OfRuns {
             dry_run: fields.flag("dry_run", true),
             only_failed: fields.flag("only_failed", false),
             only_new: fields.flag("only_new", false),
+            latest: fields.flag("run_on_latest_version", false),
             note: fields.note(),
         };
-        // A run stays with its version, whatever is wanted.
-        fields.flag("run_on_latest_version", false);
         if of_runs.only_new && of_runs.only_failed {
             fields.refuse("only_new", "only_new and only_failed are mutually exclusive");
         }
@@ -332,7 +333,7 @@ impl OfRuns {
         event: &'static str,
     ) -> Result<Cleared, Error> {
         let choice = Choice { only_failed: self.only_failed, ..Choice::default() };
-        let options = Options { dry_run, reset: true, prevent_running: false, note: None, body, event };
+        let options = Options { dry_run, reset: true, latest: self.latest, prevent_running: false, note: None, body, event };
         clear(state, caller, vec![run.clone()], &choice, options).await
     }
 }
@@ -498,6 +499,8 @@ impl Cleared {
 struct Options {
     dry_run: bool,
     reset: bool,
+    /// With the newest version of the DAG.
+    latest: bool,
     prevent_running: bool,
     note: Option<Option<String>>,
     body: Value,
@@ -527,11 +530,18 @@ async fn clear(state: &ApiState, caller: &Caller, runs: Vec<RunRow>, choice: &Ch
             run.run_id
         )));
     }
+    let mut versions = Vec::with_capacity(chosen.len());
+    for (run, _) in &chosen {
+        versions.push(if options.latest { latest::version_for(state, run).await? } else { None });
+    }
     let total: usize = chosen.iter().map(|(_, instances)| instances.len()).sum();
     if !options.dry_run {
         let mut keys = Vec::new();
         let mut dag = None;
-        for (run, instances) in &chosen {
+        for ((run, instances), version) in chosen.iter().zip(versions) {
+            if let Some(version) = version {
+                latest::go_on(state, run, version, &caller.user).await?;
+            }
             let pairs: Vec<(i32, i32)> = instances.iter().map(|(idx, map, _)| (*idx, *map)).collect();
             super::runs::ask(state, run.key(), &pairs, Intent::Clear, &caller.user).await?;
             // Reopened after its instances are cleared, or the planner could find it complete and end it again.

@@ -18,6 +18,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
+use updraft_store::Error as StoreError;
 use updraft_store::read::audit::ADDRESS;
 
 use crate::access::{Over, Principal, Scope};
@@ -174,20 +175,59 @@ async fn enter(state: &ApiState, may: May, request: &mut Request, address: Optio
             "a browser's session changes nothing for a request that does not say that it comes from this page (Sec-Fetch-Site or Origin)";
         return Err(Error::Forbidden(why.to_owned()).into_response());
     }
-    let scope = match principal.over(may) {
-        None => return Err(lacks(&principal, may).into_response()),
-        Some(Over::Everything) => Scope::ALL,
-        Some(Over::Some(selectors)) => {
-            let ids = state.store().dags_selected(&selectors).await.map_err(|error| Error::from(error).into_response())?;
-            Scope(Some(ids.into()))
-        }
-    };
+    let scope = scope_of(state, &principal, may).await.map_err(IntoResponse::into_response)?;
     if scope.0.is_some() {
         within(request, &scope).await.map_err(IntoResponse::into_response)?;
     }
     request.extensions_mut().insert(scope);
     request.extensions_mut().insert(principal);
+    request.extensions_mut().insert(Entered { may, address });
     Ok(())
+}
+
+async fn scope_of(state: &ApiState, principal: &Principal, may: May) -> Result<Scope, Error> {
+    match principal.over(may) {
+        None => Err(lacks(principal, may)),
+        Some(Over::Everything) => Ok(Scope::ALL),
+        Some(Over::Some(selectors)) => Ok(Scope(Some(state.store().dags_selected(&selectors).await?.into()))),
+    }
+}
+
+/// By which door a request came, where there is one.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Entered {
+    may: May,
+    address: Option<IpAddr>,
+}
+
+/// What an answer that lasts proves again while it does: a session can end, a token be revoked, a user be shut out or lose a role.
+pub(crate) struct Proof {
+    entered: Entered,
+    headers: HeaderMap,
+}
+
+impl Proof {
+    /// Of a request, which it keeps nothing of but what proves who sent it.
+    pub(crate) fn of(entered: Entered, headers: &HeaderMap) -> Self {
+        let kept = [header::AUTHORIZATION, header::COOKIE];
+        let of_request =
+            |name: &header::HeaderName| headers.get_all(name).iter().map(|value| (name.clone(), value.clone())).collect::<Vec<_>>();
+        Self { entered, headers: kept.iter().flat_map(of_request).collect() }
+    }
+
+    /// What may be seen by now; nothing, when nothing may.
+    pub(crate) async fn scope(&self, state: &ApiState) -> Result<Option<Scope>, StoreError> {
+        let principal = match state.inner.identity.of(state.store(), &self.headers, self.entered.address).await {
+            Ok(principal) => principal,
+            Err(Refusal::Store(error)) => return Err(error),
+            Err(_) => return Ok(None),
+        };
+        match scope_of(state, &principal, self.entered.may).await {
+            Ok(scope) => Ok(Some(scope)),
+            Err(Error::Store(error)) => Err(error),
+            Err(_) => Ok(None),
+        }
+    }
 }
 
 /// Whether a request that a role over some DAGs permits is about them.

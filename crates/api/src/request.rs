@@ -138,11 +138,13 @@ impl Params {
             query.order.push((column, descending));
         }
         let mut seen: Vec<&str> = Vec::new();
-        for (key, value) in &self.0 {
+        for (key, _) in &self.0 {
             if seen.contains(&key.as_str()) {
                 continue;
             }
             seen.push(key);
+            // Of a parameter with one value the last counts, as in FastAPI, and only that is read.
+            let value = self.one(key).unwrap_or_default();
             if let Some(column) = columns.iter().find(|c| c.name == key && c.filters) {
                 query.filters.push(Filter { column, test: self.equal(column, key)? });
             } else if let Some(column) = text_named(columns, key, "_contains") {

@@ -222,6 +222,10 @@ impl Runner for KubernetesRunner {
         logs::read(&self.inner, key, from, max).await
     }
 
+    async fn read_log_before(&self, key: AttemptKey, at: &LogPosition, max: usize) -> io::Result<Vec<u8>> {
+        logs::read_before(&self.inner, key, at, max).await
+    }
+
     async fn release(&self, key: AttemptKey, outcome: Outcome) -> io::Result<()> {
         end::release(&self.inner, key, outcome).await
     }

@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use futures::io::AsyncBufReadExt;
 use futures::pin_mut;
+use k8s_openapi::jiff::Timestamp;
 use kube::api::LogParams;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
@@ -32,6 +33,8 @@ use splitter::Splitter;
 
 /// Bytes that a GET may bring beyond what is wanted: timestamps, and lines of the same second.
 const SLACK: u64 = 64 * 1024;
+/// Most bytes of a GET for what comes before a position.
+const MOST_BEFORE: u64 = 4 * 1024 * 1024;
 /// Reads of an ended log are tried this often: the next step throws it away.
 const TRIES: u32 = 3;
 /// Slower reads of a pod that writes nothing.
@@ -89,42 +92,29 @@ pub(crate) async fn read(inner: &Arc<Inner>, key: AttemptKey, from: &LogPosition
     }
 }
 
+/// Up to `max` bytes right before a position: what of the second that it lies in was taken. The server counts no bytes, so nothing tells how far
+/// it is from an earlier second.
+pub(crate) async fn read_before(inner: &Arc<Inner>, key: AttemptKey, at: &LogPosition, max: usize) -> io::Result<Vec<u8>> {
+    let Some(entry) = inner.find(key).await? else { return Err(io::Error::new(io::ErrorKind::NotFound, "it has no pod")) };
+    let cursor = at.cursor.as_deref().and_then(Cursor::parse).filter(|cursor| entry.plan.logs && cursor.raw <= MOST_BEFORE);
+    let Some(cursor) = cursor else { return Ok(Vec::new()) };
+    let mut splitter = Splitter::new(Cursor::default(), usize::MAX);
+    feed(inner, &entry, cursor.second(), cursor.raw, &mut splitter).await?;
+    let (mut data, _) = splitter.finish();
+    data.drain(..data.len().saturating_sub(max));
+    Ok(data)
+}
+
 async fn get(inner: &Inner, entry: &Entry, from: &LogPosition, max: usize) -> io::Result<LogRead> {
     let mut cursor = from.cursor.as_deref().and_then(Cursor::parse).unwrap_or_default();
     loop {
         let limit = cursor.raw + max as u64 + SLACK;
-        let params = LogParams {
-            container: Some(entry.plan.container.clone()),
-            timestamps: true,
-            since_time: cursor.second(),
-            limit_bytes: Some(i64::try_from(limit).unwrap_or(i64::MAX)),
-            ..LogParams::default()
-        };
-        let stream = match inner.cluster.logs(&entry.namespace, &entry.name, &params).await {
-            Ok(stream) => stream,
-            // The container is there by its status and not yet by its log.
-            Err(Fault::Refused(_)) => return Ok(LogRead { data: Vec::new(), next: from.clone(), eof: true }),
-            Err(fault) => return Err(fault.into()),
-        };
-        pin_mut!(stream);
+        let since = cursor.second();
         let mut splitter = Splitter::new(cursor, max);
-        let mut raw = 0u64;
-        let whole = loop {
-            let chunk = match tokio::time::timeout(inner.config.call_timeout, stream.fill_buf()).await {
-                Ok(chunk) => chunk?,
-                Err(_) => return Err(io::ErrorKind::TimedOut.into()),
-            };
-            if chunk.is_empty() {
-                break raw < limit;
-            }
-            let length = chunk.len();
-            raw += length as u64;
-            let full = !splitter.feed(chunk);
-            stream.consume_unpin(length);
-            if full {
-                break false;
-            }
+        let Some((raw, full)) = feed(inner, entry, since, limit, &mut splitter).await? else {
+            return Ok(LogRead { data: Vec::new(), next: from.clone(), eof: true });
         };
+        let whole = !full && raw < limit;
         let (data, mut next) = splitter.finish();
         if data.is_empty() && !whole {
             // Everything was skipped: more was written within that second than was thought.
@@ -134,5 +124,46 @@ async fn get(inner: &Inner, entry: &Entry, from: &LogPosition, max: usize) -> io
         }
         let position = LogPosition { offset: from.offset + data.len() as u64, cursor: next.text().or_else(|| from.cursor.clone()) };
         return Ok(LogRead { data, next: position, eof: whole });
+    }
+}
+
+/// One GET into a splitter: how many bytes came, and whether it took as many as it wanted. None: there is no log yet.
+async fn feed(
+    inner: &Inner,
+    entry: &Entry,
+    since_time: Option<Timestamp>,
+    limit: u64,
+    splitter: &mut Splitter,
+) -> io::Result<Option<(u64, bool)>> {
+    let params = LogParams {
+        container: Some(entry.plan.container.clone()),
+        timestamps: true,
+        since_time,
+        limit_bytes: Some(i64::try_from(limit).unwrap_or(i64::MAX)),
+        ..LogParams::default()
+    };
+    let stream = match inner.cluster.logs(&entry.namespace, &entry.name, &params).await {
+        Ok(stream) => stream,
+        // The container is there by its status and not yet by its log.
+        Err(Fault::Refused(_)) => return Ok(None),
+        Err(fault) => return Err(fault.into()),
+    };
+    pin_mut!(stream);
+    let mut raw = 0u64;
+    loop {
+        let chunk = match tokio::time::timeout(inner.config.call_timeout, stream.fill_buf()).await {
+            Ok(chunk) => chunk?,
+            Err(_) => return Err(io::ErrorKind::TimedOut.into()),
+        };
+        if chunk.is_empty() {
+            return Ok(Some((raw, false)));
+        }
+        let length = chunk.len();
+        raw += length as u64;
+        let full = !splitter.feed(chunk);
+        stream.consume_unpin(length);
+        if full {
+            return Ok(Some((raw, true)));
+        }
     }
 }

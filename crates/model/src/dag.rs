@@ -343,6 +343,9 @@ pub struct TaskSpec {
     /// Markdown for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub doc_md: Option<String>,
+    /// The task groups that it is in and whose ids its own does not begin with, since their author said `prefix_group_id=False`, outermost first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<String>,
     /// Names of the arguments that are templates, for the API.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub template_fields: Vec<String>,
@@ -396,6 +399,7 @@ impl TaskSpec {
             end_date: None,
             params: BTreeMap::new(),
             doc_md: None,
+            groups: Vec::new(),
             template_fields: Vec::new(),
         }
     }

@@ -174,6 +174,48 @@ impl Store {
         Ok(())
     }
 
+    /// Lets a run that is over go on with another version, which has all of its tasks where they were: those that came since wait from now on.
+    /// Says whether it was done: not when the run has another version by now, is not over, or an attempt of it lives.
+    pub async fn run_version_move(&self, run: RunKey, from: i64, to: i64, by: &str) -> Result<bool, Error> {
+        let op = "run_version_move";
+        let mut tx = self.pool.begin().await.map_err(Error::of(op))?;
+        run_lock(&mut tx, run, op).await?;
+        let moved: Option<i32> = sqlx::query_scalar(
+            "update run set version_id = $3, task_count = v.task_count from run old, dag_version v \
+             where run.id = $1 and old.id = $1 and run.version_id = $2 and v.id = $3 and run.state in ('success', 'failed') \
+             and not exists (select from live_attempt l where l.run_id = $1) returning old.task_count",
+        )
+        .bind(run.0)
+        .bind(from)
+        .bind(to)
+        .fetch_optional(&mut *tx)
+        .await
+        .map_err(Error::of(op))?;
+        let Some(had) = moved else { return Ok(false) };
+        // Attempt numbers go on from those of an earlier run of its name, as those of its other instances did.
+        sqlx::query(
+            "insert into task_instance (run_id, idx, attempt) select r.id, i, greatest(r.attempt_base, coalesce(t.max_attempt, 0)) \
+             from run r left join attempt_tombstone t on t.dag_id = r.dag_id and t.run_id = r.run_id, generate_series($2, r.task_count - 1) i \
+             where r.id = $1",
+        )
+        .bind(run.0)
+        .bind(had)
+        .execute(&mut *tx)
+        .await
+        .map_err(Error::of(op))?;
+        sqlx::query("update run_seq set epoch = epoch + 1 where run_id = $1").bind(run.0).execute(&mut *tx).await.map_err(Error::of(op))?;
+        sqlx::query(
+            "select events_append(array[$1], array[-1], array[-1], array[0], array[null::text], array['version changed by ' || $2], false)",
+        )
+        .bind(run.0)
+        .bind(by)
+        .execute(&mut *tx)
+        .await
+        .map_err(Error::of(op))?;
+        tx.commit().await.map_err(Error::of(op))?;
+        Ok(true)
+    }
+
     /// Takes up to `limit` of what is due, and marks its runs for planning. Returns the runs.
     pub async fn due_take(&self, limit: i32) -> Result<Vec<RunKey>, Error> {
         let rows = sqlx::query_scalar!(r#"select r_run as "run!" from due_take($1)"#, limit)

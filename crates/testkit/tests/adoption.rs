@@ -5,6 +5,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so")]
 
+mod support;
+
 use std::collections::BTreeSet;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use updraft_broker::Broker;
 use updraft_model::end::Stopped;
 use updraft_model::{AttemptKey, EndFacts, LaunchSpec};
-use updraft_store::{Candidate, Claimed, Commit, DagUpsert, MoveRow, NewRun, Store};
+use updraft_store::{Candidate, Claimed, Commit, LogChunk, MoveRow, Store};
 use updraft_worker::Config;
 use updraft_worker::runner::{Assignment, Handle, LaunchError, Launched, LogPosition, LogRead, Outcome, Runner, StopError};
 use uuid::Uuid;
@@ -30,6 +32,8 @@ const ATTEMPTS: usize = 500;
 #[derive(Clone, Default)]
 struct Found {
     launched: Arc<Mutex<BTreeSet<AttemptKey>>>,
+    /// What each of them has written.
+    log: &'static [u8],
 }
 
 impl Runner for Found {
@@ -53,7 +57,12 @@ impl Runner for Found {
         Ok(())
     }
     async fn read_log(&self, _: AttemptKey, from: &LogPosition, _: usize) -> io::Result<LogRead> {
-        Ok(LogRead { data: Vec::new(), next: from.clone(), eof: true })
+        let from = usize::try_from(from.offset).unwrap();
+        Ok(LogRead { data: self.log[from..].to_vec(), next: LogPosition::from(self.log.len() as u64), eof: true })
+    }
+    async fn read_log_before(&self, _: AttemptKey, at: &LogPosition, max: usize) -> io::Result<Vec<u8>> {
+        let at = usize::try_from(at.offset).unwrap();
+        Ok(self.log[at.saturating_sub(max)..at].to_vec())
     }
     async fn release(&self, _: AttemptKey, _: Outcome) -> io::Result<()> {
         Ok(())
@@ -65,44 +74,8 @@ impl Runner for Found {
 
 /// A run of so many tasks, all of them scheduled.
 async fn scheduled(store: &Store, count: usize) {
-    let tasks: Vec<serde_json::Value> = (0..count)
-        .map(|n| serde_json::json!({"task_id": format!("t{n}"), "run": {"kind": "bash", "bash_command": "true"}, "upstream": []}))
-        .collect();
-    let spec = serde_json::from_value(serde_json::json!({"dag_id": "d", "schedule": {"kind": "none"}, "tasks": tasks})).unwrap();
-    let version = store
-        .dag_upsert(&DagUpsert {
-            spec: &spec,
-            json: &spec.canonical_json(),
-            hash: &spec.version_hash(),
-            source: "",
-            bundle: "b",
-            relative_fileloc: "d.yaml",
-            fileloc: "d.yaml",
-            git_commit: None,
-            paused_at_creation: false,
-            max_active_runs: 1,
-            parse_ms: 0.0,
-            timetable_summary: "",
-            timetable_description: "",
-        })
-        .await
-        .unwrap()
-        .version_id;
-    let new = NewRun {
-        dag_id: "d",
-        run_id: "r",
-        run_type: "manual",
-        logical_date: None,
-        data_interval: None,
-        run_after: chrono::DateTime::UNIX_EPOCH,
-        conf: serde_json::json!({}),
-        note: None,
-        triggered_by: "test",
-        triggering_user: None,
-        version_id: version,
-    };
-    let run = store.run_create(&new).await.unwrap().unwrap();
-    store.runs_start("d").await.unwrap();
+    let task = |n| serde_json::json!({"task_id": format!("t{n}"), "run": {"kind": "bash", "bash_command": "true"}});
+    let run = support::started_run(store, &(0..count).map(task).collect::<Vec<_>>()).await;
     let (_, loads) = store.plan_load(&[(run, i64::MAX)]).await.unwrap();
     let moves = (0..count)
         .map(|idx| MoveRow {
@@ -122,7 +95,7 @@ async fn scheduled(store: &Store, count: usize) {
 }
 
 /// Queues what can be.
-async fn admit(store: &Store) -> Vec<AttemptKey> {
+async fn admit(store: &Store, launch: &LaunchSpec) -> Vec<AttemptKey> {
     let heads = store.admit_heads("default_pool").await.unwrap().unwrap().heads;
     let candidates: Vec<Candidate> = heads
         .iter()
@@ -132,7 +105,7 @@ async fn admit(store: &Store) -> Vec<AttemptKey> {
                 attempt: head.attempt + 1,
             },
             queue: "default".to_owned(),
-            launch: serde_json::to_string(&LaunchSpec::default()).unwrap(),
+            launch: serde_json::to_string(launch).unwrap(),
             user_retries_left: 0,
             user_retry_delay_ms: 0,
             infra_retries_left: 0,
@@ -147,13 +120,13 @@ async fn admit(store: &Store) -> Vec<AttemptKey> {
 }
 
 /// A worker that claimed and bound them all, and then fell silent.
-async fn silent_worker(store: &Store, count: usize) -> Uuid {
+async fn silent_worker(store: &Store, count: usize, launch: &LaunchSpec) -> Uuid {
     scheduled(store, count).await;
     let owner = Uuid::now_v7();
     let group = store.group_create(owner, "cluster").await.unwrap();
     let mut live = 0;
     while live < count {
-        let keys = admit(store).await;
+        let keys = admit(store, launch).await;
         let Claimed::Attempts(attempts) = store.attempts_claim(&keys, group.id, owner, group.epoch, "cluster").await.unwrap() else {
             panic!("the group is lost")
         };
@@ -167,7 +140,7 @@ async fn silent_worker(store: &Store, count: usize) -> Uuid {
 #[sqlx::test(migrations = "../../migrations")]
 async fn five_hundred_attempts_change_hands_in_under_two_seconds(db: PgPool) {
     let store = Store::from_pool(db.clone());
-    let silent = silent_worker(&store, ATTEMPTS).await;
+    let silent = silent_worker(&store, ATTEMPTS, &LaunchSpec::default()).await;
     // It leaves as a worker does that is told to: the next one need not wait for a lease.
     store.groups_hand_over(silent).await.unwrap();
     let runner = Found::default();
@@ -192,6 +165,40 @@ async fn five_hundred_attempts_change_hands_in_under_two_seconds(db: PgPool) {
             .await
             .unwrap();
     assert_eq!(handed, 500, "and they are handed over again");
+}
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn a_secret_that_lies_across_the_takeover_of_its_log_is_masked(db: PgPool) {
+    const WRITTEN: &str = "the token is correct-horse-battery, they say\n";
+    const STORED: &str = "the token is *********";
+    const WHOLE: &str = "the token is *********************, they say\n";
+    let store = Store::from_pool(db.clone());
+    let env = [("API_TOKEN".to_owned(), "correct-horse-battery".to_owned())].into();
+    let silent = silent_worker(&store, 1, &LaunchSpec { env, ..LaunchSpec::default() }).await;
+    let live: (i64, i32, i32, i32) =
+        sqlx::query_as("select run_id, idx, map_index, attempt from live_attempt").fetch_one(&db).await.unwrap();
+    let key = AttemptKey {
+        instance: updraft_model::InstanceKey { run: updraft_model::RunKey(live.0), idx: live.1, map_index: live.2 },
+        attempt: live.3,
+    };
+    let chunk = LogChunk { key, start: 0, data: STORED.as_bytes().to_vec(), cursor: None };
+    assert!(store.log_append(&[chunk]).await.unwrap().is_empty());
+    store.groups_hand_over(silent).await.unwrap();
+
+    let runner = Found { log: WRITTEN.as_bytes(), ..Found::default() };
+    let shutdown = CancellationToken::new();
+    let config = Config { heartbeat: Duration::from_millis(100), lease_ttl: Duration::from_millis(300), ..Config::default() };
+    let worker =
+        tokio::spawn(updraft_worker::run(store.clone(), Broker::in_process(), runner, config, CancellationToken::new(), shutdown.clone()));
+    let begin = Instant::now();
+    while store.log_end(key).await.unwrap().offset < WRITTEN.len() as u64 {
+        assert!(begin.elapsed() < Duration::from_secs(20), "the log is not copied to its end");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    shutdown.cancel();
+    worker.await.unwrap().unwrap();
+    let log: Vec<u8> = sqlx::query_scalar("select string_agg(data, ''::bytea order by start) from log_chunk").fetch_one(&db).await.unwrap();
+    assert_eq!(String::from_utf8(log).unwrap(), WHOLE);
 }
 
 /// A way to the server that is cut once: after the statement with these words was run, before its answer is passed on.
@@ -276,14 +283,14 @@ async fn over_a_cut_line(db: &PgPool, words: &'static str, count: usize) {
 async fn what_was_claimed_without_an_answer_is_started(db: PgPool) {
     let store = Store::from_pool(db.clone());
     scheduled(&store, 3).await;
-    while admit(&store).await.len() < 3 {}
+    while admit(&store, &LaunchSpec::default()).await.len() < 3 {}
     over_a_cut_line(&db, "set state = 'running'", 3).await;
 }
 
 #[sqlx::test(migrations = "../../migrations")]
 async fn what_was_adopted_without_an_answer_is_driven(db: PgPool) {
     let store = Store::from_pool(db.clone());
-    let silent = silent_worker(&store, 3).await;
+    let silent = silent_worker(&store, 3, &LaunchSpec::default()).await;
     store.groups_hand_over(silent).await.unwrap();
     over_a_cut_line(&db, "update lease_group set owner", 3).await;
 }
@@ -291,7 +298,7 @@ async fn what_was_adopted_without_an_answer_is_driven(db: PgPool) {
 #[sqlx::test(migrations = "../../migrations")]
 async fn what_an_adopted_group_holds_is_asked_for_until_it_is_answered(db: PgPool) {
     let store = Store::from_pool(db.clone());
-    let silent = silent_worker(&store, 3).await;
+    let silent = silent_worker(&store, 3, &LaunchSpec::default()).await;
     store.groups_hand_over(silent).await.unwrap();
     over_a_cut_line(&db, "where group_id = $1 and state = 'running'", 3).await;
 }

@@ -1,15 +1,17 @@
 //! What a scheduler without secret keys knows: the folder and the environment have values, and only the database has none. A sealed variable that
 //! nobody here can open is as undefined as one that is not there.
 
+mod support;
+
 use std::time::Duration;
 
 use serde_json::json;
 use sqlx::PgPool;
 use updraft_broker::Broker;
-use updraft_model::{DagSpec, Semantics};
+use updraft_model::Semantics;
 use updraft_planner::Defaults;
 use updraft_scheduler::{Config, Pulse, Scheduler, SecretSources, SyncNow};
-use updraft_store::{DagUpsert, NewRun, Store};
+use updraft_store::Store;
 
 #[sqlx::test(migrations = "../../migrations")]
 async fn values_from_outside_need_no_keys(pool: PgPool) {
@@ -23,40 +25,7 @@ async fn values_from_outside_need_no_keys(pool: PgPool) {
     let store = Store::from_pool(pool.clone());
     let bash = |id: &str, command: &str| json!({"task_id": id, "run": {"kind": "bash", "bash_command": command}});
     let tasks = [bash("outside", "echo {{ var.value.region }} {{ conn.warehouse.host }}"), bash("stored", "echo {{ var.value.stored }}")];
-    let mut spec: DagSpec = serde_json::from_value(json!({"dag_id": "d", "schedule": {"kind": "none"}, "tasks": tasks})).unwrap();
-    spec.validate().unwrap();
-    let (json, hash) = (spec.canonical_json(), spec.version_hash());
-    let dag = DagUpsert {
-        spec: &spec,
-        json: &json,
-        hash: &hash,
-        source: "",
-        bundle: "d",
-        relative_fileloc: "d",
-        fileloc: "d",
-        git_commit: None,
-        paused_at_creation: false,
-        max_active_runs: 1,
-        parse_ms: 0.0,
-        timetable_summary: "",
-        timetable_description: "",
-    };
-    let version_id = store.dag_upsert(&dag).await.unwrap().version_id;
-    let new = NewRun {
-        dag_id: "d",
-        run_id: "r",
-        run_type: "manual",
-        logical_date: None,
-        data_interval: None,
-        run_after: chrono::Utc::now(),
-        conf: json!({}),
-        note: None,
-        triggered_by: "test",
-        triggering_user: None,
-        version_id,
-    };
-    let run = store.run_create(&new).await.unwrap().unwrap();
-    store.runs_start("d").await.unwrap();
+    let run = support::started_run(&store, &tasks).await;
 
     let config = Config {
         defaults: Defaults::default(),

@@ -20,10 +20,13 @@ use updraft_store::{Bound, RunningAttempt};
 
 use crate::finish::End;
 use crate::runner::{Assignment, Handle, LaunchError, Launched, LogPosition, Progress, Retry, Runner};
-use crate::{Driven, Shared, bind, crash_point};
+use crate::{Driven, Shared, bind, crash_point, mask};
 
 /// How often a start that the host refuses is tried before the attempt is given back as lost.
 const LAUNCH_TRIES: u32 = 5;
+
+/// How long the end of a log that another worker copied may take to be read.
+const READ_BEFORE: Duration = Duration::from_secs(10);
 
 /// How an attempt is left.
 enum Left {
@@ -101,7 +104,7 @@ async fn watch_over<R: Runner>(shared: &Shared<R>, attempt: &RunningAttempt, unw
         }
     }
     crash_point::reached("launched").await;
-    let stored = if handle.found { log_end(shared, key).await } else { LogPosition::default() };
+    let stored = if handle.found { log_resume(shared, key).await } else { LogPosition::default() };
     if let Some(driven) = shared.driven().get_mut(&key) {
         driven.log = Some(stored);
     }
@@ -190,12 +193,27 @@ async fn discard<R: Runner>(shared: &Shared<R>, attempt: &RunningAttempt, handle
     }
 }
 
-/// Where the worker before me stopped copying the log.
-pub(crate) async fn log_end<R: Runner>(shared: &Shared<R>, key: AttemptKey) -> LogPosition {
-    loop {
+/// Where the worker before me stopped copying the log. The mask goes on there, too: it is told what comes right before.
+pub(crate) async fn log_resume<R: Runner>(shared: &Shared<R>, key: AttemptKey) -> LogPosition {
+    let at = loop {
         match shared.store.log_end(key).await {
-            Ok(end) => return LogPosition { offset: end.offset, cursor: end.cursor },
+            Ok(end) => break LogPosition { offset: end.offset, cursor: end.cursor },
             Err(error) => error.patience("read the length of a log").await,
         }
+    };
+    let reach = shared.driven().get(&key).and_then(|driven| driven.mask.as_ref()).map(mask::Mask::reach);
+    if let Some(reach) = reach
+        && at.offset > 0
+    {
+        let read = tokio::time::timeout(READ_BEFORE, shared.runner.read_log_before(key, &at, reach)).await;
+        let before = read.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into())).unwrap_or_else(|error| {
+            let what = "a secret across the place where its log is taken over may be masked in part";
+            warn!(error = %error, "{what}: attempt {} of run {}", key.attempt, key.instance.run);
+            Vec::new()
+        });
+        if let Some(mask) = shared.driven().get_mut(&key).and_then(|driven| driven.mask.as_mut()) {
+            mask.remember(before);
+        }
     }
+    at
 }

@@ -129,7 +129,7 @@ async fn store<R: Runner>(shared: &Shared<R>, chunks: &mut Vec<(LogChunk, LogPos
     };
     for (row, end) in rows.iter().zip(ends) {
         // Another worker was here first: go on from where it is.
-        let end = if refused.contains(&row.key) { drive::log_end(shared, row.key).await } else { end };
+        let end = if refused.contains(&row.key) { drive::log_resume(shared, row.key).await } else { end };
         set(shared, row.key, end);
     }
 }

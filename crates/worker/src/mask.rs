@@ -1,14 +1,17 @@
 //! Secrets in logs: masked before a log is stored, so that no reader, no dump and no export has them.
 //!
 //! What is secret: values of the attempt's environment whose names say so ([`updraft_model::redact`]), and what the worker itself logs in with.
-//! They are found as they are, line by line, and as base64 (wherever in a longer text it begins), in URLs, in JSON and as hex. Each byte becomes
-//! a `*`, so that positions in a log stay what they are.
+//! They are found as they are, line by line, and as base64 (wherever in a longer text it begins), in URLs, in JSON and as hex. Base64 and hex
+//! are found across line breaks, too: `base64` ends its lines after 76 characters, PEM after 64, `xxd` after 60. Each byte but a line break
+//! becomes a `*`, so that positions in a log stay what they are.
 //!
 //! A secret may lie across two chunks. Of the chunk before, the bytes that may be the beginning of one are remembered; and where a chunk ends
-//! in what looks like the beginning of a secret, that is masked before anybody knows how it goes on.
+//! in what looks like the beginning of a secret, that is masked before anybody knows how it goes on. Who goes on with a log that another worker
+//! began reads what comes right before once more ([`Mask::remember`]).
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::ops::Range;
 use std::sync::Arc;
 
 use aho_corasick::{AhoCorasick, MatchKind};
@@ -28,19 +31,25 @@ const BEGINNING: usize = 4;
 /// Finds secrets.
 #[derive(Debug)]
 pub(crate) struct Finder {
+    /// As they stand, each in one piece.
+    whole: Patterns,
+    /// As characters that a program may have broken into lines: looked for in a text without its line breaks.
+    broken: Patterns,
+}
+
+#[derive(Debug)]
+struct Patterns {
     patterns: Vec<Vec<u8>>,
     automaton: AhoCorasick,
     longest: usize,
 }
 
-impl Finder {
-    /// None, if there is nothing to find.
-    pub(crate) fn of<'a>(secrets: impl IntoIterator<Item = &'a str>) -> Option<Arc<Self>> {
-        let forms: BTreeSet<Vec<u8>> = secrets.into_iter().flat_map(lines).flat_map(forms).collect();
-        let patterns: Vec<Vec<u8>> = forms.into_iter().collect();
+impl Patterns {
+    fn of(patterns: BTreeSet<Vec<u8>>) -> Option<Self> {
+        let patterns: Vec<Vec<u8>> = patterns.into_iter().collect();
         let longest = patterns.iter().map(Vec::len).max()?;
         let automaton = AhoCorasick::builder().match_kind(MatchKind::Standard).build(&patterns).ok()?;
-        Some(Arc::new(Self { patterns, automaton, longest }))
+        Some(Self { patterns, automaton, longest })
     }
 
     /// The longest end of a text that begins a secret and does not finish it.
@@ -48,6 +57,47 @@ impl Finder {
         let most = (self.longest - 1).min(text.len());
         let begins = |n: &usize| self.patterns.iter().any(|p| p.len() > *n && p.starts_with(&text[text.len() - n..]));
         (BEGINNING..=most).rev().find(begins).unwrap_or(0)
+    }
+
+    /// Where secrets are in a text; with `begun` its end, too, where one may begin.
+    fn places(&self, text: &[u8], begun: bool) -> Vec<Range<usize>> {
+        let mut places: Vec<Range<usize>> = self.automaton.find_overlapping_iter(text).map(|found| found.range()).collect();
+        if begun {
+            places.push(text.len() - self.begun(text)..text.len());
+        }
+        places
+    }
+}
+
+impl Finder {
+    /// None, if there is nothing to find.
+    pub(crate) fn of<'a>(secrets: impl IntoIterator<Item = &'a str>) -> Option<Arc<Self>> {
+        let (mut whole, mut broken) = (BTreeSet::new(), BTreeSet::new());
+        for line in secrets.into_iter().flat_map(lines) {
+            whole.extend(forms(line));
+            broken.extend(characters(line));
+        }
+        whole.extend(broken.iter().cloned());
+        Some(Arc::new(Self { whole: Patterns::of(whole)?, broken: Patterns::of(broken)? }))
+    }
+
+    /// How much of a text may be the beginning of a secret that goes on behind it.
+    fn reach(&self) -> usize {
+        // Breaks of two characters after each 16: no program breaks sooner.
+        (self.whole.longest - 1).max(self.broken.longest - 1 + self.broken.longest / 8)
+    }
+
+    /// Where secrets are in a text.
+    fn places(&self, text: &[u8], begun: bool) -> Vec<Range<usize>> {
+        let mut places = self.whole.places(text, begun);
+        let is_break = |byte: u8| byte == b'\n' || byte == b'\r';
+        if text.iter().any(|byte| is_break(*byte)) {
+            let (at, joined): (Vec<usize>, Vec<u8>) = text.iter().copied().enumerate().filter(|(_, byte)| !is_break(*byte)).unzip();
+            // One by one, so that the line breaks stay.
+            let found = self.broken.places(&joined, begun);
+            places.extend(found.into_iter().flatten().map(|n| at[n]..at[n] + 1));
+        }
+        places
     }
 }
 
@@ -84,10 +134,10 @@ fn lines(secret: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// The forms in which a secret may be written.
-fn forms(secret: &str) -> Vec<Vec<u8>> {
+/// A secret as base64 and as hex.
+fn characters(secret: &str) -> Vec<Vec<u8>> {
     let bytes = secret.as_bytes();
-    let mut forms = vec![bytes.to_vec()];
+    let mut forms = Vec::new();
     for shift in 0..3 {
         let mut text = vec![0; shift];
         text.extend_from_slice(bytes);
@@ -97,6 +147,20 @@ fn forms(secret: &str) -> Vec<Vec<u8>> {
             forms.push(engine.encode(&text).as_bytes()[first..last].to_vec());
         }
     }
+    let hex = |upper: bool| {
+        bytes.iter().fold(String::new(), |mut text, b| {
+            _ = if upper { write!(text, "{b:02X}") } else { write!(text, "{b:02x}") };
+            text
+        })
+    };
+    forms.extend([hex(false).into_bytes(), hex(true).into_bytes()]);
+    forms
+}
+
+/// The other forms in which a secret may be written.
+fn forms(secret: &str) -> Vec<Vec<u8>> {
+    let bytes = secret.as_bytes();
+    let mut forms = vec![bytes.to_vec()];
     let percent = |space: &str, upper: bool| {
         let mut text = String::new();
         for byte in bytes {
@@ -114,13 +178,6 @@ fn forms(secret: &str) -> Vec<Vec<u8>> {
         let inner = &json[1..json.len() - 1];
         forms.extend([inner.as_bytes().to_vec(), ascii(inner).into_bytes()]);
     }
-    let hex = |upper: bool| {
-        bytes.iter().fold(String::new(), |mut text, b| {
-            _ = if upper { write!(text, "{b:02X}") } else { write!(text, "{b:02x}") };
-            text
-        })
-    };
-    forms.extend([hex(false).into_bytes(), hex(true).into_bytes()]);
     forms
 }
 
@@ -150,11 +207,21 @@ impl Mask {
         Self { finder, before: Vec::new() }
     }
 
+    /// How much of what comes right before must be remembered.
+    pub(crate) fn reach(&self) -> usize {
+        self.finder.reach()
+    }
+
+    /// Goes on behind this text, as the command wrote it.
+    pub(crate) fn remember(&mut self, before: Vec<u8>) {
+        self.before = before;
+    }
+
     /// Masks a text that is whole: what the cluster says of an end may have words of the command's in it.
     pub(crate) fn hide(&self, text: &str) -> String {
         let mut bytes = text.as_bytes().to_vec();
-        for found in self.finder.automaton.find_overlapping_iter(text) {
-            bytes[found.range()].fill(b'*');
+        for place in self.finder.places(text.as_bytes(), false) {
+            bytes[place].fill(b'*');
         }
         String::from_utf8_lossy(&bytes).into_owned()
     }
@@ -167,16 +234,10 @@ impl Mask {
         let old = self.before.len();
         let mut text = std::mem::take(&mut self.before);
         text.extend_from_slice(data);
-        let mut hide = |from: usize, to: usize| {
-            if to > old {
-                data[from.saturating_sub(old)..to - old].fill(b'*');
-            }
-        };
-        for found in self.finder.automaton.find_overlapping_iter(&text) {
-            hide(found.start(), found.end());
+        for place in self.finder.places(&text, true).into_iter().filter(|place| place.end > old) {
+            data[place.start.saturating_sub(old)..place.end - old].fill(b'*');
         }
-        hide(text.len() - self.finder.begun(&text), text.len());
-        text.drain(..text.len().saturating_sub(self.finder.longest - 1));
+        text.drain(..text.len().saturating_sub(self.finder.reach()));
         self.before = text;
     }
 }
@@ -236,6 +297,48 @@ mod tests {
             let every = masked(&finder, &text, &(1..text.len()).collect::<Vec<_>>());
             let tail = every.iter().rev().zip(whole.iter().rev()).filter(|(a, b)| **b == b'*' && **a != b'*').count();
             assert!(tail < BEGINNING, "byte by byte: {}", String::from_utf8_lossy(&every));
+        }
+    }
+
+    #[test]
+    fn base64_is_masked_across_the_ends_of_its_lines() {
+        let secret = "long enough to lie over the end of a line, and over the end of the one after that: so it goes on for a while";
+        let finder = Finder::of([secret]).unwrap();
+        for (columns, line_break) in [(76, "\n"), (76, "\r\n"), (64, "\n"), (64, "\r\n"), (16, "\r\n")] {
+            // From where in a line, and in three bytes, it begins.
+            for before in 40..=43 {
+                let text = format!("{}{secret}, and the rest", "u".repeat(before));
+                let encoded = base64::engine::general_purpose::STANDARD.encode(text);
+                let broken = encoded.as_bytes().chunks(columns).map(String::from_utf8_lossy).collect::<Vec<_>>().join(line_break);
+                let whole = masked(&finder, broken.as_bytes(), &[]);
+                let line_breaks = |text: &[u8]| text.iter().map(|byte| byte.is_ascii_control()).collect::<Vec<_>>();
+                assert_eq!(line_breaks(&whole), line_breaks(broken.as_bytes()), "lines and positions stay");
+                let hidden = whole.iter().filter(|byte| **byte == b'*').count();
+                // Characters at its edges that others have a part in are not its own.
+                let least = secret.len() * 8 / 6 - 1;
+                assert!(hidden >= least, "{columns} {before}: {hidden} of {least}: {}", String::from_utf8_lossy(&whole));
+                for cut in 0..broken.len() {
+                    let cut_once = masked(&finder, broken.as_bytes(), &[cut]);
+                    let differ = whole.iter().zip(&cut_once).filter(|(a, b)| **a == b'*' && **b != b'*').count();
+                    assert!(differ < BEGINNING, "{columns} {before} cut at {cut}: {}", String::from_utf8_lossy(&cut_once));
+                }
+            }
+        }
+        // What is broken elsewhere is ordinary text.
+        let text = b"long enough to lie over\nthe end of a line\n";
+        assert_eq!(masked(&finder, text, &[30]), text);
+    }
+
+    #[test]
+    fn who_goes_on_behind_the_middle_of_a_secret_masks_the_rest() {
+        let finder = Finder::of([SECRET]).unwrap();
+        let text = format!("before {SECRET} behind");
+        for cut in 0..text.len() {
+            let mut mask = Mask::new(Arc::clone(&finder));
+            mask.remember(text.as_bytes()[cut.saturating_sub(mask.reach())..cut].to_vec());
+            let mut rest = text.as_bytes()[cut..].to_vec();
+            mask.apply(&mut rest);
+            assert_eq!(rest, masked(&finder, text.as_bytes(), &[])[cut..], "{cut}");
         }
     }
 

@@ -318,6 +318,12 @@ impl Runner for ProcessRunner {
         self.blocking(move |_| log::read(&path, offset, max)).await?
     }
 
+    async fn read_log_before(&self, key: AttemptKey, at: &LogPosition, max: usize) -> io::Result<Vec<u8>> {
+        let path = self.folder(key).join(folder::LOG);
+        let until = at.offset;
+        self.blocking(move |_| log::read_before(&path, until, max)).await?
+    }
+
     async fn release(&self, key: AttemptKey, _: Outcome) -> io::Result<()> {
         let dir = self.folder(key);
         self.blocking(move |_| {

@@ -56,6 +56,10 @@ pub trait Runner: Send + Sync + 'static {
     /// Up to `max` bytes of the log from a position on. Empty while nothing was written.
     fn read_log(&self, key: AttemptKey, from: &LogPosition, max: usize) -> impl Future<Output = io::Result<LogRead>> + Send;
 
+    /// Up to `max` bytes of the log right before a position, as far as they can be told: who goes on with a log that somebody else copied up to
+    /// there masks a secret that lies across it. None of them is stored again.
+    fn read_log_before(&self, key: AttemptKey, at: &LogPosition, max: usize) -> impl Future<Output = io::Result<Vec<u8>>> + Send;
+
     /// Forgets an ended attempt, whose evidence and log the store has. A late [`Runner::launch`] does not start it again. Refused, with
     /// [`io::ErrorKind::ResourceBusy`], while something of it runs.
     fn release(&self, key: AttemptKey, outcome: Outcome) -> impl Future<Output = io::Result<()>> + Send;

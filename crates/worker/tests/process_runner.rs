@@ -265,6 +265,10 @@ async fn the_log_is_both_streams_in_order_and_read_by_offset() {
         }
     }
     assert_eq!(String::from_utf8(read).unwrap(), all);
+    for until in 0..=all.len() {
+        let before = fixture.runner.read_log_before(KEY, &LogPosition::from(until as u64), 7).await.unwrap();
+        assert_eq!(String::from_utf8(before).unwrap(), all[until.saturating_sub(7)..until]);
+    }
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! What is done to task instances: marks, notes, deletions, one by one, by group and in bulk.
 
+use std::collections::HashSet;
+
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
@@ -88,8 +90,8 @@ impl Targets {
     async fn group(state: &ApiState, dag_id: &str, run_id: &str, group: &str) -> Result<Self, Error> {
         let run = runs::find(state, dag_id, run_id).await?;
         let version = state.version(run.version_id).await?;
-        let ids = version.spec().tasks.iter().map(|task| task.task_id.as_str());
-        let tasks: Vec<(String, Option<i32>)> = ids.filter(|id| in_group(id, group)).map(|id| (id.to_owned(), None)).collect();
+        let inside = version.spec().tasks.iter().filter(|task| in_group(task, group));
+        let tasks: Vec<(String, Option<i32>)> = inside.map(|task| (task.task_id.to_string(), None)).collect();
         if tasks.is_empty() {
             return Err(Error::NotFound(format!("Task group '{group}' not found in DAG '{dag_id}'")));
         }
@@ -178,12 +180,42 @@ impl Targets {
             };
             state.store().audit_write(&entry).await?;
         }
-        let keys: Vec<RunKey> = runs.iter().map(|(run, _)| run.key()).collect();
+        let mut keys: Vec<RunKey> = runs.iter().map(|(run, _)| run.key()).collect();
+        if wish.new_state.is_some() {
+            let marked: HashSet<(i64, i32, i32)> = moving.iter().map(|(run, row)| (run.id, row.idx, row.map_index)).collect();
+            keys.extend(self.free(state, caller, wish, &marked).await?);
+        }
         state.nudge(&self.run.dag_id, &keys).await?;
         if wish.new_state.is_none() {
             return Ok(self.named.iter().map(|row| (self.run.key(), row.idx, row.map_index)).collect());
         }
         Ok(moving.iter().map(|(run, row)| (run.key(), row.idx, row.map_index)).collect())
+    }
+
+    /// Clears what failed behind what was marked, or was not begun because of it, so that the runs go on. As in Airflow, but for what was marked
+    /// itself: that keeps the state that it was given. Returns the runs with something to do.
+    async fn free(&self, state: &ApiState, caller: &Caller, wish: &Wish, marked: &HashSet<(i64, i32, i32)>) -> Result<Vec<RunKey>, Error> {
+        let mut freed = Vec::new();
+        for run in clear::runs_around(state, &self.run, wish.past, wish.future).await? {
+            let version = state.version(run.version_id).await?;
+            let named: HashSet<i32> =
+                self.tasks.iter().filter_map(|(id, _)| version.position(id)).filter_map(|at| i32::try_from(at).ok()).collect();
+            let whole: Vec<(String, Option<i32>)> = self.tasks.iter().map(|(id, _)| (id.clone(), None)).collect();
+            let behind = clear::choose(state, &run, Some(&whole), false, true).await?.into_iter().filter(|(idx, map, found)| {
+                matches!(found.as_str(), "failed" | "upstream_failed") && !named.contains(idx) && !marked.contains(&(run.id, *idx, *map))
+            });
+            let behind: Vec<(i32, i32)> = behind.map(|(idx, map, _)| (idx, map)).collect();
+            if behind.is_empty() {
+                continue;
+            }
+            runs::ask(state, run.key(), &behind, Intent::Clear, &caller.user).await?;
+            // As it is now: it may have ended since it was read, and would stay over with tasks that wait.
+            if state.store().run_get(&run.dag_id, &run.run_id).await?.is_some_and(|run| run.is_over()) {
+                state.store().run_reopen(run.key()).await?;
+            }
+            freed.push(run.key());
+        }
+        Ok(freed)
     }
 }
 

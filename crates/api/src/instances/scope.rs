@@ -59,8 +59,9 @@ pub(crate) async fn scope(state: &ApiState, dag_id: &str, run_id: &str, params: 
         (Some(version), ..) => vec![version],
         (None, [id], _) => state.store().versions_containing(scope.dag_id.as_deref(), &named(id.clone())).await?,
         (None, _, Some(group)) => {
-            let begins = named(format!("{group}."));
-            state.store().versions_containing(scope.dag_id.as_deref(), begins.strip_suffix('"').unwrap_or(&begins)).await?
+            // The beginning of an id, or a group that no id begins with.
+            let text = Value::String(group.to_owned()).to_string();
+            state.store().versions_containing(scope.dag_id.as_deref(), text.strip_suffix('"').unwrap_or(&text)).await?
         }
         _ => state.store().versions_containing(scope.dag_id.as_deref(), "").await?,
     };
@@ -72,7 +73,7 @@ pub(crate) async fn scope(state: &ApiState, dag_id: &str, run_id: &str, params: 
     for id in versions {
         let version = state.version(id).await?;
         for (task, at) in version.spec().tasks.iter().zip(0i32..) {
-            if !group.is_none_or(|group| in_group(task.task_id.as_str(), group)) {
+            if !group.is_none_or(|group| in_group(task, group)) {
                 continue;
             }
             in_a_group = true;
@@ -99,10 +100,10 @@ pub(crate) async fn scope(state: &ApiState, dag_id: &str, run_id: &str, params: 
     Ok(scope)
 }
 
-/// Whether a task is in a group, or in a group within it. Told by its id, as versions do not keep groups: those of a group begin with the
-/// group's own, unless its author said `prefix_group_id=False`.
-pub(crate) fn in_group(task_id: &str, group: &str) -> bool {
-    task_id.strip_prefix(group).is_some_and(|rest| rest.starts_with('.'))
+/// Whether a task is in a group, or in a group within it. Its id begins with the group's, unless its author said `prefix_group_id=False`: then
+/// the task names the group.
+pub(crate) fn in_group(task: &TaskSpec, group: &str) -> bool {
+    task.task_id.as_str().strip_prefix(group).is_some_and(|rest| rest.starts_with('.')) || task.groups.iter().any(|name| name == group)
 }
 
 /// Whether a text passes, as in the database.
@@ -141,12 +142,20 @@ fn like_matches(pattern: &str, text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use updraft_model::{TaskId, TaskKind, TaskSpec};
+
     use super::{in_group, like_matches};
 
     #[test]
     fn a_group_has_what_is_in_groups_within_it() {
+        let mut task = TaskSpec::new(TaskId::new("a").unwrap(), TaskKind::Empty);
         for (id, inside) in [("block.a", true), ("block.inner.a", true), ("block", false), ("blocks.a", false), ("a.block.b", false)] {
-            assert_eq!(in_group(id, "block"), inside, "{id}");
+            task.task_id = TaskId::new(id).unwrap();
+            assert_eq!(in_group(&task, "block"), inside, "{id}");
+        }
+        task.groups = vec!["block".to_owned(), "inner".to_owned()];
+        for (group, inside) in [("block", true), ("inner", true), ("a", true), ("a.block", true), ("bloc", false)] {
+            assert_eq!(in_group(&task, group), inside, "{group}");
         }
     }
 

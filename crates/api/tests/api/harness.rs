@@ -40,26 +40,7 @@ impl Api {
     pub(crate) async fn with(pool: PgPool, broker: Broker, access: Access) -> Self {
         let store = Store::from_pool(pool.clone());
         for spec in [diamond(), with_params()] {
-            let json = spec.canonical_json();
-            let hash = spec.version_hash();
-            store
-                .dag_upsert(&DagUpsert {
-                    spec: &spec,
-                    json: &json,
-                    hash: &hash,
-                    source: "# the file\n",
-                    bundle: "dags-folder",
-                    relative_fileloc: "examples.py",
-                    fileloc: "/dags/examples.py",
-                    git_commit: None,
-                    paused_at_creation: false,
-                    max_active_runs: 2,
-                    parse_ms: 12.5,
-                    timetable_summary: "*/5 * * * *",
-                    timetable_description: "Every 5 minutes",
-                })
-                .await
-                .unwrap();
+            upsert(&store, &spec).await;
         }
         let keyring = access.keyring.clone();
         let state = ApiState::new(store, broker, Semantics::Airflow3, Defaults::default(), "0.1.0", chrono::Utc::now(), access);
@@ -136,7 +117,29 @@ impl Api {
     }
 }
 
-fn diamond() -> DagSpec {
+/// What the scheduler stores when it has read a file.
+pub(crate) async fn upsert(store: &Store, spec: &DagSpec) {
+    let json = spec.canonical_json();
+    let hash = spec.version_hash();
+    let dag = DagUpsert {
+        spec,
+        json: &json,
+        hash: &hash,
+        source: "# the file\n",
+        bundle: "dags-folder",
+        relative_fileloc: "examples.py",
+        fileloc: "/dags/examples.py",
+        git_commit: None,
+        paused_at_creation: false,
+        max_active_runs: 2,
+        parse_ms: 12.5,
+        timetable_summary: "*/5 * * * *",
+        timetable_description: "Every 5 minutes",
+    };
+    store.dag_upsert(&dag).await.unwrap();
+}
+
+pub(crate) fn diamond() -> DagSpec {
     let task = |id: &str, up: &[&str]| {
         json!({"task_id": id, "run": {"kind": "bash", "bash_command": "true"}, "upstream": up, "operator": "BashOperator",
         "operator_module": "airflow.providers.standard.operators.bash", "retries": if id == "a" { 1 } else { 0 }, "template_fields": ["bash_command", "env", "cwd"]})

@@ -175,6 +175,63 @@ async fn instances_are_counted_without_being_read(pool: PgPool) {
 }
 
 #[sqlx::test(migrations = "../../migrations")]
+async fn runs_that_are_over_know_how_their_instances_ended(pool: PgPool) {
+    let api = Api::new(pool).await;
+    api.sql(RUNS).await;
+    let tallied = async || -> i64 {
+        sqlx::query_scalar("select count(*) from run where tally_failed is not null").fetch_one(&api.pool).await.unwrap()
+    };
+    let agree = async |after: &str| {
+        for states in [["failed"].as_slice(), &["success", "skipped"], &["upstream_failed"], &["failed", "none"]] {
+            for (path, run) in [("~/dagRuns/~", "%"), ("diamond/dagRuns/~", "%"), ("diamond/dagRuns/r3", "r3"), ("~/dagRuns/~", "r1%")] {
+                let path = format!(
+                    "/api/v2/dags/{path}/taskInstances?run_id_prefix_pattern={}&state={}",
+                    run.trim_end_matches('%'),
+                    states.join("&state=")
+                );
+                let there: Vec<(String, String)> = sqlx::query_as(
+                    "select r.run_id, t.idx::text from task_instance t join run r on r.id = t.run_id where t.state = any ($1) and r.run_id like $2 order by r.id, t.idx",
+                )
+                .bind(states)
+                .bind(run)
+                .fetch_all(&api.pool)
+                .await
+                .unwrap();
+                let answer = api.get(&path).await;
+                assert_eq!(answer["total_entries"], there.len(), "{path} after {after}");
+                let shown: Vec<&str> =
+                    answer["task_instances"].as_array().unwrap().iter().map(|t| t["dag_run_id"].as_str().unwrap()).collect();
+                assert_eq!(shown, there.iter().map(|(run, _)| run.as_str()).collect::<Vec<_>>(), "{path} after {after}");
+            }
+        }
+    };
+    // What is written of a run begins with the lock on this row.
+    api.sql("insert into run_seq (run_id) select id from run").await;
+    agree("nothing was counted").await;
+    assert_eq!(tallied().await, 0);
+    api.sql(
+        "update task_instance set state = (array['success', 'failed', 'upstream_failed', 'skipped'])[idx + 1], ended_at = now();
+         update task_instance set state = 'none', ended_at = null where idx = 3 and run_id = (select id from run where run_id = 'r6');
+         update run set state = 'running'; update run set state = 'failed' where run_id <> 'r9'",
+    )
+    .await;
+    assert_eq!(tallied().await, 9, "one runs, and one has a task that has no end");
+    agree("they ended").await;
+    assert_eq!(api.get("/api/v2/dags/~/dagRuns/~/taskInstances?state=failed").await["total_entries"], 11);
+    let base = "/api/v2/dags/diamond/dagRuns";
+    api.send("PATCH", &format!("{base}/r1/taskInstances/b"), json!({"new_state": "success"})).await;
+    agree("a mark").await;
+    api.send("POST", "/api/v2/dags/diamond/clearTaskInstances", json!({"dag_run_id": "r2", "dry_run": false, "reset_dag_runs": false}))
+        .await;
+    agree("a clear that leaves the run as it is").await;
+    assert!(api.call("DELETE", &format!("{base}/r3/taskInstances/b"), None, "*/*").await.status.is_success());
+    agree("a deletion").await;
+    api.send("PATCH", &format!("{base}/r4"), json!({"state": "success"})).await;
+    agree("a mark of a run").await;
+    assert_eq!(tallied().await, 5);
+}
+
+#[sqlx::test(migrations = "../../migrations")]
 async fn instances_are_filtered_by_what_their_versions_say(pool: PgPool) {
     let api = Api::new(pool).await;
     api.half_done().await;
@@ -214,6 +271,44 @@ async fn instances_are_filtered_by_what_their_versions_say(pool: PgPool) {
     assert_eq!(tasks("state=scheduled&state=failed").await, ["c", "d"]);
     let (status, detail) = api.refused("GET", "/api/v2/dags/~/dagRuns/r1/taskInstances", None).await;
     assert_eq!((status, detail), (400, json!("dag_id is required when dag_run_id is specified")));
+}
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn a_group_without_a_prefix_is_found_by_its_name(pool: PgPool) {
+    let api = Api::new(pool).await;
+    api.sql(r#"update dag_version set spec = replace(spec, '"task_id":"b"', '"task_id":"b","groups":["block"]')"#).await;
+    api.sql(r#"update dag_version set spec = replace(spec, '"task_id":"c"', '"task_id":"c","groups":["block","inner"]')"#).await;
+    api.half_done().await;
+    for dag in ["diamond/dagRuns/r1", "diamond/dagRuns/~", "~/dagRuns/~"] {
+        for (group, expected) in [("block", ["b", "c"].as_slice()), ("inner", &["c"])] {
+            let answer = api.get(&format!("/api/v2/dags/{dag}/taskInstances?task_group_id={group}")).await;
+            let tasks: Vec<&str> = answer["task_instances"].as_array().unwrap().iter().map(|t| t["task_id"].as_str().unwrap()).collect();
+            assert_eq!(tasks, expected, "{dag} {group}");
+        }
+        let (status, _) = api.refused("GET", &format!("/api/v2/dags/{dag}/taskInstances?task_group_id=bloc"), None).await;
+        assert_eq!(status, 404, "{dag}");
+    }
+    let patched =
+        api.send("PATCH", "/api/v2/dags/diamond/dagRuns/r1/taskGroupInstances/inner/dry_run", json!({"new_state": "success"})).await;
+    assert_eq!(patched["task_instances"][0]["task_id"], "c");
+}
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn of_a_parameter_that_comes_twice_the_last_counts(pool: PgPool) {
+    let api = Api::new(pool).await;
+    api.sql(RUNS).await;
+    let runs = async |query: &str| page(&api, &format!("/api/v2/dags/~/dagRuns?{query}"), "dag_runs").await.0;
+    let (one, two) = ("logical_date_gte=2026-01-01T10:00:00Z", "logical_date_gte=2026-01-01T08:00:00Z");
+    assert_eq!(runs(&format!("{one}&{two}")).await, ["r8", "r10"]);
+    assert_eq!(runs(&format!("{two}&state=success&{one}")).await, ["r10"], "something else between them");
+    assert_eq!(runs(&format!("logical_date_gte=soon&{one}")).await, ["r10"], "what counts for nothing may be anything");
+    assert_eq!(api.refused("GET", &format!("/api/v2/dags/~/dagRuns?{one}&logical_date_gte=soon"), None).await.0, 422);
+    assert_eq!(runs("conf_contains=1").await.len(), 5);
+    assert_eq!(runs("conf_contains=%7B").await.len(), 11, "what has none has braces");
+    assert_eq!(runs("run_id_pattern=r1&run_id_pattern=r2").await, ["r2"]);
+    assert_eq!(runs("run_id_prefix_pattern=r2&run_id_prefix_pattern=r1").await, ["r1", "r10"]);
+    assert_eq!(runs("duration_gte=0&duration_gte=1000").await, [""; 0]);
+    assert_eq!(runs("state=queued&state=failed").await, ["r0", "r3", "r4", "r7", "r8"], "a list is all of them");
 }
 
 #[sqlx::test(migrations = "../../migrations")]

@@ -14,7 +14,7 @@ use crate::access::filled;
 use crate::harness::Api;
 
 const OWNER: &str = "correct horse battery";
-const PASSWORD: &str = "a password of eve's";
+pub(crate) const PASSWORD: &str = "a password of eve's";
 
 pub(crate) struct Guarded {
     pub(crate) api: Api,
@@ -42,7 +42,7 @@ fn basic(user: &str, password: &str) -> String {
 }
 
 impl Guarded {
-    async fn new(pool: PgPool) -> Self {
+    pub(crate) async fn new(pool: PgPool) -> Self {
         let account = Some(Account::new("admin", OWNER).unwrap());
         Self { api: Api::with(pool, Broker::in_process(), Access { account, ..Access::default() }).await }
     }
@@ -58,7 +58,7 @@ impl Guarded {
         Answer { status: parts.status.as_u16(), headers: parts.headers, text }
     }
 
-    async fn with(&self, login: &str, method: &str, path: &str, body: Value) -> Answer {
+    pub(crate) async fn with(&self, login: &str, method: &str, path: &str, body: Value) -> Answer {
         let body = if body.is_null() { String::new() } else { body.to_string() };
         self.send(method, path, &[("authorization", login), ("content-type", "application/json"), ("accept", "application/json")], &body)
             .await
@@ -68,7 +68,7 @@ impl Guarded {
         self.with(&basic("admin", OWNER), method, path, body).await
     }
 
-    async fn user(&self, name: &str, roles: Value) -> String {
+    pub(crate) async fn user(&self, name: &str, roles: Value) -> String {
         let made = self.owner("POST", "/ui/users", json!({"name": name, "password": PASSWORD, "roles": roles})).await;
         assert_eq!(made.status, 201, "{}", made.text);
         // Hashing for each request would make this test slow; the token is as good.

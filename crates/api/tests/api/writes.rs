@@ -58,8 +58,8 @@ async fn instances_are_changed_and_deleted_in_bulk(pool: PgPool) {
     api.half_done().await;
     let path = format!("{RUNS}/r1/taskInstances");
     let body = json!({"actions": [{"action": "update", "entities": [
-        {"task_id": "a", "new_state": "skipped", "note": "not needed"},
         {"task_id": "c", "map_index": -1, "new_state": "failed"},
+        {"task_id": "a", "new_state": "skipped", "note": "not needed"},
         {"task_id": "b", "new_state": "success"},
     ]}]});
     let answer = api.send("PATCH", &path, body).await;

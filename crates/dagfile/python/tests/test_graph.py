@@ -49,6 +49,13 @@ class Graph(FileCase):
             "s >> g >> e"
         ), {"s": [], "e": ["g.b", "x"], "g.a": ["s"], "g.b": ["g.a", "g.h.c"], "g.h.c": ["s"], "x": ["s"]})
 
+    def test_groups_that_ids_do_not_begin_with(self):
+        dag = self.dag(HEAD + "with DAG('d'):\n    with TaskGroup('g'):\n        E('a')\n        with TaskGroup('h', prefix_group_id=False):\n"
+                       "            E('b')\n            with TaskGroup('i'):\n                E('c')\n"
+                       "    with TaskGroup('j', prefix_group_id=False):\n        with TaskGroup('k', prefix_group_id=False):\n            E('e')\n    E('f')\n")
+        self.assertEqual({task["task_id"]: task.get("groups") for task in dag["tasks"]},
+                         {"g.a": None, "b": ["g", "g.h"], "i.c": ["g", "g.h"], "e": ["j", "k"], "f": None})
+
     def test_group_functions(self):
         self.assertEqual(self.arrows(
             "@task_group\n"

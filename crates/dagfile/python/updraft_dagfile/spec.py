@@ -110,9 +110,21 @@ def _task_spec(task, dag, session, dag_start, dag_end):
         "end_date": to_text(end) if end else None,
         "params": _params(task.params, where),
         "doc_md": _markdown(task.doc_md, dag) or _text(task.doc) or _text(task.doc_rst),
+        "groups": _groups_not_in_its_id(task),
         "template_fields": fields_of(task),
     }
     return _without_nothing(spec)
+
+
+def _groups_not_in_its_id(task):
+    """The groups around a task that its id does not tell, outermost first: those of `prefix_group_id=False`."""
+    groups = []
+    group = task.task_group
+    while group is not None and not group.is_root:
+        if not task.task_id.startswith(group.group_id + "."):
+            groups.insert(0, group.group_id)
+        group = group.parent_group
+    return groups
 
 
 def _without_nothing(spec):

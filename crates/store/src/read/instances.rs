@@ -13,6 +13,14 @@ use super::keyset::Keyset;
 use super::{Column, Filter, KeyedPage, Kind, ListQuery, Page, Test, column};
 use crate::{Error, Store};
 
+/// States that a run which is over counts its instances by (see 0011).
+const TALLIED: [(&str, &str); 4] = [
+    ("success", "r.tally_success"),
+    ("failed", "r.tally_failed"),
+    ("upstream_failed", "r.tally_upstream_failed"),
+    ("skipped", "r.tally_skipped"),
+];
+
 const STATE: &str = "(case when t.state = 'queued' and l.state = 'running' then 'running' else t.state end)";
 
 /// Pool and queue of the newest attempt.
@@ -261,10 +269,55 @@ impl InstanceScope {
         }
     }
 
-    /// Whether runs alone say which instances these are.
-    fn whole_runs(&self, query: &ListQuery) -> bool {
-        self.tasks.is_none() && self.fallbacks.is_empty() && query.filters.iter().all(|filter| filter.column.sql.starts_with("r."))
+    /// Whether runs alone say which instances these are, but for these filters.
+    fn whole_runs(&self, query: &ListQuery, but: impl Fn(&Filter) -> bool) -> bool {
+        let of_run = |filter: &Filter| filter.column.sql.starts_with("r.") || but(filter);
+        self.tasks.is_none() && self.fallbacks.is_empty() && query.filters.iter().all(of_run)
     }
+
+    /// Pushes a count by what runs know: how many instances they have, and of those that are over how many ended in which state. `false`: they
+    /// do not know what is asked for.
+    fn push_known(&self, sql: &mut QueryBuilder<Postgres>, query: &ListQuery) -> bool {
+        let of_run = |sql: &mut QueryBuilder<Postgres>| {
+            if let Some(run) = self.run {
+                sql.push(" and r.id = ").push_bind(run.0);
+            }
+            self.push_dag(sql);
+            for filter in query.filters.iter().filter(|filter| !is_state(filter)) {
+                sql.push(" and ");
+                filter.test.push(filter.column.sql, sql);
+            }
+        };
+        let states: Vec<&Filter> = query.filters.iter().filter(|filter| is_state(filter)).collect();
+        match states.as_slice() {
+            [] if self.whole_runs(query, |_| false) => {
+                sql.push("select coalesce(sum(r.task_count - r.instances_gone), 0)::int8 from run r where true");
+                of_run(sql);
+                true
+            }
+            [Filter { test: Test::AnyOf(words), .. }]
+                if self.whole_runs(query, is_state) && words.iter().all(|word| TALLIED.iter().any(|(known, _)| known == word)) =>
+            {
+                sql.push("select (select coalesce(sum(0");
+                for (_, column) in TALLIED.iter().filter(|(known, _)| words.iter().any(|word| word == known)) {
+                    sql.push(" + ").push(*column);
+                }
+                sql.push("), 0)::int8 from run r where r.tally_failed is not null");
+                of_run(sql);
+                // A state in which an instance ends is told by its row alone.
+                sql.push(") + (select count(*) from run r join task_instance t on t.run_id = r.id where r.tally_failed is null and t.state = any (");
+                sql.push_bind(words.clone()).push(")");
+                of_run(sql);
+                sql.push(")");
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
+fn is_state(filter: &Filter) -> bool {
+    filter.column.sql == STATE
 }
 
 fn push_tasks(sql: &mut QueryBuilder<Postgres>, tasks: &[(i64, i32)]) {
@@ -292,6 +345,23 @@ fn push_small(sql: &mut QueryBuilder<Postgres>, filters: &[Filter]) {
     }
 }
 
+/// What failed is in few runs, and they know it: a filter by such states alone passes over the others.
+fn push_rare(sql: &mut QueryBuilder<Postgres>, filters: &[Filter]) {
+    for filter in filters.iter().filter(|filter| is_state(filter)) {
+        let Test::AnyOf(states) = &filter.test else { continue };
+        let columns: Option<Vec<&str>> = states
+            .iter()
+            .map(|state| TALLIED.iter().find(|(known, _)| known == state && state != "success").map(|(_, column)| *column))
+            .collect();
+        let Some(columns) = columns else { continue };
+        sql.push(" and (r.tally_failed is null");
+        for column in columns {
+            sql.push(" or ").push(column).push(" > 0");
+        }
+        sql.push(")");
+    }
+}
+
 impl Store {
     /// Instances, in the order of runs and of the file unless the query orders them.
     pub async fn instance_list(&self, scope: &InstanceScope, query: &ListQuery) -> Result<Page<InstanceRow>, Error> {
@@ -309,6 +379,7 @@ impl Store {
             scope.push(sql);
             query.push_filters(sql);
             push_small(sql, &query.filters);
+            push_rare(sql, &query.filters);
         };
         // The page is cut among narrow rows, before what is shown of each is fetched: each of the many pages of a large run would cost as
         // much as all of them.
@@ -323,15 +394,7 @@ impl Store {
         scope.push_words(&mut sql, "t");
         keyset.push_order(&mut sql);
         let mut count = QueryBuilder::new("");
-        if scope.whole_runs(query) {
-            // Runs know how many instances they have.
-            count.push("select coalesce(sum(r.task_count - r.instances_gone), 0)::int8 from run r where true");
-            if let Some(run) = scope.run {
-                count.push(" and r.id = ").push_bind(run.0);
-            }
-            scope.push_dag(&mut count);
-            query.push_filters(&mut count);
-        } else {
+        if !scope.push_known(&mut count, query) {
             keyset.push_count(&mut count, |sql| from(sql, " left"));
         }
         // Where both read all of the table, the caller waits for one of them.

@@ -7,7 +7,7 @@ use updraft_model::RunKey;
 use uuid::Uuid;
 
 use super::keyset::Keyset;
-use super::{Column, KeyedPage, Kind, ListQuery, Page, column};
+use super::{Column, Filter, KeyedPage, Kind, ListQuery, Page, Test, column};
 use crate::{Error, Store};
 
 /// What a list of runs can be filtered and ordered by.
@@ -175,6 +175,9 @@ impl Store {
                 sql.push(" and r.dag_id = ").push_bind(dag_id.to_owned());
             }
             query.push_filters(sql);
+            if query.filters.iter().any(asks_for_a_conf) {
+                sql.push(" and r.conf <> '{}'");
+            }
         };
         // The page is cut among narrow rows, before what is shown of each is fetched.
         let mut sql = QueryBuilder::new(RUN_SELECT);
@@ -419,6 +422,12 @@ impl Store {
         tx.commit().await.map_err(Error::of(op))?;
         Ok(InstanceDeleted::Done)
     }
+}
+
+/// Whether a filter finds no run without a conf, as most are: those are passed over before their conf is made a text.
+fn asks_for_a_conf(filter: &Filter) -> bool {
+    let says_more = |pattern: &String| pattern.chars().any(|c| !"{}%_\\".contains(c));
+    matches!(&filter.test, Test::Like(patterns) if filter.column.name == "conf" && patterns.iter().all(says_more))
 }
 
 /// Takes the row that every writer of a run takes before it writes.

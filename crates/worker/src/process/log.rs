@@ -57,6 +57,16 @@ pub(crate) fn read(path: &Path, offset: u64, max: usize) -> io::Result<LogRead> 
     Ok(LogRead { data, next: next.into(), eof: next >= size })
 }
 
+/// Reads up to `max` bytes that end at `until`. A hole reads as zeros, which are nobody's secret.
+pub(crate) fn read_before(path: &Path, until: u64, max: usize) -> io::Result<Vec<u8>> {
+    let from = until.saturating_sub(max as u64);
+    let mut data = vec![0; usize::try_from(until - from).unwrap_or(0)];
+    if !data.is_empty() {
+        File::open(path)?.read_exact_at(&mut data, from)?;
+    }
+    Ok(data)
+}
+
 #[cfg(target_os = "linux")]
 fn next_data(file: &File, offset: u64, size: u64) -> io::Result<Option<u64>> {
     match rustix::fs::seek(file, rustix::fs::SeekFrom::Data(offset)) {

@@ -60,6 +60,24 @@ fn every_place_can_be_gone_on_from() {
 }
 
 #[test]
+fn what_comes_right_before_a_place_is_what_its_second_had_so_far() {
+    let lines = [(A, "one\n"), (A, "one\n"), (B, "two\n"), (C, "three\n"), (C, "\n"), (D, "four and more\n"), (D, "five\n")];
+    let whole: String = lines.iter().map(|(_, text)| *text).collect();
+    let (mut log, mut at) = (Vec::new(), Cursor::default());
+    while log.len() < whole.len() {
+        let (data, next) = read(&since(&lines, &at), &at, 1);
+        log.extend(data);
+        at = next;
+        let sent = &since(&lines, &at)[..usize::try_from(at.raw).expect("a length")];
+        let (before, _) = read(sent, &Cursor::default(), usize::MAX);
+        assert!(log.ends_with(&before), "{:?} at {:?}", text(&before), text(&log));
+        let line = log.strip_suffix(b"\n").unwrap_or(&log);
+        let of_line = log.len() - line.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        assert!(before.len() >= of_line, "the line itself is in it: {:?} at {:?}", text(&before), text(&log));
+    }
+}
+
+#[test]
 fn a_line_that_grows_is_gone_on_with() {
     let (data, at) = read(&since(&[(A, "par")], &Cursor::default()), &Cursor::default(), 1000);
     assert_eq!(text(&data), "par");

@@ -100,6 +100,7 @@ async fn scheduled(store: &Store, count: usize) {
         triggered_by: "test",
         triggering_user: None,
         version_id: version,
+        trace: None,
     };
     let run = store.run_create(&new).await.unwrap().unwrap();
     store.runs_start("d").await.unwrap();

@@ -54,6 +54,7 @@ async fn values_from_outside_need_no_keys(pool: PgPool) {
         triggered_by: "test",
         triggering_user: None,
         version_id,
+        trace: None,
     };
     let run = store.run_create(&new).await.unwrap().unwrap();
     store.runs_start("d").await.unwrap();

@@ -124,9 +124,9 @@ tasks:
 #[test]
 fn a_caller_that_is_not_sampled_is_followed_and_a_run_of_nobody_is_a_trace_of_its_own() {
     let collector = Collector::start();
-    let dag = "dag_id: d\nschedule: null\ntasks:\n  a: {bash_command: 'echo $TRACEPARENT > $OUT/{{ run_id }}; sleep {{ dag_run.conf.seconds or 0 }}', env: {OUT: '{{ dag_run.conf.out }}'}}\n";
+    let dag = "dag_id: d\nschedule: null\ntasks:\n  a: {bash_command: 'echo $TRACEPARENT > $OUT/{{ run_id }}; sleep {{ dag_run.conf.seconds }}', env: {OUT: '{{ dag_run.conf.out }}'}}\n";
     let standalone = traced(&collector, dag);
-    let out = json!({"out": standalone.path("").display().to_string()});
+    let out = json!({"out": standalone.path("").display().to_string(), "seconds": "0"});
     trigger(&standalone, "silent", &[("traceparent", &format!("00-{TRACE}-{CALLER}-00"))], &out);
     assert_eq!(standalone.end_of("d", "silent", LONG), "success");
     trigger(&standalone, "alone", &[("traceparent", "nonsense")], &out);
@@ -137,6 +137,7 @@ fn a_caller_that_is_not_sampled_is_followed_and_a_run_of_nobody_is_a_trace_of_it
     assert!(spans.iter().all(|span| span.trace_id != TRACE && attribute(span, "airflow.dag_run.run_id") == "alone"), "{spans:#?}");
     assert_eq!(spans.iter().filter(|span| span.parent.is_empty()).count(), 1, "one root: {spans:#?}");
 
+    let runs = || collector.named("dag_run.d");
     // A run that a person ends has its span, too. One that is over has it already.
     let slow = json!({"out": out["out"], "seconds": "600"});
     trigger(&standalone, "by-hand", &[], &slow);

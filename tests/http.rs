@@ -11,13 +11,19 @@ pub(crate) type Answer = (u16, String, String);
 
 /// Asks, as whom an `Authorization` says. None while nobody answers.
 pub(crate) fn exchange(port: u16, method: &str, path: &str, authorization: Option<&str>, body: Option<&Value>) -> Option<Answer> {
+    let headers: Vec<(&str, &str)> = authorization.map(|proof| ("Authorization", proof)).into_iter().collect();
+    exchange_with(port, method, path, &headers, body)
+}
+
+/// The same, with these headers.
+pub(crate) fn exchange_with(port: u16, method: &str, path: &str, headers: &[(&str, &str)], body: Option<&Value>) -> Option<Answer> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
     let body = body.map(ToString::to_string).unwrap_or_default();
-    let proof = authorization.map(|proof| format!("Authorization: {proof}\r\n")).unwrap_or_default();
+    let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     write!(
         stream,
-        "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nConnection: close\r\n{proof}Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nConnection: close\r\n{headers}Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
         port,
         body.len()
     )

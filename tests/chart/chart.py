@@ -37,7 +37,7 @@ FREE = re.compile(
     r"|requests|limits|extraSecrets|extraConfigMaps)$"
 )
 # Metrics that neither an alert nor a panel needs.
-NOT_SHOWN = {"process_cpu_seconds_total", "process_start_time_seconds", "process_open_fds"}
+NOT_SHOWN = {"process_cpu_seconds_total", "process_start_time_seconds", "process_open_fds", "updraft_trace_spans_total"}
 # Variables that the chart sets itself, from values with other names: they have no place in `config`.
 BY_THE_CHART = set(
     """DATABASE_URL DATABASE_CA DATABASE_CERT DATABASE_KEY BROKER_URL BROKER_CA BROKER_CERT BROKER_KEY DAGS GIT_PERIOD GIT_TOKEN_FILE GIT_USERNAME
@@ -437,6 +437,26 @@ def what_users_add():
     return "variables, volumes, containers, accounts, Secrets"
 
 
+def traces():
+    off = [name for it in objects(values_of("minimal")) if it["kind"] == "Deployment" for c in it["spec"]["template"]["spec"]["containers"] for name in env_of(c) if "OTEL" in name]
+    expect(not off, f"without an endpoint: {off}")
+    otel = {
+        "endpoint": "https://otel.example.com:4318", "serviceName": "data", "sampler": "parentbased_traceidratio", "samplerArg": 0.1,
+        "resourceAttributes": {"deployment.environment.name": "a, b"}, "headersSecretName": "otel-headers",
+    }  # fmt: skip
+    things = objects(values_of("minimal", otel=otel))
+    for role in ("scheduler", "api", "worker"):
+        its = containers_of(things, f"updraft-{role}")
+        env = env_of(its[role])
+        expect(env["OTEL_EXPORTER_OTLP_ENDPOINT"] == otel["endpoint"] and env["OTEL_EXPORTER_OTLP_PROTOCOL"] == "http/protobuf", f"{role}: {env}")
+        expect((env["OTEL_SERVICE_NAME"], env["OTEL_TRACES_SAMPLER"], env["OTEL_TRACES_SAMPLER_ARG"]) == ("data", "parentbased_traceidratio", "0.1"), f"{role}: {env}")
+        expect(env["OTEL_RESOURCE_ATTRIBUTES"] == "deployment.environment.name=a%2C%20b", f"{role}: {env}")
+        headers = next(it for it in its[role]["env"] if it["name"] == "OTEL_EXPORTER_OTLP_HEADERS")
+        expect(headers["valueFrom"] == {"secretKeyRef": {"name": "otel-headers", "key": "headers"}}, f"{role}: {headers}")
+        expect(not [it for other, c in its.items() if other != role for it in env_of(c) if "OTEL" in it], f"{role}: a sidecar has it, too")
+    return "three roles, headers from a Secret, nothing without an endpoint"
+
+
 def the_rest_of_deploy():
     """What stands beside the chart fits it: values that it takes, names and variables that exist."""
     deploy = ROOT / "deploy"
@@ -529,7 +549,7 @@ def main():
         (lint, ()), (rendered_twice, ()), (golden, (given.update,)), (kustomize_base, (given.update,)), (well_formed, ()),
         (misspelt_values_are_refused, ()), (values_and_schema_agree, ()), (flags_of_the_binary, ()), (mistakes_have_a_name_and_a_remedy, ()),
         (pods_are_restricted, ()), (kinds_that_are_not_there, ()), (rights, ()), (dag_processor_knows_no_secret, ()), (dag_sources, ()),
-        (groups_and_scaling, ()), (versions_follow_the_server, ()), (config_rolls_pods, ()), (trial_servers, ()), (what_users_add, ()), (the_rest_of_deploy, ()), (names_stay_short, ()),
+        (groups_and_scaling, ()), (versions_follow_the_server, ()), (config_rolls_pods, ()), (trial_servers, ()), (what_users_add, ()), (traces, ()), (the_rest_of_deploy, ()), (names_stay_short, ()),
         (alerts_and_dashboard, ()), (kubernetes_accepts, (given.old_servers,)), (checkov, ()),
     ]
     failed = 0

@@ -9,6 +9,8 @@
 
 mod canaries;
 mod chaos;
+#[path = "../collector.rs"]
+mod collector;
 mod crash_points;
 mod database_tls;
 mod drain;
@@ -23,3 +25,4 @@ mod metrics_page;
 mod pods;
 mod roles;
 mod servers;
+mod traces;

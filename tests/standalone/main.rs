@@ -7,6 +7,8 @@
 mod backfills;
 mod bad_input;
 mod chaos;
+#[path = "../collector.rs"]
+mod collector;
 mod commands;
 mod ends;
 mod events;
@@ -19,3 +21,4 @@ mod metrics_page;
 mod secrets;
 mod seed;
 mod service;
+mod traces;

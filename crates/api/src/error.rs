@@ -85,35 +85,53 @@ fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
+impl Error {
+    /// What it is answered with.
+    pub(crate) fn status(&self) -> StatusCode {
+        match self {
+            Self::BadRequest(_) => StatusCode::BAD_REQUEST,
+            Self::Unauthorized(_) => StatusCode::UNAUTHORIZED,
+            Self::Forbidden(_) => StatusCode::FORBIDDEN,
+            Self::NotFound(_) => StatusCode::NOT_FOUND,
+            Self::NotAcceptable(_) => StatusCode::NOT_ACCEPTABLE,
+            Self::Conflict(_) | Self::Exists(_) => StatusCode::CONFLICT,
+            Self::NotImplemented(_) => StatusCode::NOT_IMPLEMENTED,
+            Self::Busy(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Store(error) => match error.retry() {
+                updraft_store::Retry::After(_) => StatusCode::SERVICE_UNAVAILABLE,
+                updraft_store::Retry::Never => StatusCode::INTERNAL_SERVER_ERROR,
+            },
+            Self::Broken(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+}
+
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
-        let (status, detail) = match self {
-            Self::BadRequest(text) => (StatusCode::BAD_REQUEST, Value::String(text)),
-            Self::Unauthorized(text) => (StatusCode::UNAUTHORIZED, Value::String(text)),
-            Self::Forbidden(text) => (StatusCode::FORBIDDEN, Value::String(text)),
-            Self::NotFound(text) => (StatusCode::NOT_FOUND, Value::String(text)),
-            Self::NotAcceptable(text) => (StatusCode::NOT_ACCEPTABLE, Value::String(text)),
-            Self::Conflict(text) => (StatusCode::CONFLICT, Value::String(text)),
-            Self::NotImplemented(text) => (StatusCode::NOT_IMPLEMENTED, Value::String(text)),
-            Self::Busy(text) => (StatusCode::SERVICE_UNAVAILABLE, Value::String(text)),
-            Self::Exists(text) => (
-                StatusCode::CONFLICT,
-                json!({"reason": "Unique constraint violation", "statement": "hidden", "orig_error": "hidden", "message": text}),
-            ),
-            Self::Invalid(problems) => (StatusCode::UNPROCESSABLE_ENTITY, Value::Array(problems)),
+        let status = self.status();
+        let detail = match self {
+            Self::BadRequest(text)
+            | Self::Unauthorized(text)
+            | Self::Forbidden(text)
+            | Self::NotFound(text)
+            | Self::NotAcceptable(text)
+            | Self::Conflict(text)
+            | Self::NotImplemented(text)
+            | Self::Busy(text) => Value::String(text),
+            Self::Exists(text) => {
+                json!({"reason": "Unique constraint violation", "statement": "hidden", "orig_error": "hidden", "message": text})
+            }
+            Self::Invalid(problems) => Value::Array(problems),
             Self::Store(error) => {
-                let status = match error.retry() {
-                    updraft_store::Retry::After(_) => StatusCode::SERVICE_UNAVAILABLE,
-                    updraft_store::Retry::Never => StatusCode::INTERNAL_SERVER_ERROR,
-                };
                 let text = chain(&error);
                 tracing::warn!(error = %text, "a request failed in the store: {text}");
                 // The cause is for the log: it may quote a statement.
-                (status, Value::String(error.to_string()))
+                Value::String(error.to_string())
             }
             Self::Broken(text) => {
                 tracing::error!(error = %text, "a stored row cannot be read: {text}");
-                (StatusCode::INTERNAL_SERVER_ERROR, Value::String(text))
+                Value::String(text)
             }
         };
         (status, Json(json!({"detail": detail}))).into_response()

@@ -32,6 +32,7 @@ mod page;
 mod pools;
 mod refused;
 mod request;
+mod request_trace;
 mod routes;
 mod runs;
 mod shapes;

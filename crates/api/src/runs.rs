@@ -185,6 +185,14 @@ async fn mark(state: &ApiState, row: &RunRow, new_state: &str, by: &str) -> Resu
             state.store().run_end_by_hand(run, "failed", by).await?;
         }
     }
+    // One that was over has its span.
+    if new_state != "queued"
+        && !row.is_over()
+        && let Some(tracer) = updraft_telemetry::traces::tracer()
+    {
+        let installation = state.installation().await?;
+        state.store().runs_over(&[run]).await?.iter().for_each(|span| tracer.run_ended(installation, span));
+    }
     state.nudge(&row.dag_id, &[run]).await
 }
 

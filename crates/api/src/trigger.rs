@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::extract::{Path, State};
+use axum::http::HeaderMap;
 use chrono::{DateTime, SubsecRound, Utc};
 use serde_json::{Map, Value, json};
 use updraft_model::DagSpec;
@@ -13,6 +14,7 @@ use updraft_store::read::audit::Audit;
 use crate::ApiState;
 use crate::error::Error;
 use crate::request::{Body, Caller, Fields, MOST_NOTE};
+use crate::request_trace::RequestTrace;
 use crate::shapes::{self, Run};
 
 pub(crate) const KEYS: &[&str] =
@@ -22,8 +24,21 @@ pub(crate) async fn trigger(
     State(state): State<ApiState>,
     Path(dag_id): Path<String>,
     caller: Caller,
+    headers: HeaderMap,
     Body(body): Body,
 ) -> Result<Json<Run>, Error> {
+    let trace = RequestTrace::begin(&headers);
+    let made = make(&state, &dag_id, &caller, body, trace.carrier()).await;
+    let (status, run_id) = match &made {
+        Ok((run_id, _)) => (200, Some(run_id.as_str())),
+        Err(error) => (error.status().as_u16(), None),
+    };
+    trace.end("POST", "/api/v2/dags/{dag_id}/dagRuns", status, &dag_id, run_id);
+    made.map(|(_, run)| Json(run))
+}
+
+/// Makes the run. Its name, and how it is shown.
+async fn make(state: &ApiState, dag_id: &str, caller: &Caller, body: Value, trace: Option<String>) -> Result<(String, Run), Error> {
     let mut fields = Fields::of(body.clone(), KEYS)?;
     fields.require("logical_date");
     let logical_date = fields.time("logical_date");
@@ -43,7 +58,7 @@ pub(crate) async fn trigger(
     }
     fields.done()?;
 
-    let dag = super::dags::find(&state, &dag_id).await?;
+    let dag = super::dags::find(state, dag_id).await?;
     if dag.is_stale {
         return Err(Error::NotFound(format!("Dag with dag_id: '{dag_id}' not found: its file {} no longer has it", dag.relative_fileloc)));
     }
@@ -61,10 +76,10 @@ pub(crate) async fn trigger(
     };
     let interval = match (start, end) {
         (Some(start), Some(end)) => Some((start, end)),
-        _ => logical_date.map(|at| manual_interval(&state, &head.spec, at)),
+        _ => logical_date.map(|at| manual_interval(state, &head.spec, at)),
     };
     let new = NewRun {
-        dag_id: &dag_id,
+        dag_id,
         run_id: &run_id,
         run_type: "manual",
         logical_date,
@@ -75,9 +90,10 @@ pub(crate) async fn trigger(
         triggered_by: caller.by,
         triggering_user: Some(&caller.user),
         version_id: dag.version_id,
+        trace,
     };
     let Some(key) = state.store().run_create(&new).await? else {
-        let which = match state.store().run_get(&dag_id, &run_id).await? {
+        let which = match state.store().run_get(dag_id, &run_id).await? {
             Some(_) => format!("the run {run_id} exists already"),
             None => format!("a run for the logical date {} exists already", logical_date.map(shapes::time_text).unwrap_or_default()),
         };
@@ -91,7 +107,7 @@ pub(crate) async fn trigger(
         .audit_write(&Audit {
             who: &caller.user,
             event: "trigger_dag_run",
-            dag_id: Some(&dag_id),
+            dag_id: Some(dag_id),
             run_id: Some(&run_id),
             logical_date,
             // The log forgets nothing.
@@ -99,9 +115,10 @@ pub(crate) async fn trigger(
             ..Audit::default()
         })
         .await?;
-    state.nudge(&dag_id, &[key]).await?;
-    let row = super::runs::find(&state, &dag_id, &run_id).await?;
-    Ok(Json(super::runs::shape(&state, &row).await?))
+    state.nudge(dag_id, &[key]).await?;
+    let row = super::runs::find(state, dag_id, &run_id).await?;
+    let run = super::runs::shape(state, &row).await?;
+    Ok((run_id, run))
 }
 
 fn manual_interval(state: &ApiState, spec: &DagSpec, at: DateTime<Utc>) -> (DateTime<Utc>, DateTime<Utc>) {

@@ -234,6 +234,10 @@ impl Runner for KubernetesRunner {
         end::present(&self.inner).await
     }
 
+    fn object_name(&self, assignment: Assignment<'_>) -> Option<String> {
+        Some(pod::name(&self.inner.config, assignment.key, assignment.spec))
+    }
+
     fn progress(&self) -> Option<mpsc::Receiver<Progress>> {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner).take()
     }

@@ -61,6 +61,21 @@ pub struct LaunchNotes {
     /// Since when nothing but a slot was missing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scheduled_at: Option<DateTime<Utc>>,
+    /// What the span of the attempt needs besides. None: nobody traces.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trace: Option<TraceNotes>,
+}
+
+/// See [`LaunchNotes::trace`].
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TraceNotes {
+    /// The run's span: its `traceparent`, and after a space its `tracestate`, if it has one.
+    pub run: String,
+    /// Where the attempt was queued.
+    pub queue: String,
+    /// Whose slots it has.
+    pub pool: String,
 }
 
 impl LaunchNotes {
@@ -93,7 +108,10 @@ mod tests {
     #[test]
     fn notes_stand_beside_the_spec_and_change_nothing_of_it() {
         let spec = LaunchSpec { dag_id: "d".to_owned(), env: [("A".to_owned(), "1".to_owned())].into(), ..LaunchSpec::default() };
-        let notes = LaunchNotes { scheduled_at: Some(DateTime::UNIX_EPOCH) };
+        let notes = LaunchNotes {
+            scheduled_at: Some(DateTime::UNIX_EPOCH),
+            trace: Some(TraceNotes { run: "00-1-2-01".to_owned(), queue: "q".to_owned(), pool: "p".to_owned() }),
+        };
         let stored = notes.beside(&spec).unwrap();
         assert_eq!(serde_json::from_str::<LaunchSpec>(&stored).unwrap(), spec);
         assert_eq!(LaunchNotes::of(&stored), notes);

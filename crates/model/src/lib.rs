@@ -19,6 +19,6 @@ pub use dag::{DagSpec, Schedule, Semantics, TaskKind, TaskSpec, TriggerRule};
 pub use end::{Budget, EndFacts, Evidence, Verdict, verdict};
 pub use hint::{AttemptKey, InstanceKey};
 pub use ids::{DagId, RunKey, TaskId};
-pub use launch::{LaunchNotes, LaunchSpec};
+pub use launch::{LaunchNotes, LaunchSpec, TraceNotes};
 pub use pod_policy::PodPolicy;
 pub use state::{RunState, TaskState};

@@ -12,6 +12,7 @@ use updraft_telemetry::metrics;
 
 use crate::Scheduler;
 use crate::dag_sync::semantics_of;
+use crate::run_trace::RunTrace;
 
 /// Most admissions in one commit.
 const MOST: usize = 256;
@@ -60,10 +61,11 @@ impl Scheduler {
         }
         let asked = candidates.len();
         let admitted = self.store.admit_commit(pool, &candidates).await?;
-        let mut by_queue: BTreeMap<&str, Vec<AttemptKey>> = BTreeMap::new();
+        let mut by_queue: BTreeMap<(&str, Option<String>), Vec<AttemptKey>> = BTreeMap::new();
         for admission in &admitted {
-            by_queue.entry(admission.queue.as_str()).or_default().push(admission.key);
             let run = admission.key.instance.run;
+            let trace = self.cache.get(run).and_then(|cached| cached.trace.as_ref()).map(RunTrace::traceparent);
+            by_queue.entry((admission.queue.as_str(), trace)).or_default().push(admission.key);
             if let Some(cached) = self.cache.get(run)
                 && let Ok(task) = u32::try_from(admission.key.instance.idx)
             {
@@ -74,8 +76,8 @@ impl Scheduler {
             }
         }
         // `base` is the same for all admissions of a run, so the first of them moves `seq` and the others find it moved.
-        for (queue, keys) in by_queue {
-            self.broker.hint(queue, keys);
+        for ((queue, trace), keys) in by_queue {
+            self.broker.hint_traced(queue, keys, trace.as_deref());
         }
         metrics::scheduler().admitted(admitted.len(), begin.elapsed());
         if !admitted.is_empty() && admitted.len() == heads.heads.len() && admitted.len() < HEADS_EACH {
@@ -112,6 +114,7 @@ impl Scheduler {
         let graph = Arc::clone(cached.view.graph());
         let facts = Arc::clone(&cached.facts);
         let for_templates = Arc::clone(&cached.for_templates);
+        let trace = cached.trace.clone();
         let Some(task) = usize::try_from(head.idx).ok().and_then(|i| graph.spec().tasks.get(i)) else { return Ok(None) };
         let instance = InstanceKey { run: head.run, idx: head.idx, map_index: head.map_index };
         let attempt = head.attempt + 1;
@@ -135,8 +138,9 @@ impl Scheduler {
             ..render::RenderContext::new(for_templates)
         };
         let launch = match render::render(&context, task) {
-            Ok(launch) => {
-                let notes = LaunchNotes { scheduled_at: Some(head.since) };
+            Ok(mut launch) => {
+                let trace = trace.and_then(|trace| trace.attempt(instance, attempt, &task.pool, &task.queue, &mut launch));
+                let notes = LaunchNotes { scheduled_at: Some(head.since), trace };
                 notes.beside(&launch).unwrap_or_default()
             }
             Err(error) => {

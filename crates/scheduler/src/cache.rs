@@ -8,9 +8,11 @@ use tracing::error;
 use updraft_model::{DagSpec, RunKey, RunState, Semantics, TaskState};
 use updraft_planner::{DagGraph, InstanceState, Past, RunView, render};
 use updraft_store::{Error, InstanceRow, RunFacts, RunHead, Store};
-use updraft_telemetry::metrics;
+use updraft_telemetry::{metrics, traces};
+use uuid::Uuid;
 
 use crate::dag_sync::semantics_of;
+use crate::run_trace::RunTrace;
 
 /// Most bytes of run states that are kept, by their own estimate.
 const MOST_BYTES: usize = 64 * 1024 * 1024;
@@ -27,6 +29,8 @@ pub(crate) struct Cached {
     pub(crate) facts: Arc<RunFacts>,
     /// What is the same for every template of the run.
     pub(crate) for_templates: Arc<render::RunFacts>,
+    /// What its attempts belong to.
+    pub(crate) trace: Option<RunTrace>,
     used: u64,
 }
 
@@ -39,6 +43,8 @@ pub(crate) struct Cache {
     clock: u64,
     /// Runs whose start was measured.
     started: BTreeSet<RunKey>,
+    /// What ids of spans are made with. Read once, if anything is traced.
+    installation: Option<Uuid>,
 }
 
 fn state(row: &InstanceRow, run: RunKey) -> Result<TaskState, Error> {
@@ -127,11 +133,16 @@ impl Cache {
             triggering_user: facts.triggering_user.clone(),
             ..render::RunFacts::new(Arc::clone(graph.spec()), semantics_of(graph.spec(), semantics), facts.run_id.clone(), facts.run_after)
         });
+        let tracer = traces::tracer();
+        if tracer.is_some() && self.installation.is_none() {
+            self.installation = Some(store.installation_id().await?);
+        }
+        let trace = RunTrace::of(tracer, self.installation, &facts);
         let view = RunView::new(graph, run_state, states, deadline, past);
         self.make_room(view.weight());
         self.clock += 1;
         self.bytes += view.weight();
-        let cached = Cached { view, seq, epoch, facts: Arc::new(facts), for_templates, used: self.clock };
+        let cached = Cached { view, seq, epoch, facts: Arc::new(facts), for_templates, trace, used: self.clock };
         self.runs.insert(run, cached);
         Ok(self.runs.get_mut(&run))
     }

@@ -104,6 +104,12 @@ impl Scheduler {
 
         let ends: BTreeMap<RunKey, &str> = commit.ends.iter().map(|end| (end.run, end.state)).collect();
         for committed in self.store.plan_commit(&commit).await? {
+            if committed.fresh
+                && ends.contains_key(&committed.run)
+                && let Some(ended) = &self.ended
+            {
+                ended.send(committed.run);
+            }
             let complete = match self.cache.get(committed.run) {
                 Some(cached) if committed.fresh && committed.base == cached.seq => {
                     cached.seq = committed.seq;

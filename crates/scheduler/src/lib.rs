@@ -18,6 +18,7 @@ mod dag_sync;
 mod outside;
 mod retention;
 mod run_creator;
+mod run_trace;
 mod settings;
 
 use std::sync::Arc;
@@ -85,6 +86,8 @@ pub struct Scheduler {
     /// Pools in which something was left waiting: an end frees slots for it.
     pub(crate) waiting: std::collections::BTreeSet<String>,
     pub(crate) dags_status: watch::Receiver<Value>,
+    /// Where runs go that have ended, for their spans. None: nothing is traced.
+    pub(crate) ended: Option<run_trace::EndedRuns>,
 }
 
 /// Runs a scheduler until `shutdown`. A lost server is waited for, never a reason to exit.
@@ -92,7 +95,8 @@ pub async fn run(store: Store, broker: Broker, config: Config, shutdown: Cancell
     let (status, dags_status) = watch::channel(Value::Object(serde_json::Map::new()));
     let sync = tokio::spawn(dag_sync::dag_sync(store.clone(), broker.clone(), config.clone(), Arc::new(status), shutdown.clone()));
     let forgetting = config.retention.map(|retention| tokio::spawn(retention::forget_old(store.clone(), retention, shutdown.clone())));
-    let mut scheduler = Scheduler::new(store, broker, config, dags_status);
+    let (ended, emitter) = run_trace::begin(&store, &shutdown);
+    let mut scheduler = Scheduler { ended, ..Scheduler::new(store, broker, config, dags_status) };
     info!(scheduler.id = %scheduler.id, "scheduler {} starts", scheduler.id);
     let (notices, sync_now) = (scheduler.broker.notices(scheduler.id), scheduler.config.sync_now.clone());
     tokio::select! {
@@ -101,6 +105,11 @@ pub async fn run(store: Store, broker: Broker, config: Config, shutdown: Cancell
         () = fetch_when_told(notices, sync_now) => {}
     }
     let _ = tokio::time::timeout(Duration::from_secs(1), scheduler.store.scheduler_leave(scheduler.id)).await;
+    // The emitter ends with its queue.
+    drop(scheduler);
+    if let Some(emitter) = emitter {
+        let _ = tokio::time::timeout(Duration::from_secs(1), emitter).await;
+    }
     let _ = sync.await;
     if let Some(forgetting) = forgetting {
         let _ = forgetting.await;
@@ -127,6 +136,7 @@ impl Scheduler {
             backlog: std::collections::BTreeSet::new(),
             waiting: std::collections::BTreeSet::new(),
             dags_status,
+            ended: None,
         }
     }
 

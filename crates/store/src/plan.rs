@@ -86,6 +86,8 @@ pub struct RunFacts {
     pub triggering_user: Option<String>,
     /// Attempts of an earlier run of this name.
     pub attempt_base: i32,
+    /// See [`crate::NewRun`].
+    pub trace: Option<String>,
 }
 
 /// A run, its epoch and sequence number and all its instances, from one snapshot.
@@ -205,7 +207,7 @@ impl Store {
         let mut tx = self.pool.begin_with("begin isolation level repeatable read read only").await.map_err(Error::of("run_load"))?;
         let row = sqlx::query!(
             r#"select now() as "now!", s.seq, s.epoch, r.dag_id, r.run_id, r.run_type, r.version_id, r.state, r.logical_date, r.data_interval_start,
-                      r.data_interval_end, r.run_after, r.start_date, r.conf, r.triggering_user_name, r.attempt_base
+                      r.data_interval_end, r.run_after, r.start_date, r.conf, r.triggering_user_name, r.attempt_base, r.trace
                from run r join run_seq s on s.run_id = r.id where r.id = $1"#,
             run.0
         )
@@ -238,6 +240,7 @@ impl Store {
                 conf: row.conf,
                 triggering_user: row.triggering_user_name,
                 attempt_base: row.attempt_base,
+                trace: row.trace,
             },
             seq: row.seq,
             epoch: row.epoch,

@@ -16,6 +16,7 @@ pub mod pools;
 pub mod retention;
 pub mod runs;
 pub mod secrets;
+pub mod traces;
 pub mod why;
 pub mod xcoms;
 

@@ -36,6 +36,8 @@ pub struct NewRun<'a> {
     pub triggering_user: Option<&'a str>,
     /// The DAG version that it is pinned to.
     pub version_id: i64,
+    /// What triggered it: a `traceparent`, and after a space a `tracestate`. None: its trace begins with it.
+    pub trace: Option<String>,
 }
 
 /// What became of a request on one instance.
@@ -57,7 +59,7 @@ impl Store {
     /// Creates a run with all its instances, queued. `None`: a run of that name or logical date exists.
     pub async fn run_create(&self, run: &NewRun<'_>) -> Result<Option<RunKey>, Error> {
         let id = sqlx::query_scalar!(
-            r#"select run_create($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) as id"#,
+            r#"select run_create($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) as id"#,
             run.dag_id,
             run.run_id,
             run.run_type,
@@ -70,6 +72,7 @@ impl Store {
             run.triggered_by,
             run.triggering_user,
             run.version_id,
+            run.trace,
         )
         .fetch_one(&self.pool)
         .await

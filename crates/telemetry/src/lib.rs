@@ -1,8 +1,9 @@
-//! What a process tells of itself, the same in every role: its log (people read text on a terminal, machines read JSON), and [`metrics`].
+//! What a process tells of itself, the same in every role: its log (people read text on a terminal, machines read JSON), [`metrics`], and [`traces`].
 
 #![warn(missing_docs)]
 
 pub mod metrics;
+pub mod traces;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};

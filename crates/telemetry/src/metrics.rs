@@ -132,6 +132,7 @@ groups! {
     worker: Worker, "What a worker does.";
     pods: Pods, "What a worker asks of a cluster.";
     http: Http, "What an API is asked.";
+    traces: Traces, "What becomes of spans.";
 }
 
 /// See [`database`].
@@ -167,6 +168,33 @@ impl Broker {
 
     fn register(&self, to: &mut Registry) {
         to.register("broker_confirm_seconds", "From the sending of a message to RabbitMQ's confirm", self.confirm.clone());
+    }
+}
+
+/// See [`traces`].
+pub struct Traces {
+    /// Spans that the collector took.
+    pub exported: Counter,
+    /// Spans that it did not take.
+    pub failed: Counter,
+    /// Spans that found the queue full.
+    pub dropped: Counter,
+    spans: Family<[Label; 1], Counter>,
+}
+
+impl Traces {
+    fn new() -> Self {
+        let spans = Family::<[Label; 1], Counter>::default();
+        let of = |result| spans.get_or_create_owned(&[("result", result)]);
+        Self { exported: of("exported"), failed: of("failed"), dropped: of("dropped"), spans }
+    }
+
+    fn register(&self, to: &mut Registry) {
+        to.register(
+            "trace_spans",
+            "Spans that the collector took, that it did not take, and that found the queue full",
+            self.spans.clone(),
+        );
     }
 }
 

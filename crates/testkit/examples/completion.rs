@@ -152,6 +152,7 @@ async fn start(store: &Store, spec: &DagSpec) -> anyhow::Result<RunKey> {
         triggered_by: "test",
         triggering_user: None,
         version_id: upserted.version_id,
+        trace: None,
     };
     let run = store.run_create(&new).await?.context("the run exists")?;
     store.runs_start(spec.dag_id.as_str()).await?;

@@ -171,7 +171,12 @@ fn run(cli: Cli) -> ExitCode {
 fn block_on(work: impl Future<Output = ExitCode>) -> ExitCode {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     builder.worker_threads(2);
-    finish(builder, work)
+    finish(builder, async {
+        let code = work.await;
+        // Bounded, since a collector that is away must not hold up the exit.
+        updraft_telemetry::traces::flush(std::time::Duration::from_secs(2)).await;
+        code
+    })
 }
 
 fn finish(mut builder: tokio::runtime::Builder, work: impl Future<Output = ExitCode>) -> ExitCode {

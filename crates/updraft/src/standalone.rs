@@ -117,6 +117,7 @@ pub(crate) async fn run(options: Options) -> ExitCode {
         say(&format!("error: {error}"));
         return ExitCode::from(USAGE);
     }
+    updraft_telemetry::traces::begin(env!("CARGO_PKG_VERSION"));
     match serve(options).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

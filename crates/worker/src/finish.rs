@@ -13,7 +13,7 @@ use updraft_store::{FinishOutcome, FinishResult, Finished};
 use updraft_telemetry::metrics;
 
 use crate::runner::{Outcome, Runner};
-use crate::{Shared, log_ship};
+use crate::{Shared, attempt_trace, log_ship};
 
 /// Most ends in one transaction.
 const BATCH: usize = 128;
@@ -44,7 +44,7 @@ pub(crate) async fn finisher<R: Runner>(shared: Arc<Shared<R>>, mut queue: mpsc:
         match shared.store.attempts_finish(&batch).await {
             Ok(outcomes) => {
                 metrics::worker().finished(batch.len(), begin.elapsed());
-                written(&shared, &batch, outcomes);
+                written(&shared, &batch, outcomes).await;
                 batch.clear();
             }
             Err(error) if error.retry() == updraft_store::Retry::Never && batch.len() > 1 => {
@@ -53,7 +53,7 @@ pub(crate) async fn finisher<R: Runner>(shared: Arc<Shared<R>>, mut queue: mpsc:
                 for finished in std::mem::take(&mut batch) {
                     let one = [finished];
                     match shared.store.attempts_finish(&one).await {
-                        Ok(outcomes) => written(&shared, &one, outcomes),
+                        Ok(outcomes) => written(&shared, &one, outcomes).await,
                         Err(error) if error.retry() == updraft_store::Retry::Never => {
                             // It stays claimed and its evidence stays on the host; `doctor` shows it.
                             let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
@@ -69,8 +69,9 @@ pub(crate) async fn finisher<R: Runner>(shared: Arc<Shared<R>>, mut queue: mpsc:
 }
 
 /// Wakes the planner, and lets the runner forget what is over.
-fn written<R: Runner>(shared: &Shared<R>, ends: &[Finished], outcomes: Vec<FinishOutcome>) {
+async fn written<R: Runner>(shared: &Shared<R>, ends: &[Finished], outcomes: Vec<FinishOutcome>) {
     let mut runs: Vec<RunKey> = Vec::new();
+    let mut before: Vec<AttemptKey> = Vec::new();
     let by_key: BTreeMap<AttemptKey, &Finished> = ends.iter().map(|end| (end.key(), end)).collect();
     for FinishOutcome { key, result, state, .. } in outcomes {
         match result {
@@ -78,10 +79,12 @@ fn written<R: Runner>(shared: &Shared<R>, ends: &[Finished], outcomes: Vec<Finis
                 runs.push(key.instance.run);
                 if let Some(end) = by_key.get(&key) {
                     measure(end, &state);
+                    attempt_trace::ended(shared, end, &state);
                 }
             }
             FinishResult::Already | FinishResult::Unknown => {
                 info!(?result, "the end of attempt {} of run {} was written before", key.attempt, key.instance.run);
+                before.push(key);
             }
             FinishResult::Refused => {
                 // Somebody else watches the object that counts.
@@ -96,6 +99,9 @@ fn written<R: Runner>(shared: &Shared<R>, ends: &[Finished], outcomes: Vec<Finis
     runs.sort_unstable();
     runs.dedup();
     shared.broker.wake(&runs);
+    for end in before.iter().filter_map(|key| by_key.get(key)) {
+        attempt_trace::ended_before(shared, end).await;
+    }
 }
 
 /// What the metrics say of an attempt that ended. Its times are of several clocks: what would be negative is nothing.

@@ -15,6 +15,7 @@
 //! ```
 
 mod adopt;
+mod attempt_trace;
 mod bind;
 mod claim;
 mod crash_point;

@@ -67,6 +67,12 @@ pub trait Runner: Send + Sync + 'static {
     /// The attempts that are known here and not released: what the sweeper compares with the store.
     fn present(&self) -> impl Future<Output = io::Result<Vec<AttemptKey>>> + Send;
 
+    /// What people find an attempt's object by, where it has a name: that of its pod.
+    fn object_name(&self, assignment: Assignment<'_>) -> Option<String> {
+        let _ = assignment;
+        None
+    }
+
     /// What is worth telling about attempts that have not ended (`ImagePullBackOff: …`). Called once, by the worker that owns the runner.
     fn progress(&self) -> Option<tokio::sync::mpsc::Receiver<Progress>> {
         None

@@ -13,7 +13,7 @@ use super::keyset::Keyset;
 use super::{Column, Filter, KeyedPage, Kind, ListQuery, Page, Test, column};
 use crate::{Error, Store};
 
-/// States that a run which is over counts its instances by (see 0011).
+/// States that a run which is over counts its instances by (see 0013).
 const TALLIED: [(&str, &str); 4] = [
     ("success", "r.tally_success"),
     ("failed", "r.tally_failed"),

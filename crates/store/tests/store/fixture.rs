@@ -128,6 +128,7 @@ impl Fixture {
             triggered_by: "cli",
             triggering_user: None,
             version_id,
+            trace: None,
         }
     }
 

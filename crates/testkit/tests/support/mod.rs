@@ -38,6 +38,7 @@ pub(crate) async fn started_run(store: &Store, tasks: &[Value]) -> RunKey {
         triggered_by: "test",
         triggering_user: None,
         version_id,
+        trace: None,
     };
     let run = store.run_create(&new).await.unwrap().unwrap();
     store.runs_start("d").await.unwrap();

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use reqwest::{Method, Response, StatusCode};
 use serde_json::Value;
+use updraft_telemetry::traces::Context;
 
 use super::Global;
 use super::contexts::{Proof, Target, address};
@@ -108,6 +109,15 @@ impl Client {
         let mut request = self.http.request(method, format!("{}{path}", self.base)).header("updraft-client", "cli");
         if !self.user.is_empty() && self.user.is_ascii() {
             request = request.header("updraft-user", &self.user);
+        }
+        // A pipeline that is traced hands its span to what it starts by the environment; the API hands it on to the run.
+        if let Ok(parent) = std::env::var("TRACEPARENT")
+            && let Some(context) = Context::parse(&parent, std::env::var("TRACESTATE").ok().as_deref())
+        {
+            request = request.header("traceparent", context.traceparent());
+            if let Some(state) = context.tracestate() {
+                request = request.header("tracestate", state);
+            }
         }
         match &self.proof {
             Proof::Nothing => {}

@@ -106,6 +106,38 @@ readinessProbe:
 - name: UPDRAFT_POD_POLICY
   value: /etc/updraft/pod-policy.yaml
 {{- end }}
+{{- include "updraft.container.otel" $values.otel }}
+{{- end -}}
+
+{{/* Traces. Takes the values `otel`. Headers are a variable, since no exporter reads them from a file; tasks get none of these. */}}
+{{- define "updraft.container.otel" -}}
+{{- if .endpoint }}
+- name: OTEL_EXPORTER_OTLP_ENDPOINT
+  value: {{ .endpoint | quote }}
+- name: OTEL_EXPORTER_OTLP_PROTOCOL
+  value: {{ .protocol | quote }}
+- name: OTEL_SERVICE_NAME
+  value: {{ default "updraft" .serviceName | quote }}
+- name: OTEL_TRACES_SAMPLER
+  value: {{ .sampler | quote }}
+{{- with include "updraft.scalar" .samplerArg }}
+- name: OTEL_TRACES_SAMPLER_ARG
+  value: {{ . | quote }}
+{{- end }}
+{{- if .resourceAttributes }}
+{{- $pairs := list }}
+{{- range $name, $value := .resourceAttributes }}
+{{- $pairs = append $pairs (printf "%s=%s" $name ($value | urlquery | replace "+" "%20")) }}
+{{- end }}
+- name: OTEL_RESOURCE_ATTRIBUTES
+  value: {{ join "," $pairs | quote }}
+{{- end }}
+{{- with .headersSecretName }}
+- name: OTEL_EXPORTER_OTLP_HEADERS
+  valueFrom:
+    secretKeyRef: {name: {{ . }}, key: {{ $.headersSecretKey }}}
+{{- end }}
+{{- end }}
 {{- end -}}
 
 {{/* What users add, after ours: the later one of a name counts. */}}

@@ -112,7 +112,7 @@ impl Side {
     async fn claim(&mut self, group: &GroupRow, owner: Uuid) -> anyhow::Result<()> {
         match self.store.attempts_pull(&[self.queue.to_owned()], 64, group.id, owner, group.epoch, "bench").await? {
             Claimed::Attempts(attempts) => self.live.extend(attempts),
-            Claimed::GroupLost => anyhow::bail!("the lease group was lost"),
+            lost => anyhow::bail!("the worker may not claim: {lost:?}"),
         }
         Ok(())
     }

@@ -9,7 +9,7 @@ import sys
 import time
 import types
 
-from airflow import _context, _session
+from airflow import _context, _session, _setup_teardown
 from airflow._dag import DAG
 from airflow._problem import Problem
 from updraft_dagfile import problems, spec
@@ -96,6 +96,7 @@ def _begin(request):
     session.module_name = _MODULE_PREFIX + "".join(c if c.isalnum() else "_" for c in os.path.relpath(path, root))
     _session.begin(session)
     del _context.dags[:], _context.groups[:]
+    _setup_teardown.clear()
     sys.addaudithook(_Watcher(session))
     return session
 

@@ -1,0 +1,24 @@
+#!/bin/sh
+# Writes facts.json anew with a real Airflow, and compares: nothing may have changed, and ours must be the same.
+# AIRFLOW_PYTHON names the Python of a virtual environment that has Airflow; without it one is made, once.
+set -eu
+cd "$(dirname "$0")"
+python=${AIRFLOW_PYTHON:-}
+if [ -z "$python" ]; then
+    venv=${XDG_CACHE_HOME:-$HOME/.cache}/updraft/airflow-3.3.2
+    python=$venv/bin/python
+    if ! [ -e "$venv/complete" ]; then
+        python3 -m venv "$venv"
+        "$python" -m pip install --quiet --disable-pip-version-check 'apache-airflow==3.3.2' \
+            'apache-airflow-providers-standard==1.21.0' 'apache-airflow-providers-cncf-kubernetes==10.25.0'
+        touch "$venv/complete"
+    fi
+fi
+new=$(mktemp)
+trap 'rm -f "$new"' EXIT
+"$python" -B facts.py >"$new"
+if ! cmp -s "$new" facts.json; then
+    cat "$new" >facts.json
+    echo "facts.json has changed: look at the difference and commit it" >&2
+fi
+python3 -B -m unittest test_examples

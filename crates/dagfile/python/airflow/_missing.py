@@ -89,6 +89,12 @@ class Absent:
 
     __ror__ = __or__
 
+    def __bool__(self):
+        # A name stands for a function or a class; what a call gives may be anything.
+        if self._updraft_name.endswith(")"):
+            raise self._updraft_refusal()
+        return True
+
     def __instancecheck__(self, instance):
         return False
 
@@ -98,21 +104,15 @@ class Absent:
     def __repr__(self):
         return "<%s, which is not there>" % self._updraft_name
 
-    def __eq__(self, other):
-        if self is other:
-            return True
-        raise self._updraft_refusal()
 
-    def __ne__(self, other):
-        return not self == other
-
-    def __hash__(self):
-        return id(self)
-
-
-for _name in ("iter next bool len str format int float index lt le gt ge add radd sub rsub mul rmul truediv floordiv mod enter contains "
+for _name in ("iter next len str format int float index lt le gt ge add radd sub rsub mul rmul truediv floordiv mod enter contains "
               "rshift lshift rrshift rlshift await aenter aiter bytes neg").split():
     setattr(Absent, "__%s__" % _name, _needed("__%s__" % _name))
+
+
+def is_given(value):
+    """Whether an argument says something; what is missing does."""
+    return isinstance(value, Absent) or bool(value)
 
 
 def guarded(source, line):

@@ -9,6 +9,7 @@ from datetime import timedelta
 
 from airflow import _context, _session, _setup_teardown
 from airflow._ids import check_id
+from airflow._missing import is_given
 from airflow._param import take_params
 from airflow._problem import InvalidArgument, Unsupported, did_you_mean
 from airflow._relations import Node, XComArg, flatten, values_of_tasks
@@ -177,7 +178,7 @@ class BaseOperator(Node, metaclass=OperatorMeta):
             raise InvalidArgument("a %s has no task_id" % cls, "add task_id=\"…\"")
         session = _session.current()
         for name, message in _WITHOUT_EFFECT.items():
-            if kwargs.get(name):
+            if is_given(kwargs.get(name)):
                 session.warn(message)
         if kwargs.get("email") and (kwargs.get("email_on_failure", True) or kwargs.get("email_on_retry", True)):
             session.warn("email is accepted but no mail is sent")

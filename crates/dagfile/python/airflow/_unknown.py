@@ -25,11 +25,18 @@ _made = {}
 
 
 def is_open(name):
-    """Whether a module of this name may be made up."""
-    return ".".join(name.split(".")[:2]) in OPEN
+    """Whether a module of this name may be made up. Classes are no modules."""
+    return ".".join(name.split(".")[:2]) in OPEN and not name.rpartition(".")[2][:1].isupper()
 
 
-class _Record:
+class _OfRecords(type):
+    def __getattr__(cls, name):
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return _missing.Absent("%s.%s" % (cls.__name__, name))
+
+
+class _Record(metaclass=_OfRecords):
     """An object of a provider that tasks are given: a hook, a trigger, a notifier. It keeps its arguments, and does nothing."""
 
     def __init__(self, *args, **kwargs):
@@ -95,7 +102,7 @@ def _make(module, name):
         made._updraft_unknown = made
         return made
     if name.endswith(("Hook", "HookAsync", "Trigger", "Notifier", "Link", "Timetable")):
-        return type(name, (_Record,), {"__module__": module})
+        return _OfRecords(name, (_Record,), {"__module__": module})
     if name.endswith(("Exception", "Error")):
         return type(name, (AirflowException,), {"__module__": module})
     if name.endswith("Warning"):
@@ -107,9 +114,10 @@ def attribute_of(module, known):
     """The `__getattr__` of a module. A name that is nearly one of ours is a slip of the pen, and an error."""
 
     def attribute(name):
-        # A module of ours is imported in its turn.
-        if name.startswith("_") or _finder.is_row("%s.%s" % (module, name)):
-            raise AttributeError(name)
+        if name.startswith("_"):
+            raise AttributeError("module %r has no attribute %r" % (module, name))
+        if _finder.is_row("%s.%s" % (module, name)):
+            return import_module("%s.%s" % (module, name))
         near = did_you_mean(name, known, cutoff=0.86) if known else ""
         if near:
             raise AttributeError("module %r has no attribute %r: %s" % (module, name, near))

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Writes facts.json anew with a real Airflow, and compares: nothing may have changed, and ours must be the same.
+# Writes facts.json and pod_facts.json anew with a real Airflow, and compares: nothing may have changed, and ours must be the same.
 # AIRFLOW_PYTHON names the Python of a virtual environment that has Airflow; without it one is made, once.
 set -eu
 cd "$(dirname "$0")"
@@ -16,9 +16,12 @@ if [ -z "$python" ]; then
 fi
 new=$(mktemp)
 trap 'rm -f "$new"' EXIT
-"$python" -B facts.py >"$new"
-if ! cmp -s "$new" facts.json; then
-    cat "$new" >facts.json
-    echo "facts.json has changed: look at the difference and commit it" >&2
-fi
+for of in facts pod_facts; do
+    "$python" -B "$of.py" >"$new"
+    if ! cmp -s "$new" "$of.json"; then
+        cat "$new" >"$of.json"
+        echo "$of.json has changed: look at the difference and commit it" >&2
+    fi
+done
+# The pods are compared by `cargo nextest run -p updraft-kubernetes`.
 python3 -B -m unittest test_examples

@@ -74,7 +74,9 @@ pub enum Error {
     #[error("task {task}, container_resources.limits.memory: {why}")]
     Memory { task: String, why: InvalidQuantity },
     /// An operator of Airflow's.
-    #[error("task {task} needs an image with Airflow: {reason}; put its work into an image of its own and run that with KubernetesPodOperator")]
+    #[error(
+        "task {task} needs an image with Airflow: {reason}; put its work into an image of its own and run that with KubernetesPodOperator"
+    )]
     Airflow { task: String, reason: String },
     /// Nothing to start.
     #[error("task {task} is an empty task: it ends without being started")]
@@ -428,6 +430,10 @@ impl Renderer<'_> {
         }
         if !from.is_empty() {
             rest.insert("env_vars".to_owned(), Json::Array(from));
+        }
+        // `$(NAME)` in a variable sees those before it: the map above has lost the order.
+        if pod.env_vars.len() > 1 {
+            rest.insert("env_order".to_owned(), pod.env_vars.iter().map(|one| Json::String(one.name.clone())).collect());
         }
         for (name, value) in [("name", &pod.name), ("namespace", &pod.namespace)] {
             if let Some(value) = value {

@@ -130,6 +130,13 @@ class DAG:
     roots = property(lambda self: [task for task in self.tasks if not task.upstream_task_ids])
     leaves = property(lambda self: [task for task in self.tasks if not task.downstream_task_ids])
 
+    @property
+    def task(self):
+        """`@dag.task`: a function as a task of this DAG."""
+        from airflow._decorators import TaskDecorator, task
+
+        return TaskDecorator(task._operator_class, dag=self)
+
     def add_task(self, task):
         """Takes in a task."""
         other = self.task_dict.get(task.task_id)

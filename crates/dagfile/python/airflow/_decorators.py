@@ -165,10 +165,12 @@ class DecoratedTask:
 class TaskDecorator:
     """`@task`, `@task(…)`, and `@task.branch` and so on: one of every name, as providers add more."""
 
-    def __init__(self, operator_class):
+    def __init__(self, operator_class, **shared):
         self._operator_class = operator_class
+        self._shared = shared
 
     def __call__(self, function=None, **options):
+        options = dict(self._shared, **options)
         if function is None:
             return lambda inner: self(inner, **options)
         if isinstance(function, DecoratedTask):
@@ -184,7 +186,7 @@ class TaskDecorator:
             return lambda condition, skip_message=None: lambda decorated: decorated
         if name not in _KINDS:
             _KINDS[name] = _kind(name, module=name)
-        return TaskDecorator(_KINDS[name])
+        return TaskDecorator(_KINDS[name], **self._shared)
 
 
 task = TaskDecorator(_PYTHON)

@@ -105,7 +105,7 @@ class Absent:
         return "<%s, which is not there>" % self._updraft_name
 
 
-for _name in ("iter next len str format int float index lt le gt ge add radd sub rsub mul rmul truediv floordiv mod enter contains "
+for _name in ("iter next len str format int float index lt le gt ge exit add radd sub rsub mul rmul truediv floordiv mod enter contains "
               "rshift lshift rrshift rlshift await aenter aiter bytes neg").split():
     setattr(Absent, "__%s__" % _name, _needed("__%s__" % _name))
 
@@ -138,7 +138,8 @@ class _Finder:
         if name == "airflow" or name.startswith("airflow."):
             return None
         parent = sys.modules.get(name.rpartition(".")[0])
-        if "." in name and not getattr(parent, "_updraft_stand_in", False):
+        # A folder without __init__.py may be part of a package that others install, as `google` is.
+        if "." in name and not (getattr(parent, "_updraft_stand_in", False) or getattr(parent, "__file__", "") is None):
             return None
         place = _importing_line()
         if place is None:

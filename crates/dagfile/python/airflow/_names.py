@@ -278,7 +278,10 @@ MODULES = {
     "airflow.utils.dates": {"days_ago": "dates:days_ago", "cron_presets": "dates:CRON_PRESETS"},
     "airflow.utils.decorators": {"apply_defaults": "operator:apply_defaults"},
     "airflow.utils.edgemodifier": _LABEL,
-    "airflow.utils.helpers": _CHAINS,
+    "airflow.utils.helpers": {
+        **_CHAINS, "exactly_one": "helpers:exactly_one", "at_most_one": "helpers:at_most_one", "merge_dicts": "helpers:merge_dicts",
+        "chunks": "helpers:chunks", "is_container": "helpers:is_container", "as_tuple": "helpers:as_tuple",
+    },
     "airflow.utils.state": _STATES,
     "airflow.utils.task_group": _GROUP,
     "airflow.utils.timezone": _TIMEZONE,

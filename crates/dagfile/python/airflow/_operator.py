@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from airflow import _context, _session, _setup_teardown
 from airflow._ids import check_id
-from airflow._missing import is_given
+from airflow._missing import Absent, is_given
 from airflow._param import take_params
 from airflow._problem import InvalidArgument, Unsupported, did_you_mean
 from airflow._relations import Node, XComArg, flatten, values_of_tasks
@@ -75,6 +75,12 @@ class OperatorMeta(type):
         if "__init__" in namespace:
             namespace["__init__"] = _with_defaults(namespace["__init__"], is_base=not any(isinstance(base, OperatorMeta) for base in bases))
         return super().__new__(mcs, name, bases, namespace, **kwargs)
+
+    def __getattr__(cls, name):
+        # Constants and methods of a class that we know only by its name.
+        if name.startswith("_") or not cls._updraft_any_arguments:
+            raise AttributeError("type object %r has no attribute %r" % (cls.__name__, name))
+        return Absent("%s.%s" % (cls.__name__, name))
 
 
 def _with_defaults(init, is_base):

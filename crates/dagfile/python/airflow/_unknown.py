@@ -6,6 +6,7 @@ from airflow import _finder, _missing
 from airflow._names import MODULES
 from airflow._operator import BaseOperator, BaseSensorOperator, OperatorMeta
 from airflow._problem import AirflowException, did_you_mean
+from airflow._task_group import TaskGroup, argument_names
 
 # Folders of Airflow's packages that may hold anything: providers, plugins of Airflow 1, parts that only workers use.
 OPEN = frozenset("""
@@ -63,6 +64,10 @@ def _operator_init(self, **kwargs):
             pass
 
 
+def _group_init(self, group_id=None, **kwargs):
+    TaskGroup.__init__(self, group_id, **{name: value for name, value in kwargs.items() if name in argument_names(TaskGroup.__init__)})
+
+
 def make(module, name):
     """The class or object that stands for `module.name`."""
     found = _made.get((module, name))
@@ -101,6 +106,8 @@ def _make(module, name):
         made = OperatorMeta(name, (base,), body)
         made._updraft_unknown = made
         return made
+    if name.endswith("TaskGroup"):
+        return type(name, (TaskGroup,), {"__module__": module, "__init__": _group_init})
     if name.endswith(("Hook", "HookAsync", "Trigger", "Notifier", "Link", "Timetable")):
         return _OfRecords(name, (_Record,), {"__module__": module})
     if name.endswith(("Exception", "Error")):

@@ -95,7 +95,7 @@ def plain(value, what):
 def for_people(value):
     """JSON for people: functions and objects by name, never by address."""
     if isinstance(value, dict):
-        return {str(key): for_people(inner) for key, inner in value.items()}
+        return {getattr(key, "_updraft_name", None) or str(getattr(key, "value", key)): for_people(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):
         return [for_people(inner) for inner in value]
     if isinstance(value, timedelta):

@@ -8,6 +8,8 @@ from airflow._relations import values_of_tasks
 class MappedOperator(BaseOperator):
     """A task that is made many of. Its operator's own `__init__` does not run: the values are not known yet."""
 
+    _updraft_is_mapped = True
+
     def __init__(self, *, _updraft_class, _updraft_own, _updraft_expanded, _updraft_unlinked, **kwargs):
         super().__init__(**kwargs)
         self.operator_class = _updraft_class

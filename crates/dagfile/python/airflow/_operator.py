@@ -168,7 +168,8 @@ class BaseOperator(Node, metaclass=OperatorMeta):
     subdag = None
     # Whether its class is one that we know only by name: any argument may be a template.
     _updraft_any_arguments = False
-    # Names of the arguments that a mapped task is made many of.
+    # Whether it is made many of, and by which arguments.
+    _updraft_is_mapped = False
     _updraft_expanded = ()
 
     def __init__(self, **kwargs):
@@ -209,7 +210,8 @@ class BaseOperator(Node, metaclass=OperatorMeta):
         session.tasks.append(self)
         if dag is not None:
             self.dag = dag
-        _setup_teardown.note(self)
+        if not self._updraft_is_mapped:
+            _setup_teardown.note(self)
 
     def __repr__(self):
         return "<Task(%s): %s>" % (type(self).__name__, self.__dict__.get("task_id"))
@@ -310,7 +312,7 @@ class BaseOperator(Node, metaclass=OperatorMeta):
         return self
 
     def __enter__(self):
-        _setup_teardown.enter([self])
+        _setup_teardown.enter(self)
         return _setup_teardown.SetupTeardownContext
 
     def __exit__(self, *exception):

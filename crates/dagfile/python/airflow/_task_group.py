@@ -119,8 +119,7 @@ class TaskGroup(Node):
                     found.append(end)
         if found or self.is_root:
             return found
-        if tasks:
-            return []
+        # Nothing to wait for: what comes after waits for what came before, or for the group around.
         return [self.dag.get_task(task_id) for task_id in sorted(self.upstream_task_ids)] or self.parent_group.ends()
 
     @staticmethod

@@ -1,6 +1,9 @@
 """What Airflow itself reads in its example files, as JSON: run it with the Python of a virtual environment that has Airflow and the
 Kubernetes provider. `make test-airflow` does.
 
+    facts.py              the example files
+    facts.py FOLDER       the files of a folder
+
 For every file: the DAGs that Airflow finds, or the error that it reports. What is Airflow's default is left out.
 """
 
@@ -118,7 +121,9 @@ def main():
     os.dup2(2, 1)
     sys.path.append(examples.BESIDE)
     found = {}
-    for name, _, _ in examples.SETS:
+    for path in examples.dag_files(sys.argv[1]) if len(sys.argv) > 1 else ():
+        found[os.path.basename(path)] = of_file(path)
+    for name, _, _ in examples.SETS if len(sys.argv) == 1 else ():
         root = os.path.join(examples.folder(), name)
         sys.path.insert(0, root)
         for path in examples.dag_files(root):

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import re
 import sys
 import tempfile
 
@@ -24,6 +25,14 @@ def without_nothing(value):
     return value
 
 
+def numbered(pod):
+    """With numbers for the chance in the names of secret volumes."""
+    text = json.dumps(pod)
+    for number, name in enumerate(dict.fromkeys(re.findall(r"secretvol[0-9a-f-]{36}", text))):
+        text = text.replace(name, "secretvol%d" % number)
+    return json.loads(text)
+
+
 def main():
     from kubernetes.client import ApiClient
 
@@ -40,7 +49,7 @@ def main():
         # The part of a name that is chance is left out.
         task.random_name_suffix = False
         pod = ApiClient().sanitize_for_serialization(task.build_pod_request_obj(dry_run=True))
-        found[task.task_id] = without_nothing(pod)
+        found[task.task_id] = numbered(without_nothing(pod))
     with os.fdopen(OUT, "w") as stdout:
         json.dump(found, stdout, indent=1, sort_keys=True)
         stdout.write("\n")

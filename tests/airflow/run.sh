@@ -14,8 +14,9 @@ if [ -z "$python" ]; then
         touch "$venv/complete"
     fi
 fi
-new=$(mktemp)
-trap 'rm -f "$new"' EXIT
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+new=$folder/new.json
 for of in facts pod_facts; do
     "$python" -B "$of.py" >"$new"
     if ! cmp -s "$new" "$of.json"; then
@@ -25,3 +26,9 @@ for of in facts pod_facts; do
 done
 # The pods are compared by `cargo nextest run -p updraft-kubernetes`.
 python3 -B -m unittest test_examples
+seed=${SEED:-$(date +%j%H%M)000}
+mkdir "$folder/files"
+python3 -B random_files.py "$folder/files" "${COUNT:-300}" "$seed"
+"$python" -B facts.py "$folder/files" >"$new" 2>"$folder/talk" || { cat "$folder/talk" >&2; exit 1; }
+echo "seed $seed"
+python3 -B random_files.py "$folder/files" "$new"

@@ -45,7 +45,8 @@ fn pods(file: &str) -> Vec<(String, Value)> {
     let key = AttemptKey { instance: InstanceKey { run: RunKey(1), idx: 0, map_index: -1 }, attempt: 1 };
     let made = dag.tasks.iter().map(|task| {
         let spec = render(&context, task).expect("a launch");
-        let built = build(&config, "default", Gate::None, key, Uuid::nil(), &spec).unwrap_or_else(|error| panic!("{}: {error}", task.task_id));
+        let built =
+            build(&config, "default", Gate::None, key, Uuid::nil(), &spec).unwrap_or_else(|error| panic!("{}: {error}", task.task_id));
         (task.task_id.to_string(), normalised(built.pod))
     });
     made.collect()
@@ -57,7 +58,10 @@ fn normalised(mut pod: Value) -> Value {
     metadata.remove("finalizers");
     metadata.remove("name");
     let ours = ["dag_id", "task_id", "run_id", "try_number", "map_index", "kubernetes_pod_operator"];
-    metadata["labels"].as_object_mut().expect("labels").retain(|name, _| !name.starts_with("updraft.dev/") && !ours.contains(&name.as_str()));
+    metadata["labels"]
+        .as_object_mut()
+        .expect("labels")
+        .retain(|name, _| !name.starts_with("updraft.dev/") && !ours.contains(&name.as_str()));
     metadata["annotations"]
         .as_object_mut()
         .expect("annotations")

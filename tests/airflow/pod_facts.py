@@ -19,7 +19,8 @@ def without_nothing(value):
     """Without what says nothing: the API server takes both for the same. An empty volume source says something."""
     if isinstance(value, dict):
         found = {name: without_nothing(inner) for name, inner in value.items()}
-        return {name: inner for name, inner in found.items() if inner not in (None, [], False) and (inner != {} or name == "emptyDir")}
+        return {name: inner for name, inner in found.items()
+                if not (inner is None or inner is False or inner == [] or (inner == {} and name != "emptyDir"))}
     if isinstance(value, list):
         return [without_nothing(inner) for inner in value]
     return value

@@ -52,8 +52,14 @@ pub(crate) enum Mistake {
 
 /// The namespace of a task's pod.
 pub(crate) fn namespace(config: &Config, default: &str, spec: &LaunchSpec) -> Result<String, Mistake> {
-    let wanted = spec.pod.as_ref().and_then(|pod| pod.get("namespace")).and_then(Value::as_str).filter(|text| !text.is_empty());
-    match wanted {
+    let empty = Map::new();
+    let rest = spec.pod.as_ref().and_then(Value::as_object).unwrap_or(&empty);
+    // As in Airflow: the operator's word, then that of the whole pod, then the template's. What is wrong with one is said when it is built.
+    let of_pod =
+        |pod: &Value| pod.pointer("/metadata/namespace").and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned);
+    let wanted = text(rest, "namespace").map(str::to_owned);
+    let wanted = wanted.or_else(|| rest.get("full_pod_spec").and_then(of_pod));
+    match wanted.or_else(|| template(rest).ok().as_ref().and_then(of_pod)).as_deref() {
         None => Ok(default.to_owned()),
         Some(wanted) if wanted == default => Ok(wanted.to_owned()),
         Some(wanted) => {
@@ -287,7 +293,6 @@ fn pod_fields(rest: &Map<String, Value>, spec: &mut Map<String, Value>) -> Resul
     }
     if rest.get("hostnetwork").and_then(Value::as_bool) == Some(true) {
         spec.insert("hostNetwork".to_owned(), json!(true));
-        spec.entry("dnsPolicy").or_insert_with(|| json!("ClusterFirstWithHostNet"));
     }
     Ok(())
 }

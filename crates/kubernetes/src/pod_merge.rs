@@ -99,9 +99,8 @@ fn append(base: &mut Value, over: &Value) {
         return;
     };
     for item in over {
-        match identity(item).and_then(|id| known.iter_mut().find(|known| identity(known) == Some(id))) {
-            Some(known) => known.clone_from(item),
-            None if known.contains(item) => {}
+        match known.iter().position(|one| one == item || identity(one).is_some_and(|id| identity(item) == Some(id))) {
+            Some(at) => known[at].clone_from(item),
             None => known.push(item.clone()),
         }
     }

@@ -323,6 +323,7 @@ fn a_pod_becomes_a_command_and_the_rest() {
         json!({
             "name": "load-20260301", "namespace": "jobs", "labels": {"day": "2026-03-01"}, "on_finish_action": "delete_pod",
             "env_vars": [{"name": "NODE", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}}],
+            "env_order": ["DAY", "EMPTY", "NODE"],
             "container_resources": {"limits": {"memory": "4Gi"}},
             "node_selector": {"zone": "eu"},
             // Airflow does not render affinity.

@@ -28,7 +28,7 @@ needs_cluster = $(call needs,kubectl,https://kubernetes.io/docs/tasks/tools)
 needs_helm = $(call needs,helm,https://helm.sh/docs/intro/install)
 answers = @$(KUBECTL) get --raw /readyz >/dev/null 2>&1 || { echo "error: no cluster answers: set kubectl's context (kubectl config get-contexts), or CONTEXT=name" >&2; exit 1; }
 
-.PHONY: help run build test test-clients test-openapi test-cluster cluster cluster-down chart verify bench bench-fleet fmt setup prepare clean image push dist deploy destroy restart ui
+.PHONY: help run build test test-clients test-airflow test-openapi test-cluster cluster cluster-down chart verify bench bench-fleet fmt setup prepare clean image push dist deploy destroy restart ui
 
 help: ## Lists the targets.
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ test: ## All tests. Starts the servers that it needs and stops them.
 test-clients: ## Airflow's own client and airflowctl against the debug build. CLIENTS_ARGS="test_dags.py -k delete" runs some.
 	@tools/setup.sh test
 	@tests/clients/run.sh $(CLIENTS_ARGS)
+
+test-airflow: ## Airflow itself reads its example files, and we do: the facts that `make test` compares with are written anew. AIRFLOW_PYTHON=python of a venv.
+	@tests/airflow/run.sh
 
 test-openapi: ## schemathesis over the OpenAPI document and the debug build. OPENAPI_ARGS=full asks more than 10,000 times.
 	@tools/setup.sh test

@@ -60,6 +60,34 @@ fn every_end_has_its_reason() {
     assert!(processes_with("sleep 600").is_empty(), "a child of a stopped command lives on");
 }
 
+const NEEDS_AIRFLOW: &str = r#"
+from airflow.operators.bash import BashOperator
+from airflow.providers.amazon.aws.operators.s3 import S3ListOperator
+from airflow.sdk import DAG
+
+with DAG("theirs"):
+    S3ListOperator(task_id="list", bucket="b", retries=3) >> BashOperator(task_id="after", bash_command="true")
+    BashOperator.partial(task_id="many").expand(bash_command=["true", "false"])
+    BashOperator(task_id="ours", bash_command="true")
+"#;
+
+#[test]
+fn what_only_airflow_can_do_fails_at_once_and_says_so() {
+    let server = Standalone::start(&[("theirs.py", NEEDS_AIRFLOW)], &[]);
+    server.until_dag("theirs");
+    let run = server.trigger("theirs");
+    assert_eq!(server.end_of("theirs", &run, Duration::from_secs(60)), "failed");
+    let states = server.cli_json(&["tasks", "states", "theirs", &run, "-o", "json"]);
+    let state_of = |task: &str| states.as_array().unwrap().iter().find(|t| t["task_id"] == task).unwrap().clone();
+    for (task, why) in [("list", "S3ListOperator is Python code"), ("many", "BashOperator is a mapped task")] {
+        let row = state_of(task);
+        assert_eq!((&row["state"], &row["reason"]), (&json!("failed"), &json!("needs_airflow")), "{row}");
+        assert!(row["message"].as_str().unwrap().contains(why), "{row}");
+    }
+    assert_eq!(state_of("after")["state"], "upstream_failed");
+    assert_eq!(state_of("ours")["state"], "success");
+}
+
 #[test]
 fn a_cancelled_task_is_stopped_with_its_children() {
     let dag = "dag_id: slow\nschedule: null\ntasks:\n  sleeps: {bash_command: 'sleep 3601 & sleep 3602', retries: 5}\n  after: {needs: [sleeps], bash_command: 'true'}\n";

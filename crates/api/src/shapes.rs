@@ -363,6 +363,7 @@ pub(crate) fn operator(task: &TaskSpec) -> &str {
         TaskKind::Empty => "EmptyOperator",
         TaskKind::Bash { .. } => "BashOperator",
         TaskKind::Pod(_) => "KubernetesPodOperator",
+        TaskKind::Airflow(_) => "BaseOperator",
     }
 }
 
@@ -374,6 +375,7 @@ fn operator_module(task: &TaskSpec) -> &str {
         TaskKind::Empty => "airflow.providers.standard.operators.empty",
         TaskKind::Bash { .. } => "airflow.providers.standard.operators.bash",
         TaskKind::Pod(_) => "airflow.providers.cncf.kubernetes.operators.pod",
+        TaskKind::Airflow(_) => "airflow.sdk.bases.operator",
     }
 }
 
@@ -431,6 +433,7 @@ pub(crate) fn task(version: &Version, at: u32) -> Task {
         TaskKind::Empty => "#e8f7e4",
         TaskKind::Bash { .. } => "#f0ede4",
         TaskKind::Pod(_) => "#ffefeb",
+        TaskKind::Airflow(_) => "#fff",
     };
     Task {
         task_id: task.task_id.to_string(),

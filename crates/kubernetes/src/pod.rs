@@ -14,7 +14,7 @@ use crate::config::Config;
 use crate::gate::close_gate;
 use crate::marks::{ATTEMPT, CONTAINER, FINALIZER, GROUP, Gate, INSTALLATION, KEY, PLAN, Plan, SPEC_HASH};
 use crate::name::{self, Ids};
-use crate::pod_merge::merge;
+use crate::pod_merge::{merge, overlay};
 
 /// Where a value for XCom is left.
 const XCOM_PATH: &str = "/airflow/xcom/return.json";
@@ -52,8 +52,14 @@ pub(crate) enum Mistake {
 
 /// The namespace of a task's pod.
 pub(crate) fn namespace(config: &Config, default: &str, spec: &LaunchSpec) -> Result<String, Mistake> {
-    let wanted = spec.pod.as_ref().and_then(|pod| pod.get("namespace")).and_then(Value::as_str).filter(|text| !text.is_empty());
-    match wanted {
+    let empty = Map::new();
+    let rest = spec.pod.as_ref().and_then(Value::as_object).unwrap_or(&empty);
+    // As in Airflow: the operator's word, then that of the whole pod, then the template's. What is wrong with one is said when it is built.
+    let of_pod =
+        |pod: &Value| pod.pointer("/metadata/namespace").and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned);
+    let wanted = text(rest, "namespace").map(str::to_owned);
+    let wanted = wanted.or_else(|| rest.get("full_pod_spec").and_then(of_pod));
+    match wanted.or_else(|| template(rest).ok().as_ref().and_then(of_pod)).as_deref() {
         None => Ok(default.to_owned()),
         Some(wanted) if wanted == default => Ok(wanted.to_owned()),
         Some(wanted) => {
@@ -148,12 +154,12 @@ pub(crate) fn build(
         // Half of one and half of the other might be a request above its limit.
         pod["spec"]["containers"][0].as_object_mut().map(|base| base.remove("resources"));
     }
-    merge(&mut pod, &template(rest)?);
+    let mut own = template(rest)?;
     if let Some(full) = rest.get("full_pod_spec").filter(|full| !full.is_null()) {
         if !full.is_object() {
             return Err(Mistake::Shape { field: "full_pod_spec", expected: "a pod" });
         }
-        merge(&mut pod, full);
+        overlay(&mut own, full);
     }
     // The operator's arguments.
     let mut over = Map::new();
@@ -161,7 +167,8 @@ pub(crate) fn build(
     let mut spec_fields = Value::Object(over);
     spec_fields["containers"] = json!([container(spec, rest, base_name)]);
     let labels_and_annotations = json!({"labels": rest.get("labels"), "annotations": rest.get("annotations")});
-    merge(&mut pod, &json!({"metadata": labels_and_annotations, "spec": spec_fields}));
+    overlay(&mut own, &json!({"metadata": labels_and_annotations, "spec": spec_fields}));
+    merge(&mut pod, &own);
 
     // What the runner needs.
     let pod_spec = object(&mut pod, "spec")?;
@@ -230,11 +237,11 @@ fn object<'a>(value: &'a mut Value, field: &'static str) -> Result<&'a mut Map<S
 
 fn template(rest: &Map<String, Value>) -> Result<Value, Mistake> {
     let mut pod = json!({});
+    // A file is asked first, as in Airflow: the dict beside one says nothing.
     if let Some(file) = text(rest, "pod_template_text") {
         pod = serde_saphyr::from_str(file).map_err(|error| Mistake::Template(error.to_string()))?;
-    }
-    if let Some(inline) = rest.get("pod_template_dict").filter(|inline| inline.is_object()) {
-        merge(&mut pod, inline);
+    } else if let Some(inline) = rest.get("pod_template_dict").filter(|inline| inline.is_object()) {
+        pod.clone_from(inline);
     }
     if pod.is_object() { Ok(pod) } else { Err(Mistake::Shape { field: "pod_template_file", expected: "one pod" }) }
 }
@@ -286,7 +293,6 @@ fn pod_fields(rest: &Map<String, Value>, spec: &mut Map<String, Value>) -> Resul
     }
     if rest.get("hostnetwork").and_then(Value::as_bool) == Some(true) {
         spec.insert("hostNetwork".to_owned(), json!(true));
-        spec.entry("dnsPolicy").or_insert_with(|| json!("ClusterFirstWithHostNet"));
     }
     Ok(())
 }
@@ -302,9 +308,7 @@ fn container(spec: &LaunchSpec, rest: &Map<String, Value>, name: &str) -> Value 
             container.insert(field.to_owned(), json!(words));
         }
     }
-    let mut env: Vec<Value> = spec.env.iter().map(|(name, value)| json!({"name": name, "value": value})).collect();
-    env.extend(rest.get("env_vars").and_then(Value::as_array).into_iter().flatten().cloned());
-    container.insert("env".to_owned(), Value::Array(env));
+    container.insert("env".to_owned(), Value::Array(environment(spec, rest)));
     if let Some(cwd) = &spec.cwd {
         container.insert("workingDir".to_owned(), json!(cwd));
     }
@@ -317,6 +321,23 @@ fn container(spec: &LaunchSpec, rest: &Map<String, Value>, name: &str) -> Value 
         }
     }
     Value::Object(container)
+}
+
+/// The variables: ours, then the task's in the order of its author, because `$(NAME)` in one sees only those before it.
+fn environment(spec: &LaunchSpec, rest: &Map<String, Value>) -> Vec<Value> {
+    let plain = |name: &str, value: &str| json!({"name": name, "value": value});
+    let from: Vec<&Value> = rest.get("env_vars").and_then(Value::as_array).into_iter().flatten().collect();
+    let order: Vec<&str> = rest.get("env_order").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
+    let mut env: Vec<Value> = spec.env.iter().filter(|(name, _)| !order.contains(&name.as_str())).map(|(n, v)| plain(n, v)).collect();
+    for name in &order {
+        match from.iter().find(|one| one.get("name").and_then(Value::as_str) == Some(name)) {
+            Some(one) => env.push((*one).clone()),
+            None => env.extend(spec.env.get(*name).map(|value| plain(name, value))),
+        }
+    }
+    let ordered = |one: &&Value| one.get("name").and_then(Value::as_str).is_some_and(|name| order.contains(&name));
+    env.extend(from.iter().filter(|one| !ordered(one)).map(|one| (*one).clone()));
+    env
 }
 
 fn defaults(config: &Config, pod_spec: &mut Map<String, Value>) {
@@ -399,5 +420,7 @@ fn stringify(texts: Option<&mut Value>) {
     }
 }
 
+#[cfg(test)]
+mod airflow;
 #[cfg(test)]
 mod tests;

@@ -45,6 +45,85 @@ fn identity(item: &Value) -> Option<&str> {
     ["mountPath", "name", "containerPort"].into_iter().find_map(|field| item.get(field)).and_then(Value::as_str)
 }
 
+/// Lays the pod `over` onto the pod `base` as Airflow's KubernetesPodOperator does. Labels and annotations are joined; volumes, and a
+/// container's variables, mounts, ports and devices, come one after the other; every other field of `over` that says something takes the
+/// place of the whole field. Unlike there, an entry that comes twice is there once, and containers meet by name before they meet by
+/// position.
+pub(crate) fn overlay(base: &mut Value, over: &Value) {
+    fields(base, over, &|name, base, over| match name {
+        "metadata" => fields(base, over, &|name, base, over| match name {
+            "labels" | "annotations" => fields(base, over, &|_, base, over| base.clone_from(over)),
+            "finalizers" | "ownerReferences" => append(base, over),
+            _ => base.clone_from(over),
+        }),
+        "spec" => fields(base, over, &|name, base, over| match name {
+            "containers" => containers(base, over, true),
+            "initContainers" => containers(base, over, false),
+            "volumes" => append(base, over),
+            _ => base.clone_from(over),
+        }),
+        _ => base.clone_from(over),
+    });
+}
+
+/// For each field of `over` that says something: put into `base`, or `join`ed with what is there.
+fn fields(base: &mut Value, over: &Value, join: &dyn Fn(&str, &mut Value, &Value)) {
+    let (Value::Object(known), Value::Object(over)) = (&mut *base, over) else {
+        base.clone_from(over);
+        return;
+    };
+    for (name, value) in over.iter().filter(|(_, value)| !value.is_null()) {
+        match known.get_mut(name).filter(|known| says_something(known)) {
+            None => drop(known.insert(name.clone(), value.clone())),
+            Some(known) if says_something(value) => join(name, known, value),
+            Some(_) => {}
+        }
+    }
+}
+
+/// What Python takes for true.
+fn says_something(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(false) => false,
+        Value::Bool(true) => true,
+        Value::Number(number) => number.as_f64() != Some(0.0),
+        Value::String(text) => !text.is_empty(),
+        Value::Array(items) => !items.is_empty(),
+        Value::Object(fields) => !fields.is_empty(),
+    }
+}
+
+fn append(base: &mut Value, over: &Value) {
+    let (Value::Array(known), Value::Array(over)) = (&mut *base, over) else {
+        base.clone_from(over);
+        return;
+    };
+    for item in over {
+        match known.iter().position(|one| one == item || identity(one).is_some_and(|id| identity(item) == Some(id))) {
+            Some(at) => known[at].clone_from(item),
+            None => known.push(item.clone()),
+        }
+    }
+}
+
+fn containers(base: &mut Value, over: &Value, by_position: bool) {
+    let (Value::Array(known), Value::Array(over)) = (&mut *base, over) else {
+        base.clone_from(over);
+        return;
+    };
+    for (at, item) in over.iter().enumerate() {
+        let named = known.iter().position(|one| one.get("name") == item.get("name"));
+        let free = |at: &usize| known.get(*at).is_some_and(|one| over.iter().all(|other| other.get("name") != one.get("name")));
+        match named.or_else(|| Some(at).filter(|at| by_position && free(at))) {
+            Some(at) => fields(&mut known[at], item, &|name, base, over| match name {
+                "volumeMounts" | "env" | "envFrom" | "ports" | "volumeDevices" => append(base, over),
+                _ => base.clone_from(over),
+            }),
+            None => known.push(item.clone()),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;

@@ -35,6 +35,11 @@ pub enum Schedule {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         data_intervals: Option<bool>,
     },
+    /// When assets change. Nothing follows them yet: such a DAG runs only when somebody triggers it.
+    Assets {
+        /// What must have changed: `{"asset": {"name": …, "uri": …}}`, `{"any": […]}`, `{"all": […]}`, `{"alias": …}`, `{"asset_ref": …}`.
+        expression: Value,
+    },
     /// Every so many milliseconds, counted from the start date.
     Delta {
         /// The distance between two runs.
@@ -217,6 +222,22 @@ pub enum TaskKind {
     },
     /// A container of its own.
     Pod(Box<PodTask>),
+    /// Something that only Airflow's own code can do: it needs an image with Airflow. An attempt fails at once and says so.
+    Airflow(Box<AirflowTask>),
+}
+
+/// A task of an operator that Updraft does not run itself, with all that its author wrote.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AirflowTask {
+    /// Why it needs Airflow, as the beginning of a sentence: `PythonOperator is Python code`.
+    pub reason: String,
+    /// The operator's own arguments by name, for people: functions and objects are there by their names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub arguments: BTreeMap<String, Value>,
+    /// Of a mapped task: the arguments that it is made many of, sorted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub expand: Vec<String>,
 }
 
 fn skip_99() -> Vec<i32> {
@@ -286,6 +307,15 @@ pub struct TaskSpec {
     /// Who answers for it.
     #[serde(default = "default_owner")]
     pub owner: String,
+    /// The innermost group that it is in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task_group: Option<String>,
+    /// Whether it prepares something for the tasks after it, until their teardown.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub is_setup: bool,
+    /// Whether it cleans up after a setup, whatever became of the tasks between them.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub is_teardown: bool,
     /// Ids of the tasks right before it, sorted.
     #[serde(default)]
     pub upstream: Vec<TaskId>,
@@ -351,6 +381,10 @@ pub struct TaskSpec {
     pub template_fields: Vec<String>,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants a reference")]
+fn is_false(value: &bool) -> bool {
+    !*value
+}
 fn default_owner() -> String {
     "airflow".to_owned()
 }
@@ -380,6 +414,9 @@ impl TaskSpec {
             operator: String::new(),
             operator_module: String::new(),
             owner: default_owner(),
+            task_group: None,
+            is_setup: false,
+            is_teardown: false,
             upstream: Vec::new(),
             trigger_rule: TriggerRule::default(),
             depends_on_past: false,
@@ -408,6 +445,26 @@ impl TaskSpec {
     pub fn waits_for_past(&self) -> bool {
         self.depends_on_past || self.wait_for_downstream
     }
+}
+
+/// Tasks that belong together, for people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TaskGroupSpec {
+    /// Its id, with the prefixes of the groups around it.
+    pub group_id: String,
+    /// For people; absent: the id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub display_name: Option<String>,
+    /// One line for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tooltip: Option<String>,
+    /// The group around it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<String>,
+    /// Whether the group as a whole is made many of.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub is_mapped: bool,
 }
 
 /// One DAG, parsed.
@@ -472,6 +529,9 @@ pub struct DagSpec {
     /// Whether templates give objects instead of text.
     #[serde(default)]
     pub render_template_as_native_obj: bool,
+    /// Its task groups, outer ones before those inside them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub task_groups: Vec<TaskGroupSpec>,
     /// Its tasks, in the order of the file. A task's position is its `idx` in this version.
     pub tasks: Vec<TaskSpec>,
 }

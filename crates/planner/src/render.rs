@@ -73,6 +73,11 @@ pub enum Error {
     /// A memory limit that is none.
     #[error("task {task}, container_resources.limits.memory: {why}")]
     Memory { task: String, why: InvalidQuantity },
+    /// An operator of Airflow's.
+    #[error(
+        "task {task} needs an image with Airflow: {reason}; put its work into an image of its own and run that with KubernetesPodOperator"
+    )]
+    Airflow { task: String, reason: String },
     /// Nothing to start.
     #[error("task {task} is an empty task: it ends without being started")]
     Empty { task: String },
@@ -265,6 +270,7 @@ pub fn render(ctx: &RenderContext, task: &TaskSpec) -> Result<LaunchSpec, Error>
             spec.skip_on_exit_code.clone_from(skip_on_exit_code);
         }
         TaskKind::Pod(pod) => renderer.pod(pod, &mut spec)?,
+        TaskKind::Airflow(what) => return Err(Error::Airflow { task: spec.task_id, reason: what.reason.clone() }),
     }
     // As in Airflow, the context wins over what the task says.
     context_variables(ctx, task, &mut spec.env);
@@ -293,7 +299,7 @@ fn mentions(task: &TaskSpec, words: &[&str]) -> bool {
         }
     }
     match &task.run {
-        TaskKind::Empty => false,
+        TaskKind::Empty | TaskKind::Airflow(_) => false,
         TaskKind::Bash { bash_command, env, cwd, .. } => {
             text(bash_command) || env.iter().flatten().any(|(_, value)| text(value)) || cwd.as_deref().is_some_and(text)
         }
@@ -424,6 +430,10 @@ impl Renderer<'_> {
         }
         if !from.is_empty() {
             rest.insert("env_vars".to_owned(), Json::Array(from));
+        }
+        // `$(NAME)` in a variable sees those before it: the map above has lost the order.
+        if pod.env_vars.len() > 1 {
+            rest.insert("env_order".to_owned(), pod.env_vars.iter().map(|one| Json::String(one.name.clone())).collect());
         }
         for (name, value) in [("name", &pod.name), ("namespace", &pod.namespace)] {
             if let Some(value) = value {

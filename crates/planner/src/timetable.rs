@@ -127,6 +127,7 @@ impl Timetable {
     pub fn new(schedule: &Schedule, timezone: &str, semantics: Semantics) -> Result<Self, Error> {
         let (kind, summary) = match schedule {
             Schedule::None => (Kind::Never, "None".to_owned()),
+            Schedule::Assets { .. } => (Kind::Never, "Asset".to_owned()),
             Schedule::Once => (Kind::Once, "@once".to_owned()),
             Schedule::Continuous => (Kind::Continuous, "@continuous".to_owned()),
             Schedule::Cron { expressions, data_intervals } => {

@@ -144,7 +144,8 @@ impl Scheduler {
                 notes.beside(&launch).unwrap_or_default()
             }
             Err(error) => {
-                self.store.admit_reject(instance, "render_error", &error.to_string()).await?;
+                let reason = if matches!(error, render::Error::Airflow { .. }) { "needs_airflow" } else { "render_error" };
+                self.store.admit_reject(instance, reason, &error.to_string()).await?;
                 self.broker.wake(&[head.run]);
                 return Ok(None);
             }

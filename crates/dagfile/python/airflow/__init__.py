@@ -15,7 +15,9 @@ __all__ = ["DAG", "__version__"]
 
 
 def __getattr__(name):
-    """`import airflow` alone gives `airflow.models` and the like."""
+    """`import airflow` alone gives `airflow.models` and the like, and what Airflow 2 had right here."""
+    if name in ("Dataset", "Asset", "XComArg"):
+        return _finder.resolve("relations:XComArg" if name == "XComArg" else "assets:" + name)
     if _finder.is_public("airflow." + name):
         import importlib
 

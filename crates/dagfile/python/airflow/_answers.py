@@ -149,7 +149,10 @@ class _Conf:
         ("operators", "default_owner"): "airflow", ("operators", "default_queue"): "default",
         ("webserver", "base_url"): "http://localhost:8080", ("api", "base_url"): "http://localhost:8080",
         ("logging", "base_log_folder"): "/opt/airflow/logs", ("logging", "logging_level"): "INFO", ("logging", "remote_logging"): "False",
-        ("kubernetes", "namespace"): "default", ("kubernetes_executor", "namespace"): "default", ("kubernetes", "in_cluster"): "True",
+        ("kubernetes", "namespace"): "default", ("kubernetes_executor", "namespace"): "default",
+        ("kubernetes_executor", "worker_container_repository"): "", ("kubernetes_executor", "worker_container_tag"): "",
+        ("kubernetes", "worker_container_repository"): "", ("kubernetes", "worker_container_tag"): "",
+        ("kubernetes_executor", "pod_template_file"): "", ("kubernetes", "in_cluster"): "True",
         ("smtp", "smtp_mail_from"): "airflow@example.com", ("scheduler", "catchup_by_default"): "False",
     }
 

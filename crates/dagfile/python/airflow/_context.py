@@ -1,4 +1,6 @@
-"""Which `with dag:` and `with group:` the file is in."""
+"""Which `with dag:` and `with group:` the file is in, and what of a task's context a file may name."""
+
+from datetime import datetime, timedelta
 
 dags = []
 groups = []
@@ -31,3 +33,79 @@ class TaskGroupContext:
     def get_current_task_group(dag=None):
         """The innermost group, or nothing."""
         return group_for(dag or current_dag())
+
+
+class Context(dict):
+    """Airflow's name for what a task's code is given."""
+
+
+class Record:
+    """Keeps its arguments: what Airflow's workers and pages make of it does not happen."""
+
+    def __init__(self, *args, **kwargs):
+        self.arguments = (args, kwargs)
+
+    def __init_subclass__(cls, **kwargs):
+        pass
+
+
+class PokeReturnValue:
+    """What a sensor's function answers."""
+
+    def __init__(self, is_done, xcom_value=None):
+        self.is_done = is_done
+        self.xcom_value = xcom_value
+
+
+class _ParsingContext:
+    """What Airflow says about why it reads a file: here always for all of its DAGs."""
+
+    dag_id = None
+    task_id = None
+
+    def __bool__(self):
+        return False
+
+
+def get_parsing_context():
+    """Why the file is read."""
+    return _ParsingContext()
+
+
+def get_current_context():
+    """There is none outside a task."""
+    from airflow._problem import Unsupported
+
+    raise Unsupported("get_current_context() is called while the file is read", "call it inside a task")
+
+
+def is_venv_installed():
+    """Whether tasks can make virtual environments, as they can in Airflow's own images."""
+    return True
+
+
+def same(thing, *args, **kwargs):
+    """Hands it back."""
+    return thing
+
+
+poke_mode_only = literal = same
+
+
+def ds_add(ds, days):
+    """The day so many days later."""
+    return (datetime.strptime(str(ds), "%Y-%m-%d") + timedelta(days=days)).strftime("%Y-%m-%d")
+
+
+def ds_format(ds, input_format, output_format):
+    """The day in another form."""
+    return datetime.strptime(str(ds), input_format).strftime(output_format)
+
+
+class macros:
+    """What templates have by this name, for code at the top of a file."""
+
+    ds_add = staticmethod(ds_add)
+    ds_format = staticmethod(ds_format)
+    datetime = datetime
+    timedelta = timedelta

@@ -2,6 +2,7 @@
 
 from airflow import _context, _session
 from airflow._ids import check_id
+from airflow._missing import is_given
 from airflow._operator import parameters_of
 from airflow._param import DagParam, take_params
 from airflow._problem import DuplicateTaskIdFound, InvalidArgument, TaskNotFound, Unsupported, did_you_mean
@@ -48,7 +49,7 @@ class DAG:
                     "DAG %s has no argument %s" % (dag_id, name),
                     did_you_mean(name, sorted(set(ARGUMENTS) | {"dag_id", "description", "schedule"})) or "take it out",
                 )
-            if name in _WITHOUT_EFFECT and kwargs[name]:
+            if name in _WITHOUT_EFFECT and is_given(kwargs[name]):
                 session.warn(_WITHOUT_EFFECT[name])
         values = dict(ARGUMENTS, **kwargs)
         self.dag_id = check_id(dag_id, "DAG id")
@@ -128,6 +129,13 @@ class DAG:
     task_count = property(lambda self: len(self.task_dict))
     roots = property(lambda self: [task for task in self.tasks if not task.upstream_task_ids])
     leaves = property(lambda self: [task for task in self.tasks if not task.downstream_task_ids])
+
+    @property
+    def task(self):
+        """`@dag.task`: a function as a task of this DAG."""
+        from airflow._decorators import TaskDecorator, task
+
+        return TaskDecorator(task._operator_class, dag=self)
 
     def add_task(self, task):
         """Takes in a task."""

@@ -1,6 +1,6 @@
 """Airflow's words for rules and states."""
 
-from enum import Enum
+from enum import Enum, IntEnum
 
 
 class _Word(str, Enum):
@@ -110,3 +110,15 @@ class OnKillAction(_Word):
 
     KEEP_POD = "keep_pod"
     DELETE_POD = "delete_pod"
+
+
+class WeekDay(IntEnum):
+    """Days of the week, as ISO counts them."""
+
+    MONDAY = 1
+    TUESDAY = 2
+    WEDNESDAY = 3
+    THURSDAY = 4
+    FRIDAY = 5
+    SATURDAY = 6
+    SUNDAY = 7

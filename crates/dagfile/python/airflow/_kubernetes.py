@@ -97,7 +97,7 @@ def old_resources(given):
                 "resources holds %r" % (name,), "write container_resources={\"requests\": {\"memory\": \"1Gi\"}, \"limits\": {}}"
             )
         if value is not None:
-            found.setdefault(kind + "s", {})[known[what]] = str(value)
+            found.setdefault(kind + "s", {})[known[what]] = plain(value, "resources")
     return found
 
 

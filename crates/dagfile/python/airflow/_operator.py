@@ -1,16 +1,19 @@
 """BaseOperator: the arguments that every operator has, `default_args`, and a task's place in its DAG.
 
-A new operator is a subclass whose `__init__` names its own arguments as keywords and hands the rest on, which sets `template_fields` to
-Airflow's list, and whose `_updraft_run` gives the `run` of the model's TaskSpec.
+A new operator that we run is a subclass whose `__init__` names its own arguments as keywords and hands the rest on, which sets
+`template_fields` to Airflow's list, and whose `_updraft_run` gives the `run` of the model's TaskSpec. Every other operator becomes a task of
+the kind `airflow`: its arguments are kept, and it says why it needs Airflow itself.
 """
 
 from datetime import timedelta
 
-from airflow import _context, _session
+from airflow import _context, _session, _setup_teardown
 from airflow._ids import check_id
+from airflow._missing import Absent, is_given
 from airflow._param import take_params
 from airflow._problem import InvalidArgument, Unsupported, did_you_mean
-from airflow._relations import Node, XComArg, values_of_tasks
+from airflow._relations import Node, XComArg, flatten, values_of_tasks
+from airflow._values import for_people
 
 # Every argument of BaseOperator from 1.10 to 3 with its default.
 ARGUMENTS = {
@@ -73,6 +76,12 @@ class OperatorMeta(type):
             namespace["__init__"] = _with_defaults(namespace["__init__"], is_base=not any(isinstance(base, OperatorMeta) for base in bases))
         return super().__new__(mcs, name, bases, namespace, **kwargs)
 
+    def __getattr__(cls, name):
+        # Constants and methods of a class that we know only by its name.
+        if name.startswith("_") or not cls._updraft_any_arguments:
+            raise AttributeError("type object %r has no attribute %r" % (cls.__name__, name))
+        return Absent("%s.%s" % (cls.__name__, name))
+
 
 def _with_defaults(init, is_base):
     names, required = parameters_of(init)
@@ -116,6 +125,7 @@ def _begin(task, kwargs):
         defaults.update(group.all_default_args())
     defaults.update(kwargs.get("default_args") or {})
     task.__dict__["_updraft_defaults"] = defaults
+    task.__dict__["_updraft_given"] = kwargs
     task.__dict__["_updraft_line"] = _session.current().user_line()
     task.__dict__["_dag"] = None
 
@@ -131,12 +141,10 @@ def known_arguments(cls):
 
 def link_values(task):
     """A task that uses another's value waits for it."""
-    for field in fields_of(task):
-        given = getattr(task, field, None)
+    for given in task._updraft_templated():
         if given is None or isinstance(given, str):
             continue
-        for value in values_of_tasks(given):
-            other = value.operator
+        for other in values_of_tasks(given):
             if other is not task and other.task_id not in task.upstream_task_ids:
                 task.set_upstream(other)
 
@@ -158,6 +166,11 @@ class BaseOperator(Node, metaclass=OperatorMeta):
     operator_extra_links = ()
     shallow_copy_attrs = ()
     subdag = None
+    # Whether its class is one that we know only by name: any argument may be a template.
+    _updraft_any_arguments = False
+    # Whether it is made many of, and by which arguments.
+    _updraft_is_mapped = False
+    _updraft_expanded = ()
 
     def __init__(self, **kwargs):
         cls = type(self).__name__
@@ -172,12 +185,10 @@ class BaseOperator(Node, metaclass=OperatorMeta):
             raise InvalidArgument("a %s has no task_id" % cls, "add task_id=\"…\"")
         session = _session.current()
         for name, message in _WITHOUT_EFFECT.items():
-            if kwargs.get(name):
+            if is_given(kwargs.get(name)):
                 session.warn(message)
         if kwargs.get("email") and (kwargs.get("email_on_failure", True) or kwargs.get("email_on_retry", True)):
             session.warn("email is accepted but no mail is sent")
-        if kwargs.get("is_setup") or kwargs.get("is_teardown"):
-            self.as_setup()
         dag = kwargs.pop("dag", None) or _context.current_dag()
         group = kwargs.pop("task_group", None) or _context.group_for(dag)
         if dag is None and group is not None:
@@ -199,6 +210,8 @@ class BaseOperator(Node, metaclass=OperatorMeta):
         session.tasks.append(self)
         if dag is not None:
             self.dag = dag
+        if not self._updraft_is_mapped:
+            _setup_teardown.note(self)
 
     def __repr__(self):
         return "<Task(%s): %s>" % (type(self).__name__, self.__dict__.get("task_id"))
@@ -282,17 +295,40 @@ class BaseOperator(Node, metaclass=OperatorMeta):
         """Airflow's hook; not called."""
 
     def as_setup(self):
-        """Setup tasks are not there yet."""
-        raise Unsupported("setup and teardown tasks are not supported", "use trigger_rule=\"all_done\" for the task that cleans up")
+        """Makes it a setup task."""
+        self.is_setup = True
+        return self
 
-    as_teardown = as_setup
+    def as_teardown(self, *, setups=None, on_failure_fail_dagrun=None):
+        """Makes it a teardown task, of these setup tasks."""
+        self.is_teardown = True
+        self.trigger_rule = "all_done_setup_success"
+        if on_failure_fail_dagrun is not None:
+            self.on_failure_fail_dagrun = on_failure_fail_dagrun
+        for setup in flatten(setups) if setups is not None else []:
+            for task in setup.ends():
+                task.is_setup = True
+            setup.set_downstream(self)
+        return self
+
+    def __enter__(self):
+        _setup_teardown.enter(self)
+        return _setup_teardown.SetupTeardownContext
+
+    def __exit__(self, *exception):
+        _setup_teardown.leave()
 
     @classmethod
     def partial(cls, **kwargs):
-        """Mapped tasks are not there yet."""
-        raise Unsupported("%s.partial().expand(): mapped tasks are not supported" % cls.__name__, "make the tasks in a for loop")
+        """The arguments that all of the mapped tasks share."""
+        from airflow._mapping import Partial
 
-    expand = partial
+        return Partial(cls, kwargs)
+
+    @classmethod
+    def expand(cls, **kwargs):
+        """Mapped tasks need a task id of their own first."""
+        raise InvalidArgument("%s.expand() has no task_id" % cls.__name__, "write %s.partial(task_id=…).expand(…)" % cls.__name__)
 
     @property
     def log(self):
@@ -301,19 +337,47 @@ class BaseOperator(Node, metaclass=OperatorMeta):
 
         return logging.getLogger("airflow.task.operators")
 
+    def _updraft_templated(self):
+        """The values that may hold other tasks' values."""
+        if self._updraft_any_arguments:
+            return [value for name, value in self._updraft_given.items() if name not in ARGUMENTS]
+        return [getattr(self, field, None) for field in fields_of(self)]
+
     def _updraft_run(self):
         """The `run` of the task's spec."""
-        raise Unsupported(
-            "%s of task %s is an operator of your own, whose Python code Updraft does not run" % (type(self).__name__, self.task_id),
-            "put the code into an image and run it with KubernetesPodOperator",
-        )
+        return self._updraft_airflow("%s is Python code" % type(self).__name__)
+
+    def _updraft_airflow(self, reason):
+        """The `run` of a task that needs Airflow itself, and why."""
+        given = {name: value for name, value in self._updraft_given.items() if name not in ARGUMENTS}
+        run = {"kind": "airflow", "reason": reason, "arguments": {str(name): for_people(given[name]) for name in sorted(given)}}
+        if self._updraft_expanded:
+            run["expand"] = sorted(self._updraft_expanded)
+        return run
 
 
 class BaseSensorOperator(BaseOperator):
-    """Sensors are not there yet; the name is, so that modules that define some can be imported."""
+    """What all sensors have in common."""
 
-    def __init__(self, poke_interval=60, timeout=604800, soft_fail=False, mode="poke", exponential_backoff=False, **kwargs):
+    __module__ = "airflow.sdk.bases.sensor"
+    ui_color = "#e6f1f2"
+
+    def __init__(self, *, poke_interval=60, timeout=604800, soft_fail=False, mode="poke", exponential_backoff=False, max_wait=None,
+                 silent_fail=False, never_fail=False, **kwargs):
         super().__init__(**kwargs)
+        self.poke_interval = poke_interval
+        self.timeout = timeout
+        self.soft_fail = soft_fail
+        self.mode = mode
+        self.exponential_backoff = exponential_backoff
+        self.max_wait = max_wait
+        self.silent_fail = silent_fail
+        self.never_fail = never_fail
+
+    @property
+    def reschedule(self):
+        """Whether it gives its slot back between two looks."""
+        return self.mode == "reschedule"
 
 
 def apply_defaults(function):

@@ -213,8 +213,9 @@ def _volumes(task, rest, where):
         number += 1
         source = {"secretName": secret.secret}
         items = to_json(list(secret.items), "secrets" + where)
-        if items or secret.key:
-            source["items"] = items or [{"key": secret.key, "path": secret.key}]
+        # As in Airflow: a key without items mounts the whole secret.
+        if items:
+            source["items"] = items
         volumes.append({"name": name, "secret": source})
         mounts.append({"name": name, "mountPath": secret.deploy_target, "readOnly": True})
     if volumes:

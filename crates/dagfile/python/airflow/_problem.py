@@ -103,9 +103,9 @@ class Unsupported(Problem, NotImplementedError):
     kind = "unsupported"
 
 
-def did_you_mean(word, known):
+def did_you_mean(word, known, cutoff=0.6):
     """A remedy that names the nearest known word, or the empty text."""
     import difflib
 
-    near = difflib.get_close_matches(str(word), list(known), n=1, cutoff=0.6)
+    near = difflib.get_close_matches(str(word), list(known), n=1, cutoff=cutoff)
     return "did you mean %s?" % near[0] if near else ""

@@ -66,7 +66,7 @@ class Node:
 
 
 def _is_dag(thing):
-    return hasattr(thing, "task_dict") and hasattr(thing, "dag_id")
+    return isinstance(getattr(thing, "task_dict", None), dict)
 
 
 def _join(before, after):
@@ -82,6 +82,10 @@ def _join(before, after):
                 "a task can only be joined to tasks, task groups and lists of them, this is a %s" % type(node).__name__,
                 "write task_a >> [task_b, task_c]",
             )
+    for group, other in ((before, after), (after, before)):
+        if hasattr(group, "group_id") and not hasattr(other, "group_id"):
+            ids = {task.task_id for task in (other.starts() if group is before else other.ends())}
+            (group.downstream_task_ids if group is before else group.upstream_task_ids).update(ids)
     for first in before.ends():
         for second in after.starts():
             _share_dag(first, second)
@@ -186,11 +190,29 @@ class XComArg(Node):
     def __iter__(self):
         raise InvalidArgument(
             "the value of task %s is not known while the file is read: it cannot be looped over" % self.operator.task_id,
-            "loop over it in a template or inside the container",
+            "loop over it in a template or inside the container, or map over it with expand()",
         )
 
     def __str__(self):
         return "{{ task_instance.xcom_pull(task_ids='%s', key='%s') }}" % (self.operator.task_id, self.key)
+
+    def __enter__(self):
+        return self.operator.__enter__()
+
+    def __exit__(self, *exception):
+        self.operator.__exit__(*exception)
+
+    def map(self, f):
+        """What a function makes of it."""
+        return _Computed([self], "map")
+
+    def zip(self, *others, fillvalue=None):
+        """It and others side by side."""
+        return _Computed((self,) + others, "zip")
+
+    def concat(self, *others):
+        """It and others one after the other."""
+        return _Computed((self,) + others, "concat")
 
     def starts(self):
         return self.operator.starts()
@@ -198,16 +220,56 @@ class XComArg(Node):
     def ends(self):
         return self.operator.ends()
 
+    def as_setup(self):
+        """Makes the task a setup task."""
+        for operator in self._updraft_tasks():
+            operator.as_setup()
+        return self
+
+    def as_teardown(self, **options):
+        """Makes the task a teardown task."""
+        for operator in self._updraft_tasks():
+            operator.as_teardown(**options)
+        return self
+
+    def iter_references(self):
+        """The tasks that it comes from."""
+        return [(task, self.key) for task in self._updraft_tasks()]
+
+    def _updraft_tasks(self):
+        return [self.operator]
+
     @property
     def node_id(self):
         """The task's id."""
         return self.operator.task_id
 
 
+class _Computed(XComArg):
+    """A value that is made of others when the tasks run."""
+
+    def __init__(self, sources, how):
+        self.sources = [source for source in sources if isinstance(source, XComArg)]
+        self.how = how
+        self.key = "return_value"
+        self.operator = self._updraft_tasks()[0]
+
+    def __str__(self):
+        return "%s(%s)" % (self.how, ", ".join(str(source) for source in self.sources))
+
+    def _updraft_tasks(self):
+        return [task for source in self.sources for task in source._updraft_tasks()]
+
+    def starts(self):
+        return self._updraft_tasks()
+
+    ends = starts
+
+
 def values_of_tasks(value):
-    """Every XComArg inside lists and dicts."""
-    if isinstance(value, XComArg):
-        yield value
+    """Every task whose value is inside lists and dicts."""
+    if hasattr(value, "_updraft_tasks"):
+        yield from value._updraft_tasks()
     elif isinstance(value, dict):
         for inner in value.values():
             yield from values_of_tasks(inner)

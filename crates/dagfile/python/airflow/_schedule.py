@@ -84,6 +84,24 @@ class CronDataIntervalTimetable(_Cron):
         super().__init__([cron], timezone)
 
 
+class CronPartitionTimetable(CronTriggerTimetable):
+    """Runs at the times of a cron expression, each for the partition of its time."""
+
+    def __init__(self, cron, *, timezone="UTC", run_offset=None, run_immediately=False, key_format="%Y-%m-%dT%H:%M:%S"):
+        super().__init__(cron, timezone=timezone, run_immediately=run_immediately)
+
+
+class EventsTimetable(Timetable):
+    """Runs at the times of a list."""
+
+    def __init__(self, event_dates, restrict_to_events=False, presorted=False, description=None):
+        self.event_dates = list(event_dates)
+
+    def _updraft_schedule(self):
+        raise Unsupported("EventsTimetable, a list of times, is not supported",
+                          "use MultipleCronTriggerTimetable, or trigger the DAG through the API")
+
+
 class _Delta(Timetable):
     data_intervals = None
 
@@ -183,13 +201,23 @@ def to_schedule(value, where):
         if text in ("", "None", "@none"):
             return {"kind": "none"}, None
         return {"kind": "cron", "expressions": [check_cron(value, where)], "data_intervals": None}, None
+    from airflow._assets import of_schedule
+    from airflow._missing import Absent
+
+    expression = of_schedule(value)
+    if expression is not None:
+        return {"kind": "assets", "expression": expression}, None
+    if isinstance(value, Absent):
+        raise value._updraft_refusal()
     if isinstance(value, Timetable):
         return value._updraft_schedule(), getattr(value, "timezone", None)
+    if type(value).__name__.endswith("Timetable"):
+        raise Unsupported("%s has the timetable %s, which Updraft does not know" % (where, type(value).__name__),
+                          "use a cron expression, CronTriggerTimetable or MultipleCronTriggerTimetable")
     if isinstance(value, timedelta) or (hasattr(value, "relativedelta") or hasattr(value, "leapdays")):
         return _delta(value, None), None
-    if isinstance(value, (list, tuple, set)) or hasattr(value, "uri") or hasattr(value, "iter_assets"):
-        raise Unsupported("%s is scheduled by assets, which is not supported" % where,
-                          "give it a cron expression, or trigger it through the API")
+    if isinstance(value, (list, tuple)) and not value:
+        return {"kind": "none"}, None
     raise InvalidArgument(
         "%s has a schedule that is a %s" % (where, type(value).__name__), "write a cron expression, a preset, a timedelta or a timetable"
     )

@@ -4,7 +4,11 @@ from datetime import date, time, timedelta
 
 from airflow._param import DagParam
 from airflow._problem import InvalidArgument
-from airflow._relations import XComArg
+
+
+def _is_later(value):
+    """Whether it is known only when the task runs: its text stands for it."""
+    return isinstance(value, DagParam) or hasattr(value, "_updraft_tasks")
 
 
 def text(value, what):
@@ -13,7 +17,7 @@ def text(value, what):
         return str(value)
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, (int, float, XComArg, DagParam)):
+    if isinstance(value, (int, float)) or _is_later(value):
         return str(value)
     if hasattr(value, "__fspath__"):
         return str(value.__fspath__())
@@ -31,7 +35,7 @@ def text_list(value, what):
     """A list of texts; one text is a list of one."""
     if value is None:
         return []
-    if isinstance(value, (str, XComArg, DagParam)):
+    if isinstance(value, str) or _is_later(value):
         return [text(value, what)]
     if not isinstance(value, (list, tuple)):
         raise InvalidArgument("%s is a %s, not a list" % (what, type(value).__name__), "write [\"one\", \"two\"]")
@@ -71,7 +75,7 @@ def plain(value, what):
         if value != value or value in (float("inf"), float("-inf")):
             raise InvalidArgument("%s holds %r, which JSON cannot" % (what, value))
         return value
-    if isinstance(value, (XComArg, DagParam)):
+    if _is_later(value):
         return str(value)
     if isinstance(value, dict):
         return {str(getattr(key, "value", key)): plain(inner, what) for key, inner in value.items()}
@@ -91,11 +95,13 @@ def plain(value, what):
 def for_people(value):
     """JSON for people: functions and objects by name, never by address."""
     if isinstance(value, dict):
-        return {str(key): for_people(inner) for key, inner in value.items()}
+        return {getattr(key, "_updraft_name", None) or str(getattr(key, "value", key)): for_people(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):
         return [for_people(inner) for inner in value]
     if isinstance(value, timedelta):
         return str(value)
+    if hasattr(value, "_updraft_name"):
+        return "<%s>" % value._updraft_name
     try:
         return plain(value, "")
     except InvalidArgument:

@@ -96,7 +96,7 @@ def _fields(name):
     return set(re.findall(r"^    pub (\w+):", body, re.M))
 
 
-_SHAPES = {name: _fields(name) for name in ("DagSpec", "TaskSpec", "PodTask", "EnvVar", "Param")}
+_SHAPES = {name: _fields(name) for name in ("DagSpec", "TaskSpec", "TaskGroupSpec", "PodTask", "AirflowTask", "EnvVar", "Param")}
 
 
 def check_shape(case, dag):
@@ -105,6 +105,8 @@ def check_shape(case, dag):
     case.assertLessEqual({"dag_id", "schedule", "tasks"}, set(dag))
     for param in list(dag.get("params", {}).values()) + [p for task in dag["tasks"] for p in task.get("params", {}).values()]:
         case.assertLessEqual(set(param), _SHAPES["Param"])
+    for group in dag.get("task_groups", []):
+        case.assertLessEqual(set(group), _SHAPES["TaskGroupSpec"])
     for task in dag["tasks"]:
         case.assertLessEqual(set(task), _SHAPES["TaskSpec"])
         run = task["run"]
@@ -112,6 +114,9 @@ def check_shape(case, dag):
             case.assertLessEqual(set(run) - {"kind"}, _SHAPES["PodTask"])
             for variable in run.get("env_vars", []):
                 case.assertLessEqual(set(variable), _SHAPES["EnvVar"])
+        elif run["kind"] == "airflow":
+            case.assertLessEqual(set(run) - {"kind"}, _SHAPES["AirflowTask"])
+            case.assertTrue(run["reason"])
         elif run["kind"] == "bash":
             case.assertLessEqual(set(run), {"kind", "bash_command", "env", "append_env", "cwd", "skip_on_exit_code"})
         else:

@@ -46,7 +46,7 @@ class Pods(FileCase):
             self.assertEqual(self.run_of(given)["on_finish_action"], action)
         run = self.run_of("resources={'request_memory': '1Gi', 'limit_gpu': 1}, node_selectors={'disk': 'ssd'}, xcom_push=True, "
                           "env_vars={'B': 1, 'A': '2'}, image_pull_secrets='a, b', hostnetwork=False, in_cluster=True, get_logs=True")
-        self.assertEqual(run["container_resources"], {"requests": {"memory": "1Gi"}, "limits": {"nvidia.com/gpu": "1"}})
+        self.assertEqual(run["container_resources"], {"requests": {"memory": "1Gi"}, "limits": {"nvidia.com/gpu": 1}})
         self.assertEqual(run["env_vars"], [{"name": "B", "value": "1"}, {"name": "A", "value": "2"}])
         self.assertEqual(run["rest"], {"image_pull_secrets": [{"name": "a"}, {"name": "b"}], "node_selector": {"disk": "ssd"}})
         self.assertTrue(run["do_xcom_push"])
@@ -78,7 +78,7 @@ class Pods(FileCase):
             "key": "k"}}}])
         self.assertEqual(run["rest"], {
             "env_from": [{"configMapRef": {"name": "c"}}, {"secretRef": {"name": "all"}}],
-            "volumes": [{"name": "secretvol0", "secret": {"secretName": "s2", "items": [{"key": "key", "path": "key"}]}}],
+            "volumes": [{"name": "secretvol0", "secret": {"secretName": "s2"}}],
             "volume_mounts": [{"name": "secretvol0", "mountPath": "/etc/s", "readOnly": True}],
         })
 

@@ -9,7 +9,7 @@ import sys
 import time
 import types
 
-from airflow import _context, _session
+from airflow import _context, _session, _setup_teardown
 from airflow._dag import DAG
 from airflow._problem import Problem
 from updraft_dagfile import problems, spec
@@ -96,6 +96,7 @@ def _begin(request):
     session.module_name = _MODULE_PREFIX + "".join(c if c.isalnum() else "_" for c in os.path.relpath(path, root))
     _session.begin(session)
     del _context.dags[:], _context.groups[:]
+    _setup_teardown.clear()
     sys.addaudithook(_Watcher(session))
     return session
 
@@ -169,6 +170,19 @@ def _undecodable(source):
     return None
 
 
+def _say_what_does_not_run(made, dag, session):
+    """One remark for a DAG's tasks that only Airflow can run, and one for a schedule that nothing follows."""
+    needs = [task for task in made["tasks"] if task["run"]["kind"] == "airflow"]
+    if needs:
+        named = ", ".join("%s (%s)" % (task["task_id"], task["operator"]) for task in needs[:5])
+        session.warn("%d of %d tasks of DAG %s need an image with Airflow, and fail at once without one: %s%s" % (
+            len(needs), len(made["tasks"]), dag.dag_id, named, ", …" if len(needs) > 5 else ""),
+            dag.task_dict[needs[0]["task_id"]]._updraft_line)
+    if made["schedule"]["kind"] == "assets":
+        session.warn("DAG %s is scheduled by assets, which nothing follows yet: it runs only when somebody triggers it" % dag.dag_id,
+                     dag._updraft_line)
+
+
 def _collect(module, session):
     """The file's DAGs: those in its global names and those used with `with` or made by `@dag`, in the order of creation."""
     kept = {id(value) for value in list(module.__dict__.values()) if isinstance(value, DAG)}
@@ -189,6 +203,7 @@ def _collect(module, session):
         seen[dag.dag_id] = dag._updraft_line
         try:
             dags.append(spec.dag_spec(dag, session))
+            _say_what_does_not_run(dags[-1], dag, session)
         except Problem as problem:
             if problem.dag_id is None:
                 problem.dag_id = dag.dag_id

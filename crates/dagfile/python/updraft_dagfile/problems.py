@@ -4,25 +4,11 @@ import errno
 import os
 import traceback
 
-from airflow._problem import Problem
+from airflow._names import MODULES
+from airflow._problem import Problem, did_you_mean
 
 _NETWORK_ERRNOS = frozenset([errno.EPERM, errno.EACCES, errno.ENETUNREACH, errno.ENETDOWN, errno.EAFNOSUPPORT, errno.ENOSYS,
                              errno.EHOSTUNREACH])
-_PYTHON_REMEDY = "put the function into an image and run it with KubernetesPodOperator, or run a command with BashOperator"
-# Remedies for imports of Airflow that Updraft does not have, by the start of their names.
-_REMEDIES = (
-    ("airflow.operators.python", _PYTHON_REMEDY),
-    ("airflow.providers.standard.operators.python", _PYTHON_REMEDY),
-    ("airflow.operators.branch", _PYTHON_REMEDY),
-    ("airflow.sensors", "wait inside a container or a BashOperator, with retries"),
-    ("airflow.providers.standard.sensors", "wait inside a container or a BashOperator, with retries"),
-    ("airflow.datasets", "give the DAG a cron expression, or trigger it through the API"),
-    ("airflow.operators.subdag", "use a TaskGroup"),
-    ("airflow.settings", "the file is read without a database: do this inside a task"),
-    ("airflow.utils.db", "the file is read without a database: do this inside a task"),
-    ("airflow.utils.session", "the file is read without a database: do this inside a task"),
-    ("airflow.providers", "run that service's client in an image of your own with KubernetesPodOperator"),
-)
 
 
 class ParseTimeout(BaseException):
@@ -104,12 +90,13 @@ def _import(exception, at, rest):
     name = exception.name or ""
     text = str(exception)
     if name == "airflow" or name.startswith("airflow."):
-        what = name
+        what, hint = name, None
         if text.startswith("cannot import name "):
-            what = "%s.%s" % (name, text.split("'")[1])
-        remedy = next((remedy for start, remedy in _REMEDIES if what.startswith(start)), None)
+            asked = text.split("'")[1]
+            what = "%s.%s" % (name, asked)
+            hint = did_you_mean(asked, MODULES.get(name, ()))
         return error("unsupported", "%s is not supported%s" % (what, at),
-                     hint=remedy or "take it out, or do its work in an image with KubernetesPodOperator", **rest)
+                     hint=hint or "take it out, or do its work in an image with KubernetesPodOperator", **rest)
     if isinstance(exception, ModuleNotFoundError) and name:
         return error("import", "there is no module %s%s" % (name, at),
                      hint="put it beside the DAG file, or have the installation add the folder that it is installed in", **rest)

@@ -218,6 +218,7 @@ class _Child:
                 if self.answer_read in ready and not self._take_answer():
                     open_ends.remove(self.answer_read)
                 if not self.answer_read in ready and self._reap():
+                    self._take_rest()
                     break
         finally:
             self._end()
@@ -231,6 +232,15 @@ class _Child:
             del self.received[:8]
             self.too_large = self.size > self.request["max_output_bytes"]
         return bool(data)
+
+    def _take_rest(self):
+        """What the child wrote after the last look at the pipe and before its end."""
+        os.set_blocking(self.answer_read, False)
+        try:
+            while not self.whole() and not self.too_large and self._take_answer():
+                pass
+        except BlockingIOError:
+            pass
 
     def _take_printed(self):
         data = os.read(self.printed_read, 65536)

@@ -2,6 +2,7 @@
 
 import os
 
+from airflow import _session
 from airflow._dates import default_timezone, to_datetime, to_milliseconds, to_text, zone_name
 from airflow._enums import OLD_TRIGGER_RULES, TriggerRule
 from airflow._operator import BaseOperator, fields_of, link_values
@@ -53,6 +54,7 @@ def dag_spec(dag, session):
         "params": _params(dag.params, where),
         "default_args": {str(key): for_people(dag.default_args[key]) for key in sorted(dag.default_args, key=str)},
         "render_template_as_native_obj": bool(dag.render_template_as_native_obj),
+        "task_groups": _groups(dag),
         "tasks": [],
     }
     for task in tasks:
@@ -76,7 +78,6 @@ def _start_of(task):
 def _task_spec(task, dag, session, dag_start, dag_end):
     where = "task %s" % task.task_id
     of = " of " + where
-    _refuse_own_code(task)
     start = _moment(task.start_date, "start_date" + of)
     end = _moment(task.end_date, "end_date" + of)
     # As Airflow: a task starts no earlier and ends no later than its DAG.
@@ -87,9 +88,12 @@ def _task_spec(task, dag, session, dag_start, dag_end):
     spec = {
         "task_id": task.task_id,
         "display_name": _text(task.task_display_name),
-        "run": _without_nothing(task._updraft_run()),
-        "operator": type(task).__name__,
-        "operator_module": _module_of(type(task), session),
+        "run": _without_nothing(_run(task)),
+        "operator": task.task_type,
+        "operator_module": _module_of(getattr(task, "operator_class", type(task)), session),
+        "task_group": task.task_group.group_id if task.task_group is not None else None,
+        "is_setup": bool(task.is_setup) or None,
+        "is_teardown": bool(task.is_teardown) or None,
         "owner": str(task.owner),
         "upstream": sorted(task.upstream_task_ids),
         "trigger_rule": _trigger_rule(task.trigger_rule, of),
@@ -136,17 +140,41 @@ def _without_nothing(spec):
 _KEPT = frozenset(["upstream", "tasks", "bash_command", "owner", "skip_on_exit_code", "env"])
 
 
-def _refuse_own_code(task):
+# Methods in which an operator's own class says what it does.
+_WORK = ("execute", "execute_sync", "build_pod_request_obj", "create_pod_request_obj", "pre_execute", "post_execute", "choose_branch", "poke")
+
+
+def _run(task):
+    """What the task does. What only Airflow can do is kept for it, with the reason."""
     cls = type(task)
-    for name in ("execute", "execute_sync", "build_pod_request_obj", "create_pod_request_obj"):
-        for base in cls.__mro__:
-            if name in base.__dict__:
-                if base is not BaseOperator:
-                    raise Unsupported(
-                        "%s of task %s has a method %s() of its own, which Updraft does not run" % (cls.__name__, task.task_id, name),
-                        "set the arguments in __init__, or put the code into an image and run it with KubernetesPodOperator",
-                    )
+    reason = None
+    if task.is_setup or task.is_teardown:
+        reason = "%s is a %s task" % (task.task_id, "setup" if task.is_setup else "teardown")
+    elif task.task_group is not None and task.task_group.mapped_around():
+        reason = "%s is in a mapped task group" % task.task_id
+    elif cls._updraft_run is not BaseOperator._updraft_run:
+        ours = next(base for base in cls.__mro__ if "_updraft_run" in base.__dict__)
+        for base in cls.__mro__[:cls.__mro__.index(ours)]:
+            name = next((name for name in _WORK if name in base.__dict__), None)
+            if name is not None:
+                reason = "%s has a method %s() of its own" % (cls.__name__, name)
                 break
+    return task._updraft_run() if reason is None else task._updraft_airflow(reason)
+
+
+def _groups(dag):
+    """The task groups, in the order of their making, outer ones before those inside."""
+    found = []
+    for group in dag.task_group.get_task_group_dict().values():
+        if not group.is_root:
+            found.append(_without_nothing({
+                "group_id": group.group_id,
+                "display_name": _text(group.group_display_name),
+                "tooltip": _text(group.tooltip),
+                "parent": group.parent_group.group_id,
+                "is_mapped": group.is_mapped or None,
+            }))
+    return found
 
 
 def _module_of(cls, session):
@@ -216,8 +244,9 @@ def _trigger_rule(value, of):
 
 def _weight_rule(value, of):
     word = getattr(value, "value", value)
-    if not isinstance(word, str):
-        raise Unsupported("weight_rule%s is a %s" % (of, type(value).__name__), "use one of " + ", ".join(_WEIGHT_RULES))
+    if not isinstance(word, str) or "." in word:
+        _session.current().warn("weight_rule%s is a strategy of your own, which is not called: the rule downstream stands for it" % of)
+        return "downstream"
     if word not in _WEIGHT_RULES:
         hint = did_you_mean(word, _WEIGHT_RULES) or "use one of " + ", ".join(_WEIGHT_RULES)
         raise InvalidArgument("weight_rule%s is %r" % (of, word), hint)

@@ -168,7 +168,6 @@ fn every_argument_of_the_operator_arrives() {
         ("serviceAccountName", json!("own")),
         ("automountServiceAccountToken", json!(true)),
         ("hostNetwork", json!(true)),
-        ("dnsPolicy", json!("ClusterFirstWithHostNet")),
         ("hostAliases", json!([{"ip": "10.0.0.1", "hostnames": ["a"]}])),
         ("dnsConfig", json!({"nameservers": ["10.0.0.2"]})),
         ("hostname", json!("h")),

@@ -323,6 +323,7 @@ fn a_pod_becomes_a_command_and_the_rest() {
         json!({
             "name": "load-20260301", "namespace": "jobs", "labels": {"day": "2026-03-01"}, "on_finish_action": "delete_pod",
             "env_vars": [{"name": "NODE", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}}],
+            "env_order": ["DAY", "EMPTY", "NODE"],
             "container_resources": {"limits": {"memory": "4Gi"}},
             "node_selector": {"zone": "eu"},
             // Airflow does not render affinity.
@@ -360,6 +361,9 @@ fn bash_gets_its_environment() {
     assert!(file.contains("put a space after it"), "{file}");
     assert_eq!(show(&context(), "/scripts/run.sh ").unwrap(), "/scripts/run.sh ");
     assert!(matches!(render(&context(), &task(json!({"kind": "empty"}))), Err(Error::Empty { .. })));
+    let theirs = task(json!({"kind": "airflow", "reason": "S3ListOperator is Python code", "arguments": {"bucket": "b"}}));
+    let error = render(&context(), &theirs).unwrap_err().to_string();
+    assert!(error.contains("needs an image with Airflow: S3ListOperator is Python code"), "{error}");
 }
 
 #[test]

@@ -205,6 +205,11 @@ def date(year, month, day):
     return _datetime.date(year, month, day)
 
 
+def time(hour, minute=0, second=0, microsecond=0):
+    """A time of the day."""
+    return _datetime.time(hour, minute, second, microsecond)
+
+
 def instance(moment, tz=UTC):
     """A datetime as ours."""
     made = DateTime._of(moment)

@@ -2,6 +2,7 @@
 
 from kubernetes.client import models
 from kubernetes.client.models import __getattr__  # noqa: F401
+from kubernetes.client.rest import ApiException  # noqa: F401
 
 
 class ApiClient:

@@ -2,6 +2,8 @@
 
 import re
 
+from kubernetes.client._fields import FIELDS
+
 _OBJECT = re.compile(r"^(V[0-9]+([a-z]+[0-9]+)?|CoreV1|EventsV1|Rbac[A-Z]*V1|Discovery[A-Z]*V1)[A-Z]\w*$")
 _made = {}
 
@@ -9,12 +11,21 @@ _made = {}
 class _Object:
     """What all of them are. Attributes that were not given are None, as in the client."""
 
-    def __init__(self, **kwargs):
+    def __init__(self, *args, **kwargs):
         kwargs.pop("local_vars_configuration", None)
-        self.__dict__["_updraft_fields"] = dict(kwargs)
+        name = type(self).__name__
+        fields = FIELDS.get(name)
+        if args:
+            if fields is None or len(args) > len(fields):
+                raise TypeError("%s() takes its values by name" % name)
+            kwargs = dict(zip(fields, args), **kwargs)
+        for field in kwargs:
+            if fields is not None and field not in fields:
+                raise TypeError("%s.__init__() got an unexpected keyword argument %r" % (name, field))
+        self.__dict__["_updraft_fields"] = kwargs
 
     def __getattr__(self, name):
-        if name.startswith("__") or name in ("attribute_map", "openapi_types", "_updraft_json"):
+        if name.startswith(("__", "_updraft")) or name in ("attribute_map", "openapi_types"):
             raise AttributeError(name)
         return self.__dict__.get("_updraft_fields", {}).get(name)
 

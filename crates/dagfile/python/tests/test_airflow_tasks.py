@@ -1,0 +1,250 @@
+"""Tasks that only Airflow can run: they load, keep what was written, and say why."""
+
+from reader import FileCase
+
+HEAD = "from datetime import datetime\nfrom airflow.sdk import *\nfrom airflow.operators.bash import BashOperator\n"
+
+
+class AirflowTasks(FileCase):
+    def tasks(self, text, **more):
+        """The tasks by id."""
+        return {task["task_id"]: task for task in self.dag(text, **more)["tasks"]}
+
+    def test_any_operator_of_any_provider(self):
+        tasks = self.tasks('''
+            from airflow import DAG
+            from airflow.contrib.operators.gcs_to_bq import GoogleCloudStorageToBigQueryOperator
+            from airflow.operators.my_plugin import MyPluginOperator
+            from airflow.providers.amazon.aws.hooks.s3 import S3Hook
+            from airflow.providers.amazon.aws.operators import s3
+            from airflow.providers.amazon.aws.sensors.s3 import S3KeySensor
+            from airflow.providers.slack.notifications.slack import send_slack_notification
+            with DAG("d", default_args={"retries": 2, "on_failure_callback": send_slack_notification(text="x")}):
+                a = S3KeySensor(task_id="a", bucket_key="k", mode="reschedule", poke_interval=7)
+                b = s3.S3ListOperator(task_id="b", bucket=a.output["x"], hook=S3Hook("c"))
+                c = GoogleCloudStorageToBigQueryOperator(task_id="c", schema_fields=[{"name": b.output}])
+                MyPluginOperator(task_id="e") << c
+        ''')
+        self.assertEqual({name: task["upstream"] for name, task in tasks.items()}, {"a": [], "b": ["a"], "c": ["b"], "e": ["c"]})
+        self.assertEqual(tasks["a"]["run"], {
+            "kind": "airflow", "reason": "S3KeySensor is Python code",
+            "arguments": {"bucket_key": "k", "mode": "reschedule", "poke_interval": 7},
+        })
+        self.assertEqual(tasks["b"]["run"]["arguments"], {
+            "bucket": "{{ task_instance.xcom_pull(task_ids='a', key='x') }}", "hook": "<S3Hook>"})
+        self.assertEqual((tasks["b"]["operator"], tasks["b"]["operator_module"], tasks["b"]["retries"]),
+                         ("S3ListOperator", "airflow.providers.amazon.aws.operators.s3", 2))
+
+    def test_what_is_said(self):
+        answer = self.read("from airflow import DAG\nfrom airflow.operators.python import PythonOperator\n"
+                           "with DAG('d'):\n    PythonOperator(task_id='a', python_callable=print)\n")
+        self.assertEqual([(warning["line"], warning["message"]) for warning in answer["warnings"]], [
+            (4, "1 of 1 tasks of DAG d need an image with Airflow, and fail at once without one: a (PythonOperator)")])
+
+    def test_classes_of_the_users_own(self):
+        tasks = self.tasks(HEAD + '''
+from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
+from airflow.providers.google.cloud.operators.kubernetes_engine import GKEStartPodOperator
+from airflow.sensors.base import BaseSensorOperator
+class Pod(KubernetesPodOperator):
+    template_fields = KubernetesPodOperator.template_fields + ("mine",)
+    def __init__(self, *, mine, **kwargs):
+        super().__init__(image="i:" + mine, **kwargs)
+        self.mine = mine
+class Work(Pod):
+    def execute(self, context):
+        return 1
+class Gke(GKEStartPodOperator):
+    def __init__(self, project_id="p", **kwargs):
+        super().__init__(project_id=project_id, **kwargs)
+class Wait(BaseSensorOperator):
+    template_fields = ("path",)
+    def __init__(self, *, path, **kwargs):
+        super().__init__(**kwargs)
+        self.path = path
+    def poke(self, context):
+        return True
+class Command(BashOperator):
+    def pre_execute(self, context):
+        pass
+with DAG("d"):
+    Pod(task_id="pod", mine="x")
+    Work(task_id="work", mine="x")
+    gke = Gke(task_id="gke", cluster_name="c", image="i")
+    Wait(task_id="wait", path=gke.output)
+    Command(task_id="command", bash_command="x")
+''')
+        self.assertEqual((tasks["pod"]["run"]["kind"], tasks["pod"]["run"]["image"]), ("pod", "i:x"))
+        self.assertIn("mine", tasks["pod"]["template_fields"])
+        self.assertEqual(tasks["work"]["run"]["reason"], "Work has a method execute() of its own")
+        self.assertEqual(tasks["gke"]["run"]["arguments"], {"cluster_name": "c", "image": "i"})
+        self.assertEqual((tasks["wait"]["upstream"], tasks["wait"]["template_fields"]), (["gke"], ["path"]))
+        self.assertEqual(tasks["command"]["run"]["reason"], "Command has a method pre_execute() of its own")
+
+    def test_functions(self):
+        tasks = self.tasks(HEAD + '''
+with DAG("d", default_args={"retries": 3}):
+    @task
+    def one(n, ti=None):
+        """Words."""
+        return n
+    @task.branch(task_id="choose", retries=1)
+    def two(x, *, y=2):
+        return "one"
+    @task.kubernetes(image="i", namespace="n")
+    def three(): ...
+    first = one(1)
+    one(first["part"])
+    two(first, y=[first])
+    one.override(task_id="other", pool="p")(n=2)
+    three()
+''')
+        self.assertEqual(list(tasks), ["one", "one__1", "choose", "other", "three"])
+        self.assertEqual((tasks["one"]["doc_md"], tasks["one"]["retries"], tasks["one"]["operator"]), ("Words.", 3, "_PythonDecoratedOperator"))
+        self.assertEqual((tasks["one__1"]["upstream"], tasks["choose"]["upstream"], tasks["choose"]["retries"]), (["one"], ["one"], 1))
+        self.assertEqual(tasks["other"]["pool"], "p")
+        self.assertEqual(tasks["three"]["run"]["arguments"]["image"], "i")
+        for call, words in [("one()", "lacks the argument n"), ("one(1, 2, 3)", "too many"), ("one(1, m=2)", "'m'")]:
+            error = self.error(HEAD + "with DAG('d'):\n    @task\n    def one(n, ti=None): pass\n    %s\n" % call, "invalid")
+            self.assertEqual(error["line"], 7)
+            self.assertIn(words, error["message"])
+
+    def test_mapped_tasks(self):
+        tasks = self.tasks(HEAD + '''
+with DAG("d"):
+    @task(max_active_tis_per_dag=3)
+    def one(n, m=1): ...
+    start = one(0)
+    many = one.partial(m=2).expand(n=start)
+    BashOperator.partial(task_id="bash", retries=4, env=start).expand(bash_command=many.map(str).zip([1]))
+    BashOperator.partial(task_id="more").expand_kwargs([{"bash_command": "x"}])
+''')
+        self.assertEqual({name: (task["upstream"], task["run"].get("expand")) for name, task in tasks.items()}, {
+            "one": ([], None), "one__1": (["one"], ["n"]), "bash": (["one", "one__1"], ["bash_command"]),
+            "more": ([], ["expand_kwargs"])})
+        self.assertEqual((tasks["bash"]["operator"], tasks["bash"]["retries"], tasks["bash"]["run"]["reason"]),
+                         ("BashOperator", 4, "BashOperator is a mapped task"))
+        self.assertEqual(tasks["one__1"]["max_active_tis_per_dag"], 3)
+        for call in ["BashOperator.partial(task_id='x').expand()", "BashOperator.expand(bash_command=['a'])",
+                     "BashOperator.partial(task_id='x', env={}).expand(env=[{}])"]:
+            self.assertEqual(self.error(HEAD + "with DAG('d'):\n    %s\n" % call, "invalid")["line"], 5)
+
+    def test_mapped_groups(self):
+        dag = self.dag(HEAD + '''
+with DAG("d"):
+    values = BashOperator(task_id="values", bash_command="x").output
+    @task_group
+    def group(a, b=1):
+        with TaskGroup("inner"):
+            first = BashOperator(task_id="first", bash_command=a)
+        first >> BashOperator(task_id="second", bash_command="x")
+    group.partial(b=2).expand(a=values)
+''')
+        self.assertEqual(dag["task_groups"], [{"group_id": "group", "is_mapped": True}, {"group_id": "group.inner", "parent": "group"}])
+        tasks = {task["task_id"]: task for task in dag["tasks"]}
+        self.assertEqual([task.get("task_group") for task in tasks.values()], [None, "group.inner", "group"])
+        self.assertEqual([task["upstream"] for task in tasks.values()], [[], ["values"], ["group.inner.first"]])
+        self.assertEqual(tasks["group.second"]["run"]["reason"], "group.second is in a mapped task group")
+
+    def test_setup_and_teardown(self):
+        tasks = self.tasks(HEAD + '''
+def op(name):
+    return BashOperator(task_id=name, bash_command="x")
+with DAG("d"):
+    @setup
+    def open_(): ...
+    @teardown(on_failure_fail_dagrun=True)
+    def close(): ...
+    with TaskGroup("g"):
+        with open_() >> close():
+            op("a") >> op("b")
+    with op("c").as_teardown(setups=op("s")):
+        op("e")
+''')
+        self.assertEqual({name: task["upstream"] for name, task in tasks.items()}, {
+            "g.open_": [], "g.close": ["g.b", "g.open_"], "g.a": ["g.open_"], "g.b": ["g.a"],
+            "s": [], "c": ["e", "s"], "e": ["s"]})
+        self.assertEqual([name for name, task in tasks.items() if task.get("is_setup")], ["g.open_", "s"])
+        self.assertEqual([(name, task["trigger_rule"]) for name, task in tasks.items() if task.get("is_teardown")],
+                         [("g.close", "all_done_setup_success"), ("c", "all_done_setup_success")])
+        self.assertEqual((tasks["s"]["run"]["reason"], tasks["g.a"]["run"]["kind"]), ("s is a setup task", "bash"))
+        error = self.error(HEAD + "with DAG('d'):\n    with BashOperator(task_id='a', bash_command='x'):\n        pass\n", "invalid")
+        self.assertIn("neither setup nor teardown", error["message"])
+
+    def test_assets(self):
+        answer = self.read(HEAD + '''
+a, b = Asset("a"), Asset(name="b", uri="s3://b")
+with DAG("one", schedule=[a, b]): pass
+with DAG("two", schedule=a | (a & b)): pass
+with DAG("three", schedule=AssetOrTimeSchedule(timetable=CronTriggerTimetable("0 1 * * 3", timezone="UTC"), assets=a)): pass
+@asset(schedule="@daily")
+def four(a): ...
+from airflow.datasets import Dataset
+with DAG("five", schedule=Dataset("x")): pass
+''')
+        self.assertEqual(answer["errors"], [])
+        a, b = {"asset": {"name": "a", "uri": "a"}}, {"asset": {"name": "b", "uri": "s3://b"}}
+        self.assertEqual([(dag["dag_id"], dag["schedule"]) for dag in answer["dags"]], [
+            ("one", {"kind": "assets", "expression": {"all": [a, b]}}),
+            ("two", {"kind": "assets", "expression": {"any": [a, {"all": [a, b]}]}}),
+            ("three", {"kind": "cron", "expressions": ["0 1 * * 3"], "data_intervals": False}),
+            ("four", {"kind": "cron", "expressions": ["@daily"]}),
+            ("five", {"kind": "assets", "expression": {"asset": {"name": "x", "uri": "x"}}}),
+        ])
+        self.assertEqual(answer["dags"][3]["tasks"][0]["task_id"], "four")
+        self.assertIn("DAG one is scheduled by assets, which nothing follows yet: it runs only when somebody triggers it",
+                      [warning["message"] for warning in answer["warnings"]])
+
+
+class Absences(FileCase):
+    def test_packages_that_are_not_needed(self):
+        answer = self.read(HEAD + '''
+from typing import List, Optional
+import pandas_of_nobody as pd
+import boto_of_nobody.session as session
+from pydantic_of_nobody import BaseModel, Field
+from tenacity_of_nobody import retry
+try:
+    import ujson_of_nobody as json
+except ImportError:
+    import json
+import importlib.util
+assert json.dumps(1) == "1" and importlib.util.find_spec("pandas_of_nobody2") is None
+client = session.Session().client("s3")
+class Config(BaseModel):
+    x: int = Field(default=1)
+@retry(times=3)
+def f(frame: Optional[pd.DataFrame], more: List[pd.Series] = None) -> Optional[pd.DataFrame]:
+    return isinstance(frame, pd.DataFrame) and client.get()
+assert f.__name__ == "f" and not isinstance(1, pd.DataFrame)
+with DAG("d"):
+    task(f)(1)
+''')
+        self.assertEqual(answer["errors"], [])
+        self.assertEqual(answer["dags"][0]["tasks"][0]["task_id"], "f")
+        self.assertEqual([warning["message"] for warning in answer["warnings"]][:4], [
+            "there is no module %s_of_nobody: the file is read without it" % name for name in ("pandas", "boto", "pydantic", "tenacity")])
+
+    def test_packages_that_are_needed(self):
+        for text in ["for x in pd.read_csv('x'):\n    pass", "if pd.read_csv('x'):\n    pass", "DAG('d_%s' % pd.x)", "x = pd.x + 1",
+                     "DAG(f'd_{pd.x}')", "len(pd.x)"]:
+            error = self.error(HEAD + "import pandas_of_nobody as pd  # dag\n" + text + "\n", "import")
+            self.assertEqual(error["line"], 5, text)
+            self.assertIn("there is no module pandas_of_nobody", error["message"])
+            self.assertTrue(error["hint"])
+
+    def test_names_that_only_workers_use(self):
+        self.dag(HEAD + '''
+from airflow.models import DagRun, TaskInstance, XCom
+from airflow.utils.db import provide_session
+from airflow.utils.session import create_session
+from airflow.utils.email import send_email
+from airflow.models.taskinstance import clear_task_instances
+from airflow.providers.common.compat.sdk import TriggerRule as Rule, timezone
+@provide_session
+def f(context, session=None):
+    send_email("a", "b", "c")
+assert f.__name__ == "f" and Rule.ALL_DONE.value == "all_done" and timezone.datetime(2024, 1, 1)
+with DAG("d", on_failure_callback=f):
+    pass
+''')

@@ -16,8 +16,8 @@ use super::{Operation, bodies};
 use crate::bulk::Answers;
 use crate::shapes::{Dag, DagDetails, DagVersion, Instance, Run, Task, Try};
 use crate::{
-    auth, backfills, clear, connections, dags, doctor, instances, logs, maintenance, meta, page, pools, runs, users, variables, webhook,
-    why, xcoms,
+    auth, backfills, clear, connections, dags, doctor, grid, instances, logs, maintenance, meta, page, pools, runs, users, variables,
+    webhook, why, xcoms,
 };
 
 mod ours;

@@ -9,6 +9,7 @@ mod access;
 mod audit;
 mod backfills;
 mod cve;
+mod grid;
 mod harness;
 mod lists;
 mod odd;

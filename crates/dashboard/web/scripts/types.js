@@ -4,7 +4,9 @@ import { readFileSync, writeFileSync } from "node:fs";
 import openapiTS, { astToString } from "openapi-typescript";
 
 const target = new URL("../src/api/schema.d.ts", import.meta.url);
-const document = JSON.parse(readFileSync(0, "utf8"));
+const pieces = [];
+for await (const piece of process.stdin) pieces.push(piece);
+const document = JSON.parse(Buffer.concat(pieces).toString());
 // Of the operations, the page's client needs only the shapes that they give: they are named by their schemas.
 const schemas = { openapi: document.openapi, info: document.info, paths: {}, components: { schemas: document.components.schemas } };
 const text = "// Made by `make web-types` from the OpenAPI document. Not to be edited.\n" + astToString(await openapiTS(schemas));

@@ -15,10 +15,13 @@ function word<T extends string>(value: unknown, words: readonly T[]): T | undefi
   return words.find((one) => one === value);
 }
 
+/** A place may be named without any of these. */
+const optional = <T,>(search: T): { [K in keyof T]?: T[K] } => search;
+
 const root = createRootRoute({ component: Shell });
 
 export const SHOWN = ["failing", "running", "active", "paused"] as const;
-const dagsSearch = (raw: Raw) => ({ q: text(raw.q), show: word(raw.show, SHOWN), tag: text(raw.tag), owner: text(raw.owner), sort: word(raw.sort, ["name", "next", "last"] as const) });
+const dagsSearch = (raw: Raw) => optional({ q: text(raw.q), show: word(raw.show, SHOWN), tag: text(raw.tag), owner: text(raw.owner), sort: word(raw.sort, ["name", "next", "last"] as const) });
 const home = createRoute({ getParentRoute: () => root, path: "/", validateSearch: dagsSearch, component: DagsPage });
 const dags = createRoute({ getParentRoute: () => root, path: "/dags", validateSearch: dagsSearch, component: DagsPage });
 
@@ -26,7 +29,7 @@ export const DAG_TABS = ["grid", "runs", "tasks", "code", "details"] as const;
 const dag = createRoute({
   getParentRoute: () => root,
   path: "/dags/$dagId",
-  validateSearch: (raw: Raw) => ({
+  validateSearch: (raw: Raw) => optional({
     tab: word(raw.tab, DAG_TABS), runs: whole(raw.runs), q: text(raw.q), state: word(raw.state, ["queued", "running", "success", "failed"] as const),
     version: whole(raw.version), trigger: whole(raw.trigger),
   }),
@@ -37,7 +40,7 @@ const dag = createRoute({
 const run = createRoute({
   getParentRoute: () => root,
   path: "/dags/$dagId/runs/$runId",
-  validateSearch: (raw: Raw) => ({ task: text(raw.task), map: whole(raw.map), q: text(raw.q), state: text(raw.state) }),
+  validateSearch: (raw: Raw) => optional({ task: text(raw.task), map: whole(raw.map), q: text(raw.q), state: text(raw.state) }),
   loader: ({ params }) => {
     void queryClient.prefetchQuery(queries.run(params.dagId, params.runId));
     void queryClient.prefetchQuery(queries.runTasks(params.dagId, params.runId));
@@ -49,12 +52,12 @@ export const TASK_TABS = ["log", "why", "xcom", "rendered", "details"] as const;
 const task = createRoute({
   getParentRoute: () => root,
   path: "/dags/$dagId/runs/$runId/tasks/$taskId",
-  validateSearch: (raw: Raw) => ({ map: whole(raw.map), try: whole(raw.try), tab: word(raw.tab, TASK_TABS), line: whole(raw.line), q: text(raw.q), level: word(raw.level, ["error", "warning"] as const) }),
+  validateSearch: (raw: Raw) => optional({ map: whole(raw.map), try: whole(raw.try), tab: word(raw.tab, TASK_TABS), line: whole(raw.line), q: text(raw.q), level: word(raw.level, ["error", "warning"] as const) }),
   component: TaskPage,
 });
 
-const searched = (raw: Raw) => ({ q: text(raw.q) });
-const pools = createRoute({ getParentRoute: () => root, path: "/pools", component: lazyRouteComponent(() => import("./views/admin"), "PoolsPage") });
+const searched = (raw: Raw) => optional({ q: text(raw.q) });
+const pools = createRoute({ getParentRoute: () => root, path: "/pools", validateSearch: searched, component: lazyRouteComponent(() => import("./views/admin"), "PoolsPage") });
 const variables = createRoute({ getParentRoute: () => root, path: "/variables", validateSearch: searched, component: lazyRouteComponent(() => import("./views/admin"), "VariablesPage") });
 const connections = createRoute({ getParentRoute: () => root, path: "/connections", validateSearch: searched, component: lazyRouteComponent(() => import("./views/admin"), "ConnectionsPage") });
 const importErrors = createRoute({ getParentRoute: () => root, path: "/import-errors", component: lazyRouteComponent(() => import("./views/admin"), "ImportErrorsPage") });
@@ -63,8 +66,8 @@ export const router = createRouter({
   routeTree: root.addChildren([home, dags, dag, run, task, pools, variables, connections, importErrors]),
   defaultPreload: false,
   scrollRestoration: true,
-  defaultErrorComponent: ({ error, reset }) => <Failure error={error} retry={reset} />,
-  defaultNotFoundComponent: () => <Failure error={new Error("No page has this address.")} />,
+  defaultErrorComponent: ({ error, reset }) => <Failure whole error={error} retry={reset} />,
+  defaultNotFoundComponent: () => <Failure whole error={new Error("No page has this address.")} />,
 });
 
 declare module "@tanstack/react-router" {

@@ -25,11 +25,11 @@ export const queries = {
     queryKey: ["source", dag, version ?? 0],
     queryFn: ({ signal }) => get<Schemas["DAGSourceResponse"]>(path`/api/v2/dagSources/${dag}` + (version ? `?version_number=${version}` : ""), signal),
   }),
-  grid: (dag: string, limit: number) => queryOptions({ queryKey: ["grid", dag, limit], queryFn: ({ signal }) => get<Schemas["Grid"]>(path`/ui/grid/${dag}` + `?limit=${limit}`, signal), placeholderData: (old) => old }),
+  grid: (dag: string, limit: number) => queryOptions({ queryKey: ["grid", dag, limit], queryFn: ({ signal }) => get<Schemas["Grid"]>(path`/ui/grid/${dag}` + `?limit=${limit}`, signal), placeholderData: (old, query) => (query?.queryKey[1] === dag ? old : undefined) }),
   runs: (dag: string, limit: number, state?: string) => queryOptions({
     queryKey: ["runs", dag, limit, state ?? ""],
     queryFn: ({ signal }) => get<Schemas["DAGRunCollectionResponse"]>(path`/api/v2/dags/${dag}/dagRuns` + `?order_by=-run_after&limit=${limit}${state ? `&state=${state}` : ""}`, signal),
-    placeholderData: (old) => old,
+    placeholderData: (old, query) => (query?.queryKey[1] === dag ? old : undefined),
   }),
   run: (dag: string, run: string) => queryOptions({ queryKey: ["run", dag, run], queryFn: ({ signal }) => get<Schemas["RunWithCounts"]>(path`/ui/runs/${dag}/${run}`, signal) }),
   runTasks: (dag: string, run: string) => queryOptions({

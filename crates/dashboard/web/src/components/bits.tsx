@@ -40,12 +40,13 @@ export function Empty({ title, children }: { title: string; children?: ReactNode
 }
 
 /** What failed, and what to do now. */
-export function Failure({ error, retry }: { error: unknown; retry?: () => void }) {
+export function Failure({ error, retry, whole }: { error: unknown; retry?: () => void; whole?: boolean }) {
+  const Title = whole ? "h1" : "h2";
   const status = error instanceof ApiError ? error.status : -1;
   const title = status === 404 ? "It is not there" : status === 403 ? "You may not see this" : status === 0 ? "The server does not answer" : "That did not work";
   return (
     <div className="empty" role="alert">
-      <h2>{title}</h2>
+      <Title>{title}</Title>
       <p>{error instanceof Error ? error.message : String(error)}</p>
       <p className="row">{retry && <button type="button" onClick={retry}>Try again</button>}<Link to="/" className="button">All DAGs</Link></p>
     </div>

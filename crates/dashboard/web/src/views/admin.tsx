@@ -172,7 +172,7 @@ export function ConnectionsPage() {
 
 export function ImportErrorsPage() {
   const { data, error, refetch } = useQuery(queries.importErrors());
-  if (error && !data) return <Failure error={error} retry={() => void refetch()} />;
+  if (error && !data) return <Failure whole error={error} retry={() => void refetch()} />;
   return (
     <>
       <div className="head"><h1>Import errors</h1></div>

@@ -19,7 +19,7 @@ export function DagPage() {
   const { data, error, refetch } = useQuery(queries.dag(dagId));
   const tab = search.tab ?? "grid";
   useKeys({ g: () => void navigate({ search: { ...search, tab: tab === "grid" ? "tasks" : undefined } }) });
-  if (error && !data) return <Failure error={error} retry={() => void refetch()} />;
+  if (error && !data) return <Failure whole error={error} retry={() => void refetch()} />;
   return (
     <>
       <div className="head">

@@ -64,7 +64,7 @@ export function DagsPage() {
       })
       .sort(order(search.sort));
   }, [data, query, search.tag, search.owner, search.show, search.sort]);
-  if (error && !data) return <Failure error={error} retry={() => void refetch()} />;
+  if (error && !data) return <Failure whole error={error} retry={() => void refetch()} />;
   if (!data) return <Skeleton />;
   const count = { all: data.dags.length, failing: data.dags.filter(isFailing).length, running: data.dags.filter(isRunning).length, active: data.dags.filter((dag) => !dag.is_paused).length, paused: data.dags.filter((dag) => dag.is_paused).length };
   return (

@@ -174,10 +174,7 @@ export function Grid({ grid, filter }: { grid: Schemas["Grid"]; filter: string |
   return (
     <div className="grid-view">
       <p className="grid-said" aria-live="polite">{said ? <><b>{said.task}</b>: {said.word} · {said.run.run_type}, {absolute(said.run.run_after, zone)}, version {said.run.version_number}{said.run.duration ? `, the run took ${span(said.run.duration)}` : ""}</> : <span className="quiet">Point at a cell, or move with the arrow keys; Enter opens it. Above: how long each run took.</span>}</p>
-      <div
-        ref={scroller} className="grid-scroll" role="grid" tabIndex={0} aria-label={`Tasks of ${grid.dag_id} in ${runs.length} runs`} aria-rowcount={rows.length} aria-colcount={runs.length}
-        aria-activedescendant={active ? `${id}-cell` : undefined} onKeyDown={hear} onFocus={() => { if (!active && runs.length) setActive({ row: 0, column: runs.length - 1 }); }}
-      >
+      <div ref={scroller} className="grid-scroll">
         <div className="grid-size" style={{ width: names + runs.length * CELL, height: BARS + rows.length * CELL }}>
           <div className="grid-head" role="presentation" style={{ height: BARS, width: view.width }}>
             <div style={{ width: names }} className="grid-corner"><span className="quiet">longest {span(Math.max(...runs.map((run) => run.duration ?? 0)))}</span></div>
@@ -193,10 +190,15 @@ export function Grid({ grid, filter }: { grid: Schemas["Grid"]; filter: string |
                 </div>
               ))}
             </div>
-            <canvas ref={canvas} aria-hidden="true" onPointerMove={(event) => setActive(placeOf(event))} onPointerUp={(event) => { const place = placeOf(event); if (place) open(place); }} />
+            <div
+              className="grid-cells" role="grid" tabIndex={0} aria-label={`Tasks of ${grid.dag_id} in ${runs.length} runs`} aria-rowcount={rows.length} aria-colcount={runs.length}
+              aria-activedescendant={active ? `${id}-cell` : undefined} onKeyDown={hear} onFocus={(event) => { if (event.currentTarget.matches(":focus-visible") && runs.length) setActive((old) => old ?? { row: 0, column: runs.length - 1 }); }}
+            >
+              <canvas ref={canvas} aria-hidden="true" onPointerMove={(event) => setActive(placeOf(event))} onPointerUp={(event) => { const place = placeOf(event); if (place) open(place); }} />
+              <div role="row" className="seen-by-ear" aria-rowindex={(active?.row ?? 0) + 1}><div role="gridcell" id={`${id}-cell`} aria-colindex={(active?.column ?? 0) + 1}>{said ? `${said.task}, run of ${absolute(said.run.run_after, zone)}, ${said.word}` : "no cell"}</div></div>
+            </div>
           </div>
         </div>
-        <div role="row" className="seen-by-ear" aria-rowindex={(active?.row ?? 0) + 1}><div role="gridcell" id={`${id}-cell`} aria-colindex={(active?.column ?? 0) + 1}>{said ? `${said.task}, run of ${absolute(said.run.run_after, zone)}, ${said.word}` : "no cell"}</div></div>
       </div>
     </div>
   );

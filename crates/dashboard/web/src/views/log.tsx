@@ -71,7 +71,7 @@ const Text = memo(function Text({ line, query }: { line: Line; query: string }) 
 const LEVELS = { error: "✗", warning: "!", info: "", debug: "", "": "" } as const;
 
 /** The end of a log. */
-export function LogTail(place: Omit<Place, never> & { live: boolean }) {
+export function LogTail(place: Place) {
   const { lines, error, end, begun } = useLog(place);
   const box = useRef<HTMLDivElement>(null);
   useEffect(() => {
@@ -91,7 +91,7 @@ export function LogTail(place: Omit<Place, never> & { live: boolean }) {
 const ROW = 20;
 
 /** All of a log, with search, levels and groups. */
-export function LogView(place: Place & { live: boolean }) {
+export function LogView(place: Place) {
   const search = useSearch({ from: "/dags/$dagId/runs/$runId/tasks/$taskId" });
   const navigate = useNavigate({ from: "/dags/$dagId/runs/$runId/tasks/$taskId" });
   const { lines, error, end, begun } = useLog(place);
@@ -132,7 +132,7 @@ export function LogView(place: Place & { live: boolean }) {
     const found = hits[0];
     if (query && found !== undefined) rows.scrollToIndex(found, { align: "center" });
     // When another word is searched, not when a line arrives.
-  }, [query]); // eslint-disable-line
+  }, [query]);
   const step = (by: number) => {
     if (!hits.length) return;
     const next = (hit + by + hits.length) % hits.length;

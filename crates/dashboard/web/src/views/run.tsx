@@ -47,7 +47,7 @@ export function RunPage() {
     "shift+f": () => mark.mutate("failed"),
     "shift+s": () => mark.mutate("success"),
   });
-  if (run.error && !run.data) return <Failure error={run.error} retry={() => void run.refetch()} />;
+  if (run.error && !run.data) return <Failure whole error={run.error} retry={() => void run.refetch()} />;
   if (!run.data) return <Skeleton />;
   const live = !isOver(run.data.state);
   const all: Clearing = { title: "Run all again", body: { only_failed: false } };
@@ -118,7 +118,7 @@ function Panel({ dag, run, task }: { dag: string; run: string; task: Task }) {
       <header><h2>{task.task_id}{map !== undefined && `[${map}]`}</h2><State state={task.state} /><Link to="/dags/$dagId/runs/$runId/tasks/$taskId" params={params} search={{ map }} className="button">Open</Link></header>
       {data && <p className={isFailure(task.state) ? "summary bad" : "summary"}>{data.summary}</p>}
       {data && data.waiting.length > 0 && <ul>{data.waiting.map((one, at) => <li key={at}>{one.detail}{one.remedy && <> → <code>{one.remedy}</code></>}</li>)}</ul>}
-      {newest ? <LogTail dag={dag} run={run} task={task.task_id} map={task.map_index} number={newest} live={!isOver(task.state)} /> : data && <p className="quiet">It has no log: no attempt was made.</p>}
+      {newest ? <LogTail dag={dag} run={run} task={task.task_id} map={task.map_index} number={newest} /> : data && <p className="quiet">It has no log: no attempt was made.</p>}
     </section>
   );
 }

@@ -8,7 +8,7 @@ import { Empty, Failure, Mark, Skeleton, State, Tabs, Time, Took } from "../comp
 import { SplitButton } from "../components/menu";
 import { complain, say } from "../components/toast";
 import { useKeys } from "../lib/keys";
-import { isFailure, isOver, lookOf } from "../lib/states";
+import { isFailure, lookOf } from "../lib/states";
 import { span } from "../lib/time";
 import { ClearDialog, type Clearing } from "./clear";
 import { LogView } from "./log";
@@ -32,7 +32,7 @@ export function TaskPage() {
   const one: [string, number] | string = map >= 0 ? [taskId, map] : taskId;
   const from: Clearing = { title: `Run again from ${taskId} on`, body: { only_failed: false, include_downstream: true, task_ids: [one] } };
   useKeys({ "shift+c": () => setClearing(from), "shift+s": () => mark.mutate("success"), "shift+f": () => mark.mutate("failed") });
-  if (error && !data) return <Failure error={error} retry={() => void refetch()} />;
+  if (error && !data) return <Failure whole error={error} retry={() => void refetch()} />;
   if (!data) return <Skeleton />;
   const newest = data.attempts.at(-1)?.try_number;
   const number = search.try ?? newest;
@@ -67,7 +67,7 @@ export function TaskPage() {
       {tab === "log" && (
         <>
           {data.attempts.length > 1 && <div className="chips tries" role="group" aria-label="Tries">{data.attempts.map((attempt) => <button key={attempt.try_number} type="button" aria-pressed={attempt.try_number === number} onClick={() => void navigate({ search: { ...search, try: attempt.try_number, line: undefined } })}><Mark state={attempt.state} size={14} />try {attempt.try_number}</button>)}</div>}
-          {number ? <LogView dag={dagId} run={runId} task={taskId} map={map} number={number} live={!isOver(data.state)} /> : <Empty title="No log yet"><p>No attempt was made. {data.summary}</p></Empty>}
+          {number ? <LogView dag={dagId} run={runId} task={taskId} map={map} number={number} /> : <Empty title="No log yet"><p>No attempt was made. {data.summary}</p></Empty>}
         </>
       )}
       {tab === "why" && <Why why={data} />}

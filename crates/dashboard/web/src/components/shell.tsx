@@ -46,9 +46,9 @@ export function Shell() {
       <Lost />
       {dagId && (
         <nav className="crumbs" aria-label="Where you are">
-          <Link to="/">DAGs</Link><span aria-hidden="true">/</span>
-          <Link to="/dags/$dagId" params={{ dagId }} aria-current={runId ? undefined : "page"}>{dagId}</Link>
-          {runId && <><span aria-hidden="true">/</span><Link to="/dags/$dagId/runs/$runId" params={{ dagId, runId }} search={{}} aria-current={taskId ? undefined : "page"}>{runId}</Link></>}
+          <Link to="/" activeOptions={{ exact: true }}>DAGs</Link><span aria-hidden="true">/</span>
+          <Link to="/dags/$dagId" params={{ dagId }} activeOptions={{ exact: true }} aria-current={runId ? undefined : "page"}>{dagId}</Link>
+          {runId && <><span aria-hidden="true">/</span><Link to="/dags/$dagId/runs/$runId" params={{ dagId, runId }} search={{}} activeOptions={{ exact: true }} aria-current={taskId ? undefined : "page"}>{runId}</Link></>}
           {runId && taskId && <><span aria-hidden="true">/</span><span aria-current="page">{taskId}</span></>}
         </nav>
       )}

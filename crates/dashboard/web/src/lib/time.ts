@@ -26,6 +26,7 @@ export const useNow = (): number => useSyncExternalStore(subscribe, () => now);
 export function span(seconds: number | null | undefined): string {
   if (seconds === null || seconds === undefined || !Number.isFinite(seconds)) return "";
   const s = Math.max(0, seconds);
+  if (s > 0 && s < 0.95) return `${Math.max(1, Math.round(s * 1000))} ms`;
   if (s < 10) return `${s.toFixed(1)} s`;
   if (s < 60) return `${Math.round(s)} s`;
   if (s < 3600) return `${Math.floor(s / 60)} min ${Math.floor(s % 60)} s`;

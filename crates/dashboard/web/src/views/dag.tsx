@@ -82,7 +82,7 @@ function RunsTab({ dag }: { dag: string }) {
         <span className="quiet">{data.dag_runs.length} of {data.total_entries}</span>
       </div>
       {data.dag_runs.length === 0 ? <Empty title={search.state ? `No run is ${search.state}` : "It has not run yet"} /> : (
-        <div className="scroll"><table>
+        <div className="scroll" tabIndex={0} role="region" aria-label="Runs"><table>
           <thead><tr><th scope="col">Run</th><th scope="col">State</th><th scope="col">Type</th><th scope="col">Started</th><th scope="col" className="num">Took</th><th scope="col">By</th></tr></thead>
           <tbody>{data.dag_runs.map((run) => (
             <tr key={run.dag_run_id}>
@@ -103,7 +103,7 @@ function TasksTab({ dag }: { dag: string }) {
   if (error && !data) return <Failure error={error} retry={() => void refetch()} />;
   if (!data) return <Skeleton />;
   return (
-    <div className="scroll"><table>
+    <div className="scroll" tabIndex={0} role="region" aria-label="Tasks"><table>
       <thead><tr><th scope="col">Task</th><th scope="col">Operator</th><th scope="col">Rule</th><th scope="col" className="num">Retries</th><th scope="col">Pool</th><th scope="col">Before these</th></tr></thead>
       <tbody>{data.tasks.map((task) => (
         <tr key={task.task_id}><td><b>{task.task_id}</b>{task.doc_md && <div className="quiet">{task.doc_md}</div>}</td><td>{task.operator_name}{task.is_mapped && " (mapped)"}</td><td>{task.trigger_rule}</td><td className="num">{task.retries}</td><td>{task.pool}{task.pool_slots > 1 && ` × ${task.pool_slots}`}</td><td>{task.downstream_task_ids.join(", ")}</td></tr>

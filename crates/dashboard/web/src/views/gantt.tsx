@@ -47,6 +47,8 @@ export function Gantt({ tasks, start, live, chosen, choose }: { tasks: Task[]; s
             const begun = task.start_date && task.state !== "upstream_failed" && task.state !== "skipped" ? Date.parse(task.start_date) : undefined;
             const end = task.end_date && isOver(task.state) ? Date.parse(task.end_date) : now;
             const took = begun === undefined ? "" : span((end - begun) / 1000);
+            // Where there is room for it.
+            const side = begun === undefined || at(end) <= 70 ? "after" : at(begun) >= 30 ? "before" : "inside";
             return (
               <div
                 key={item.key} id={`task-${item.index}`} role="option" aria-selected={item.index === chosenAt} aria-setsize={tasks.length} aria-posinset={item.index + 1}
@@ -56,7 +58,7 @@ export function Gantt({ tasks, start, live, chosen, choose }: { tasks: Task[]; s
                 <span className="bar-name"><Mark state={task.state} /><span className="cut">{nameOf(task)}</span>{task.try_number > 1 && <span className="tag">try {task.try_number}</span>}</span>
                 <span className="lane">
                   {begun !== undefined
-                    ? <><span className={`bar k-${lookOf(task.state).kind}`} style={{ left: `${at(begun)}%`, width: `max(4px, ${at(end) - at(begun)}%)` }} /><span className={at(end) > 80 ? "bar-took before" : "bar-took"} style={at(end) > 80 ? { right: `calc(${100 - at(begun)}% + 6px)` } : { left: `calc(${at(end)}% + 8px)` }}>{took}</span></>
+                    ? <><span className={`bar k-${lookOf(task.state).kind}`} style={{ left: `${at(begun)}%`, width: `max(4px, ${at(end) - at(begun)}%)` }} /><span className={`bar-took is-${side}`} style={side === "after" ? { left: `calc(${at(end)}% + 8px)` } : side === "before" ? { right: `calc(${100 - at(begun)}% + 6px)` } : { right: `calc(${100 - at(end)}% + 8px)` }}>{took}</span></>
                     : <span className="bar-none quiet">{task.message ?? lookOf(task.state).word}</span>}
                 </span>
               </div>

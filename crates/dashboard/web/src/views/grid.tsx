@@ -174,7 +174,7 @@ export function Grid({ grid, filter }: { grid: Schemas["Grid"]; filter: string |
   return (
     <div className="grid-view">
       <p className="grid-said" aria-live="polite">{said ? <><b>{said.task}</b>: {said.word} · {said.run.run_type}, {absolute(said.run.run_after, zone)}, version {said.run.version_number}{said.run.duration ? `, the run took ${span(said.run.duration)}` : ""}</> : <span className="quiet">Point at a cell, or move with the arrow keys; Enter opens it. Above: how long each run took.</span>}</p>
-      <div ref={scroller} className="grid-scroll">
+      <div ref={scroller} className="grid-scroll" style={{ height: BARS + rows.length * CELL + 18 }}>
         <div className="grid-size" style={{ width: names + runs.length * CELL, height: BARS + rows.length * CELL }}>
           <div className="grid-head" role="presentation" style={{ height: BARS, width: view.width }}>
             <div style={{ width: names }} className="grid-corner"><span className="quiet">longest {span(Math.max(...runs.map((run) => run.duration ?? 0)))}</span></div>

@@ -158,7 +158,7 @@ browse("the palette, the keys and their dialog need no mouse", {}, async ({ page
 
 browse("pools and variables are made, changed and deleted", {}, async ({ page, go }) => {
   await go("/pools");
-  await page.getByRole("button", { name: "＋ Add" }).click();
+  await page.getByRole("button", { name: "+ Add" }).click();
   await page.getByLabel("Name", { exact: true }).fill("e2e");
   await page.getByLabel("Slots").fill("3");
   await page.getByRole("button", { name: "Save" }).click();

@@ -56,7 +56,7 @@ function Page<T>({ title, query, empty, add, rows, children }: { title: string; 
   const found = data ? rows(data) : [];
   return (
     <>
-      <div className="head"><h1>{title}</h1><Search />{add && <button type="button" className="primary" onClick={add}>＋ Add</button>}</div>
+      <div className="head"><h1>{title}</h1><Search />{add && <button type="button" className="primary" onClick={add}>+ Add</button>}</div>
       {error && !data ? <Failure error={error} retry={() => void refetch()} /> : !data ? <Skeleton rows={4} /> : found.length === 0 ? empty : <div className="scroll" tabIndex={0} role="region" aria-label={title}><table><thead>{children}</thead><tbody>{found}</tbody></table></div>}
     </>
   );

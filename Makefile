@@ -28,7 +28,7 @@ needs_cluster = $(call needs,kubectl,https://kubernetes.io/docs/tasks/tools)
 needs_helm = $(call needs,helm,https://helm.sh/docs/intro/install)
 answers = @$(KUBECTL) get --raw /readyz >/dev/null 2>&1 || { echo "error: no cluster answers: set kubectl's context (kubectl config get-contexts), or CONTEXT=name" >&2; exit 1; }
 
-.PHONY: help run build test test-clients test-airflow test-openapi test-cluster cluster cluster-down chart verify bench bench-fleet fmt setup prepare clean image push dist deploy destroy restart ui
+.PHONY: help run build test test-clients test-airflow test-openapi test-cluster cluster cluster-down chart verify bench bench-fleet fmt setup prepare clean image push dist deploy destroy restart ui web web-if-node web-types test-ui
 
 help: ## Lists the targets.
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,7 +36,22 @@ help: ## Lists the targets.
 setup: ## Installs what `make run` needs and is missing (Postgres, python3).
 	@tools/setup.sh run
 
-build: ## Builds the release binary and links it as bin/updraft.
+web: ## Builds the dashboard (Node.js 20.19 or newer). `make build` takes it into the binary.
+	$(call needs,npm,https://nodejs.org (the rest of Updraft is built without it))
+	@cd crates/dashboard/web && npm ci --no-audit --no-fund --loglevel=error && npm run --silent build
+
+web-types: ## Writes the dashboard's types anew from the OpenAPI document. WEB_TYPES=--check only compares.
+	@cd crates/dashboard/web && cargo run -q --locked -p updraft -- docs openapi | node scripts/types.js $(WEB_TYPES)
+
+test-ui: ## The dashboard in headless Chromium against the debug build. UI_ARGS="--test-name-pattern grid" runs some.
+	@tools/setup.sh ui
+	@tests/e2e/run.sh $(UI_ARGS)
+
+# With Node.js there, the dashboard is part of what is built; without, the page says how to have it.
+web-if-node:
+	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory web; else echo "note: without Node.js (npm) the dashboard is left out"; fi
+
+build: web-if-node ## Builds the release binary and links it as bin/updraft.
 	@cargo build --release --locked -p updraft
 	@mkdir -p bin && ln -sf $(UPDRAFT) bin/updraft
 
@@ -87,11 +102,11 @@ bench-fleet: build ## The same with RabbitMQ and separate roles. AIRFLOW=http://
 fmt: ## Formats the code.
 	@cargo fmt
 
-image: $(if $(OFFLINE),build) ## Builds the image. BINARY=bin/updraft compiles nothing, OFFLINE=1 needs no registry (root, Debian), ARCHIVE=file keeps it.
+image: $(if $(OFFLINE),build,$(if $(BINARY),,web-if-node)) ## Builds the image. BINARY=bin/updraft compiles nothing, OFFLINE=1 needs no registry (root, Debian), ARCHIVE=file keeps it.
 	@$(if $(OFFLINE),tools/setup.sh image && BASE=$$(docker/base.sh) && export BASE &&) docker/build.sh --image $(IMAGE) \
 		$(if $(OFFLINE)$(BINARY),--binary $(or $(BINARY),$(UPDRAFT))) $(if $(PLATFORM),--platform $(PLATFORM)) $(if $(ARCHIVE),--archive $(ARCHIVE))
 
-push: ## Builds the image and pushes it: IMAGE=registry.example/team/updraft:1
+push: $(if $(BINARY),,web-if-node) ## Builds the image and pushes it: IMAGE=registry.example/team/updraft:1
 	@case "$(IMAGE)" in */*) ;; *) echo "error: $(IMAGE) names no registry: IMAGE=registry.example/team/updraft:$(VERSION)" >&2; exit 1 ;; esac
 	@docker/build.sh --image $(IMAGE) --push $(if $(BINARY),--binary $(BINARY)) $(if $(PLATFORM),--platform $(PLATFORM))
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what is missing: `setup.sh run` what the product needs, `setup.sh test` what its tests need, `setup.sh verify` what the checks need,
-# `setup.sh cluster` what the test cluster (tests/cluster) needs, `setup.sh image` what builds images where no registry is reachable.
+# `setup.sh ui` what the tests of the dashboard need, `setup.sh cluster` what the test cluster (tests/cluster) needs, `setup.sh image` what builds
+# images where no registry is reachable.
 set -euo pipefail
 
 say() { printf '%s\n' "$*" >&2; }
@@ -134,16 +135,19 @@ case $what in
         }
         pgbouncer
         have cargo-nextest || cargo_tool nextest cargo-nextest 0.9.143
-        have chromium-headless-shell || have chromium || true
         ;;
     verify)
         cargo_tool sqlx sqlx-cli 0.9.0 --no-default-features --features rustls,postgres
         cargo_tool machete cargo-machete 0.9.2
         cargo_tool deny cargo-deny 0.20.2
         ;;
+    ui)
+        have npm || { say "error: npm is missing: install Node.js 20.19 or newer (nodejs.org)"; exit 1; }
+        have chromium-headless-shell || have chromium || package chromium-headless-shell chromium
+        ;;
     cluster)
         have cargo-nextest || cargo_tool nextest cargo-nextest 0.9.143
         test_cluster
         ;;
-    *) say "usage: setup.sh run|test|verify|cluster|image"; exit 2 ;;
+    *) say "usage: setup.sh run|test|verify|ui|cluster|image"; exit 2 ;;
 esac

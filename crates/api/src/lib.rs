@@ -17,6 +17,7 @@ mod dags;
 mod doctor;
 mod error;
 mod fleet;
+mod grid;
 mod guard;
 pub mod health;
 mod history;
@@ -349,6 +350,7 @@ fn ways_in() -> (Router<ApiState>, Vec<Route>) {
         .get("/{task_id}/{map_index}/tries/{try_number}", May::Read(Thing::TaskInstances), instances::one_try_mapped)
         .under("/ui")
         .get("/overview", May::Read(Thing::Dags), page::overview)
+        .get("/grid/{dag_id}", May::Read(Thing::TaskInstances), grid::grid)
         .get("/runs/{dag_id}/{run_id}", May::Read(Thing::Runs), page::run)
         .get("/runs/{dag_id}/{run_id}/tasks", May::Read(Thing::TaskInstances), page::tasks)
         .get("/logs/{dag_id}/{run_id}/{task_id}/{try_number}", May::Read(Thing::Logs), logs::raw)

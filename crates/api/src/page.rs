@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use axum::Json;
 use axum::extract::{Path, State};
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use schemars::JsonSchema;
 use serde::Serialize;
-use updraft_dashboard::{ASSETS, DOCS, PAGE};
+use updraft_dashboard::{DOCS, File, PLACES, page};
 use updraft_store::read::dags::{DAG_COLUMNS, DagNarrow};
 use updraft_store::read::instances::{INSTANCE_COLUMNS, InstanceRow, InstanceScope};
 use updraft_store::read::{Filter, Test};
@@ -22,23 +22,38 @@ use crate::shapes::{self, Run, Time, maybe, seconds, time, tries};
 use crate::versions::Version;
 
 /// Runs that a DAG's strip shows.
-const STRIP: i64 = 14;
+const STRIP: i64 = 20;
 
 pub(crate) fn routes(routes: Routes) -> Routes {
     let mut routes = routes
-        .get("/", May::Read(Thing::Page), || async { file("text/html; charset=utf-8", PAGE) })
-        .get("/docs", May::LoggedIn, || async { file("text/html; charset=utf-8", DOCS) })
+        .get("/docs", May::LoggedIn, |headers: HeaderMap| async move { file(&headers, &DOCS) })
+        .get("/assets/{*file}", May::Read(Thing::Page), asset)
         .get("/openapi.json", May::LoggedIn, openapi::serve);
-    for (path, kind, text) in ASSETS {
-        routes = routes.get(path, May::Read(Thing::Page), move || async move { file(kind, text) });
+    for path in PLACES {
+        routes = routes.get(path, May::Read(Thing::Page), |headers: HeaderMap| async move { file(&headers, page()) });
     }
     routes
 }
 
-fn file(kind: &'static str, text: &'static str) -> Response {
+async fn asset(headers: HeaderMap, Path(name): Path<String>) -> Result<Response, Error> {
+    let found = updraft_dashboard::asset(&name).ok_or_else(|| Error::NotFound(format!("the page has no file {name}")))?;
+    Ok(file(&headers, found))
+}
+
+/// A file, in the best coding that the browser takes.
+fn file(asked: &HeaderMap, file: &'static File) -> Response {
+    let accepted = asked.get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let takes = |coding: &str| accepted.split(',').map(|one| one.split(';').next().unwrap_or_default().trim()).any(|one| one == coding);
+    let (coding, bytes) = match (file.brotli, file.gzip) {
+        (Some(bytes), _) if takes("br") => (Some("br"), bytes),
+        (_, Some(bytes)) if takes("gzip") => (Some("gzip"), bytes),
+        _ => (None, file.bytes),
+    };
+    let kept = if file.is_named_by_content() { "private, max-age=31536000, immutable" } else { "no-cache" };
     let headers = [
-        (header::CONTENT_TYPE, HeaderValue::from_static(kind)),
-        (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
+        (header::CONTENT_TYPE, HeaderValue::from_static(file.kind)),
+        (header::CACHE_CONTROL, HeaderValue::from_static(kept)),
+        (header::VARY, HeaderValue::from_static("accept-encoding")),
         (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
         (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
         (
@@ -46,7 +61,11 @@ fn file(kind: &'static str, text: &'static str) -> Response {
             HeaderValue::from_static("default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'; object-src 'none'"),
         ),
     ];
-    (headers, text).into_response()
+    let mut response = (headers, bytes).into_response();
+    if let Some(coding) = coding {
+        response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding));
+    }
+    response
 }
 
 /// A run in the strip of a DAG.

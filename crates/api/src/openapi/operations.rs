@@ -16,7 +16,7 @@ use super::{Operation, bodies};
 use crate::bulk::Answers;
 use crate::shapes::{Dag, DagDetails, DagVersion, Instance, Run, Task, Try};
 use crate::{
-    auth, backfills, clear, connections, dags, doctor, fleet, history, instances, logs, maintenance, meta, page, pools, runs, users,
+    auth, backfills, clear, connections, dags, doctor, fleet, grid, history, instances, logs, maintenance, meta, page, pools, runs, users,
     variables, webhook, why, xcoms,
 };
 

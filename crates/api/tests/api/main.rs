@@ -11,6 +11,7 @@ mod backfills;
 mod cve;
 mod events;
 mod fleet;
+mod grid;
 mod harness;
 mod latest;
 mod lists;

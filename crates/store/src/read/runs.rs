@@ -130,6 +130,35 @@ pub struct RunStrip {
     pub end_date: Option<DateTime<Utc>>,
 }
 
+/// A run as a column of a grid.
+#[derive(Debug, Clone, FromRow)]
+pub struct GridRun {
+    /// Its key.
+    pub id: i64,
+    /// Its name.
+    pub run_id: String,
+    /// Its version.
+    pub version_id: i64,
+    /// That version's number.
+    pub version_number: i32,
+    /// Its state.
+    pub state: String,
+    /// `manual`, `scheduled`, …
+    pub run_type: String,
+    /// Not before.
+    pub run_after: DateTime<Utc>,
+    /// When it started.
+    pub start_date: Option<DateTime<Utc>>,
+    /// When it ended.
+    pub end_date: Option<DateTime<Utc>>,
+    /// A word of people.
+    pub note: Option<String>,
+    /// Positions of its tasks; those that are mapped, once for each state.
+    pub positions: Vec<i32>,
+    /// The state of each, the live attempt's word included.
+    pub states: Vec<String>,
+}
+
 const RUN_SELECT: &str = "select r.id, r.dag_id, r.run_id, r.version_id, r.run_type, r.state, r.logical_date, r.data_interval_start, \
     r.data_interval_end, r.run_after, r.queued_at, r.start_date, r.end_date, r.conf, r.note, r.triggered_by, r.triggering_user_name, r.reason, \
     r.last_scheduling_decision, r.attempt_base, r.task_count, v.uuid as version_uuid, v.number as version_number, v.git_commit, \
@@ -227,6 +256,27 @@ impl Store {
         .fetch_all(&self.pool)
         .await
         .map_err(Error::of("run_strips"))
+    }
+
+    /// The latest `most` runs of a DAG that were due before a moment, newest first, each with the states of its tasks.
+    pub async fn run_grid(&self, dag_id: &str, before: Option<DateTime<Utc>>, most: i64) -> Result<Vec<GridRun>, Error> {
+        sqlx::query_as(
+            "with shown as materialized (select r.* from run r where r.dag_id = $1 and ($2::timestamptz is null or r.run_after < $2) \
+                                         order by r.run_after desc, r.id desc limit $3), \
+             cells as (select distinct t.run_id, t.idx, case when t.state = 'queued' and l.state = 'running' then 'running' else t.state end as state \
+                       from shown s join task_instance t on t.run_id = s.id \
+                       left join live_attempt l on l.run_id = t.run_id and l.idx = t.idx and l.map_index = t.map_index), \
+             columns as (select run_id, array_agg(idx) as positions, array_agg(state) as states from cells group by run_id) \
+             select s.id, s.run_id, s.version_id, v.number as version_number, s.state, s.run_type, s.run_after, s.start_date, s.end_date, s.note, \
+                    coalesce(c.positions, '{}') as positions, coalesce(c.states, '{}') as states \
+             from shown s join dag_version v on v.id = s.version_id left join columns c on c.run_id = s.id order by s.run_after desc, s.id desc",
+        )
+        .bind(dag_id)
+        .bind(before)
+        .bind(most)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(Error::of("run_grid"))
     }
 
     /// How many instances of a run are in which state, the live attempt's word included.

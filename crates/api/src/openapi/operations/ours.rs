@@ -85,6 +85,11 @@ pub(super) fn of_users() -> Vec<Operation> {
 pub(super) fn of_updraft() -> Vec<Operation> {
     let mut found = vec![
         get("/ui/overview", "get_overview", "Lists DAGs with their latest runs").list(DAG_COLUMNS).gives::<page::Overview>(),
+        get("/ui/grid/{dag_id}", "get_grid", "Shows the states of a DAG's tasks in its latest runs")
+            .query("limit", Of::Whole, "How many runs at most: 50, if nothing is said, and never more than 200")
+            .query("before", Of::Time, "Only runs that were due before this: the way to older ones")
+            .gives::<grid::Grid>()
+            .fails(&[404]),
         get("/ui/runs/{dag_id}/{run_id}", "get_run_with_counts", "Shows a run, and how many of its tasks are in which state")
             .gives::<page::RunWithCounts>()
             .fails(&[404]),
@@ -141,11 +146,12 @@ pub(super) fn of_updraft() -> Vec<Operation> {
             .fails(&[401]),
         get("/openapi.json", "get_openapi", "This document").streams("application/json"),
     ];
-    let files = [("/", "text/html; charset=utf-8"), ("/docs", "text/html; charset=utf-8")].into_iter();
-    found.extend(files.chain(updraft_dashboard::ASSETS.iter().map(|(path, kind, _)| (*path, *kind))).map(|(path, kind)| {
-        let name: String = path.trim_start_matches('/').chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
-        let id = if name.is_empty() { "get_page".to_owned() } else { format!("get_page_{name}") };
-        Operation::new(Method::GET, path, id, "A file of the page").streams(kind)
+    found.push(get("/docs", "get_page_docs", "A reader of this document").streams("text/html; charset=utf-8"));
+    found.push(get("/assets/{*file}", "get_page_file", "A file of the page").streams("application/octet-stream").fails(&[404]));
+    found.extend(updraft_dashboard::PLACES.iter().map(|path| {
+        let name: String = path.chars().filter(|c| *c != '{' && *c != '*' && *c != '}').collect();
+        let id = format!("get_page{}", name.trim_end_matches('/').replace(['/', '-'], "_"));
+        Operation::new(Method::GET, *path, id, "The page: a browser shows what its path names").streams("text/html; charset=utf-8")
     }));
     found
 }

@@ -1,0 +1,1245 @@
+// Made by `make web-types` from the OpenAPI document. Not to be edited.
+export type paths = Record<string, never>;
+export type webhooks = Record<string, never>;
+export interface components {
+    schemas: {
+        /** @description A page of asset_events, and how many there are on all pages. */
+        AssetEventCollectionResponse: {
+            asset_events: null[];
+            /** Format: int64 */
+            total_entries: number;
+        };
+        /** @description One attempt, and what proves its end. */
+        Attempt: {
+            /** @description Who pays: the task's retries, or those of the infrastructure. */
+            budget: string | null;
+            /** Format: date-time */
+            ended_at: string | null;
+            evidence: unknown;
+            host: string | null;
+            message: string | null;
+            /** Format: date-time */
+            queued_at: string | null;
+            reason: string | null;
+            /** Format: date-time */
+            started_at: string | null;
+            state: string;
+            /** Format: int32 */
+            try_number: number;
+        };
+        /** @description A page of backfills, and how many there are on all pages. */
+        BackfillCollectionResponse: {
+            backfills: components["schemas"]["BackfillResponse"][];
+            /** Format: int64 */
+            total_entries: number;
+        };
+        /** @description A backfill, and how its runs stand. */
+        BackfillProgress: {
+            /** Format: date-time */
+            completed_at: string | null;
+            /** Format: date-time */
+            created_at: string;
+            dag_display_name: string;
+            dag_id: string;
+            /** @description What each of its runs is given. */
+            dag_run_conf: {
+                [key: string]: unknown;
+            } | null;
+            /** Format: date-time */
+            from_date: string;
+            /** Format: int64 */
+            id: number;
+            is_paused: boolean;
+            /** Format: int32 */
+            max_active_runs: number;
+            /** @enum {string} */
+            reprocess_behavior: "failed" | "completed" | "none";
+            run_backwards: boolean;
+            /** @description How many of its runs are in which state. */
+            run_counts: {
+                [key: string]: number;
+            };
+            /** Format: date-time */
+            to_date: string;
+            triggering_user_name: string | null;
+            /** Format: date-time */
+            updated_at: string;
+        };
+        /** @description Runs for a stretch of the past. */
+        BackfillResponse: {
+            /** Format: date-time */
+            completed_at: string | null;
+            /** Format: date-time */
+            created_at: string;
+            dag_display_name: string;
+            dag_id: string;
+            /** @description What each of its runs is given. */
+            dag_run_conf: {
+                [key: string]: unknown;
+            } | null;
+            /** Format: date-time */
+            from_date: string;
+            /** Format: int64 */
+            id: number;
+            is_paused: boolean;
+            /** Format: int32 */
+            max_active_runs: number;
+            /** @enum {string} */
+            reprocess_behavior: "failed" | "completed" | "none";
+            /** Format: date-time */
+            to_date: string;
+            /** Format: date-time */
+            updated_at: string;
+        };
+        BaseInfoResponse: {
+            /** @enum {string|null} */
+            status: "healthy" | "unhealthy" | null;
+        };
+        /** @description What was not done, and why. */
+        BulkActionError: {
+            error: string;
+            /**
+             * Format: uint16
+             * @description That the same request would have got by itself.
+             */
+            status_code: number;
+        };
+        /** @description What became of the actions of one kind. */
+        BulkActionResponse: {
+            errors: components["schemas"]["BulkActionError"][];
+            /** @description To whom it was done. */
+            success: string[];
+        };
+        /** @description The answer: a part for each kind of action that was asked for. */
+        BulkResponse: {
+            create: components["schemas"]["BulkActionResponse"] | null;
+            delete: components["schemas"]["BulkActionResponse"] | null;
+            update: components["schemas"]["BulkActionResponse"] | null;
+        };
+        /** @description A class of Python. */
+        ClassRef: {
+            class_name: string;
+            module_path: string;
+        };
+        /** @description What was taken away of partitions. */
+        ClearPartitionsResponse: {
+            /** Format: int64 */
+            dag_runs_cleared: number;
+            dry_run: boolean;
+            /** Format: int64 */
+            task_instances_cleared: number;
+        };
+        /** @description What was cleared, or would be. */
+        ClearTaskInstanceCollectionResponse: {
+            /** @description The first thousand of them. */
+            task_instances: (components["schemas"]["TaskInstanceResponse"] | components["schemas"]["NewTaskResponse"])[];
+            /** Format: int64 */
+            total_entries: number;
+        };
+        /** @description A page of connections, and how many there are on all pages. */
+        ConnectionCollectionResponse: {
+            connections: components["schemas"]["ConnectionResponse"][];
+            /** Format: int64 */
+            total_entries: number;
+        };
+        /** @description A connection. What is secret of it is masked. */
+        ConnectionResponse: {
+            conn_type: string;
+            connection_id: string;
+            description: string | null;
+            /** @description JSON, with masks for what has a secret's name. */
+            extra: string | null;
+            host: string | null;
+            login: string | null;
+            /** @description A mask, where there is one. */
+            password: string | null;
+            /** Format: int32 */
+            port: number | null;
+            schema: string | null;
+            team_name: null;
+        };
+        /** @description A page of dags, and how many there are on all pages. */
+        DAGCollectionResponse: {
+            dags: components["schemas"]["DAGResponse"][];
+            /** Format: int64 */
+            total_entries: number;
+        };
+        /** @description A DAG with its details. */
+        DAGDetailsResponse: {
+            /** Format: int64 */
+            active_runs_count: number;
+            allowed_run_types: null;
+            asset_expression: null;
+            bundle_name: string;
+            bundle_version: string | null;
+            catchup: boolean;
+            /** Format: uint32 */
+            concurrency: number;
+            dag_display_name: string;
+            dag_id: string;
+            /** @description As ISO 8601. */
+            dag_run_timeout: string | null;
+            default_args: {
+                [key: string]: unknown;
+            };
+            description: string | null;
+            doc_md: string | null;
+            /** Format: date-time */
+            end_date: string | null;
+            file_token: string;
+            fileloc: string;
+            has_import_errors: boolean;
+            has_task_concurrency_limits: boolean;
+            is_backfillable: boolean;
+            /** @description Of who asks. */
+            is_favorite: boolean;
+            is_paused: boolean;
+            is_paused_upon_creation: boolean | null;
+            /** @description Whether its file no longer has it. */
+            is_stale: boolean;
+            last_expired: null;
+            /**
+             * Format: double
+             * @description In seconds.
+             */
+            last_parse_duration: number;
+            /** Format: date-time */
+            last_parsed: string;
+            /** Format: date-time */
+            last_parsed_time: string;
+            latest_dag_version: components["schemas"]["DagVersionResponse"];
+            /** Format: int32 */
+            max_active_runs: number;
+            /** Format: uint32 */
+            max_active_tasks: number;
+            /** Format: uint32 */
+            max_consecutive_failed_dag_runs: number;
+            /** Format: date-time */
+            next_dagrun_data_interval_end: string | null;
+            /** Format: date-time */
+            next_dagrun_data_interval_start: string | null;
+            /** Format: date-time */
+            next_dagrun_logical_date: string | null;
+            /** Format: date-time */
+            next_dagrun_run_after: string | null;
+            owner_links: {
+                [key: string]: string;
+            };
+            owners: string[];
+            params: {
+                [key: string]: components["schemas"]["Param"];
+            };
+            relative_fileloc: string;
+            render_template_as_native_obj: boolean;
+            rerun_with_latest_version: null;
+            /** Format: date-time */
+            start_date: string | null;
+            tags: components["schemas"]["DagTagResponse"][];
+            template_search_path: null;
+            timetable_description: string;
+            timetable_partitioned: boolean;
+            timetable_periodic: boolean;
+            timetable_summary: string;
+            timezone: string;
+        };
+        /** @description A DAG, as its newest version says. */
+        DAGResponse: {
+            allowed_run_types: null;
+            bundle_name: string;
+            bundle_version: string | null;
+            dag_display_name: string;
+            dag_id: string;
+            description: string | null;
+            file_token: string;
+            fileloc: string;
+            has_import_errors: boolean;
+            has_task_concurrency_limits: boolean;
+            is_backfillable: boolean;
+            is_paused: boolean;
+            /** @description Whether its file no longer has it. */
+            is_stale: boolean;
+            last_expired: null;
+            /**
+             * Format: double
+             * @description In seconds.
+             */
+            last_parse_duration: number;
+            /** Format: date-time */
+            last_parsed_time: string;
+            /** Format: int32 */
+            max_active_runs: number;
+            /** Format: uint32 */
+            max_active_tasks: number;
+            /** Format: uint32 */
+            max_consecutive_failed_dag_runs: number;
+            /** Format: date-time */
+            next_dagrun_data_interval_end: string | null;
+            /** Format: date-time */
+            next_dagrun_data_interval_start: string | null;
+            /** Format: date-time */
+            next_dagrun_logical_date: string | null;
+            /** Format: date-time */
+            next_dagrun_run_after: string | null;
+            owners: string[];
+            relative_fileloc: string;
+            tags: components["schemas"]["DagTagResponse"][];
+            timetable_description: string;
+            timetable_partitioned: boolean;
+            timetable_periodic: boolean;
+            timetable_summary: string;
+        };
+        /** @description A page of runs. */
+        DAGRunCollectionResponse: {
+            dag_runs: components["schemas"]["DAGRunResponse"][];
+            /** @description The cursor of the page after this one. */
+            next_cursor: string | null;
+            /** @description The cursor of the page before this one. */
+            previous_cursor: string | null;
+            /**
+             * Format: int64
+             * @description How many there are on all pages; by cursor, at most `total_entries_limit`.
+             */
+            total_entries: number;
+            /**
+             * Format: int64
+             * @description Where counting ended. Null: all were counted.
+             */
+            total_entries_limit: number | null;
+        };
+        /** @description A run of a DAG. */
+        DAGRunResponse: {
+            bundle_version: string | null;
+            /** @description What was given to it when it was triggered. */
+            conf: unknown;
+            dag_display_name: string;
+            dag_id: string;
+            dag_run_id: string;
+            dag_versions: components["schemas"]["DagVersionResponse"][];
+            /** Format: date-time */
+            data_interval_end: string | null;
+            /** Format: date-time */
+            data_interval_start: string | null;
+            /**
+             * Format: double
+             * @description In seconds; null while it runs.
+             */
+            duration: number | null;
+            /** Format: date-time */
+            end_date: string | null;
+            /** Format: date-time */
+            last_scheduling_decision: string | null;
+            /**
+             * Format: date-time
+             * @description Which interval. Null: it was triggered without a date.
+             */
+            logical_date: string | null;
+            note: string | null;
+            partition_date: null;
+            partition_key: null;
+            /** Format: date-time */
+            queued_at: string;
+            /** Format: date-time */
+            run_after: string;
+            /** @enum {string} */
+            run_type: "backfill" | "scheduled" | "manual" | "operator_triggered" | "asset_triggered" | "asset_materialization";
+            /** Format: date-time */
+            start_date: string | null;
+            /** @enum {string} */
+            state: "queued" | "running" | "success" | "failed";
+            triggered_by: string;
+            triggering_user_name: string | null;
+        };
+        /** @description The file of a DAG, as it was when this version of it was read. */
+        DAGSourceResponse: {
+            content: string;
+            dag_display_name: string;
+            dag_id: string;
+            /** Format: int32 */
+            version_number: number;
+        };
+        /** @description A page of tags, and how many there are on all pages. */
+        DAGTagCollectionResponse: {
+            tags: string[];
+            /** Format: int64 */
+            total_entries: number;
+        };
+        /** @description A page of dag_versions, and how many there are on all pages. */
+        DAGVersionCollectionResponse: {
+            dag_versions: components["schemas"]["DagVersionResponse"][];
+            /** Format: int64 */
+            total_entries: number;
+        };
+        /** @description A page of dag_warnings, and how many there are on all pages. */
+        DAGWarningCollectionResponse: {
+            dag_warnings: components["schemas"]["DAGWarningResponse"][];
+            /** Format: int64 */
+            total_entries: number;
+        };
+        /** @description What is odd about a DAG, and no error. */
+        DAGWarningResponse: {
+            dag_display_name: string;
+            dag_id: string;
+            message: string;
+            /** Format: date-time */
+            timestamp: string;
+            warning_type: string;
+        };
+        /** @description Schedulers read the files. */
+        DagProcessorInfoResponse: {
+            latest_dag_processor_heartbeat: string | null;
+            /** @enum {string|null} */
+            status: "healthy" | "unhealthy" | null;
+        };
+        /** @description A page of dags, and how many there are on all pages. */
+        DagStatsCollectionResponse: {
+            dags: components["schemas"]["DagStatsResponse"][];
+            /** Format: int64 */
+            total_entries: number;
+        };
+        /** @description How the runs of a DAG stand. */
+        DagStatsResponse: {
+            dag_display_name: string;
+            dag_id: string;
+            stats: components["schemas"]["DagStatsStateResponse"][];
+        };
+        /** @description How many runs of a DAG are in a state. */
+        DagStatsStateResponse: {
+            /** Format: int64 */
+            count: number;
+            /** @enum {string} */
+            state: "queued" | "running" | "success" | "failed";
+        };
+        /** @description A tag of a DAG. */
+        DagTagResponse: {
+            dag_display_name: string;
+            dag_id: string;
+            name: string;
+        };
+        /** @description One version of a DAG: what its file said from one moment on. */
+        DagVersionResponse: {
+            bundle_name: string | null;
+            bundle_url: null;
+            /** @description The commit of its file, where the bundle is a git repository. */
+            bundle_version: string | null;
+            /** Format: date-time */
+            created_at: string;
+            dag_display_name: string;
+            dag_id: string;
+            /** Format: uuid */
+            id: string;
+            /** Format: int32 */
+            version_number: number;
+        };
+        /** @description How an installation is: the worst of its findings, and all of them. */
+        DoctorReport: {
+            findings: components["schemas"]["Finding"][];
+            status: components["schemas"]["FindingStatus"];
+            /** Format: int64 */
+            uptime_seconds: number;
+            version: string;
+        };
+        /** @description A page of backfills, and how many there are on all pages. */
+        DryRunBackfillCollectionResponse: {
+            backfills: components["schemas"]["DryRunBackfillResponse"][];
+            /** Format: int64 */
+            total_entries: number;
+        };
+        /** @description A run that a backfill would make, or do again. */
+        DryRunBackfillResponse: {
+            /** Format: date-time */
+            logical_date: string;
+            partition_date: null;
+            partition_key: null;
+        };
+        /** @description A page of event_logs, and how many there are on all pages. */
+        EventLogCollectionResponse: {
+            event_logs: components["schemas"]["EventLogResponse"][];
+            /** Format: int64 */
+            total_entries: number;
+        };
+        /** @description An entry of the audit log: who asked for what. */
+        EventLogResponse: {
+            dag_display_name: string | null;
+            dag_id: string | null;
+            event: string;
+            /** Format: int64 */
+            event_log_id: number;
+            /** @description What was asked for, as JSON. */
+            extra: string | null;
+            /** Format: date-time */
+            logical_date: string | null;
+            /** Format: int32 */
+            map_index: number | null;
+            owner: string;
+            run_id: string | null;
+            task_display_name: string | null;
+            task_id: string | null;
+            /** Format: int32 */
+            try_number: number | null;
+            /** Format: date-time */
+            when: string;
+        };
+        /** @description Links to elsewhere, by name. */
+        ExtraLinkCollectionResponse: {
+            extra_links: {
+                [key: string]: string;
+            };
+            /** Format: int64 */
+            total_entries: number;
+        };
+        /** @description What was looked at, and what was found. */
+        Finding: {
+            detail: string;
+            id: string;
+            name: string;
+            remedy: string | null;
+            status: components["schemas"]["FindingStatus"];
+        };
+        /** @enum {string} */
+        FindingStatus: "ok" | "warn" | "fail";
+        /** @description The tasks of a DAG in its latest runs. */
+        Grid: {
+            dag_id: string;
+            /** @description Whether older runs are there. */
+            has_more: boolean;
+            /** @description Newest first. */
+            runs: components["schemas"]["GridColumn"][];
+            /** @description In the order of the newest version; those that only older ones have come last. */
+            tasks: components["schemas"]["GridTask"][];
+        };
+        /** @description A column of a grid. */
+        GridColumn: {
+            /**
+             * @description A letter for each task: `s`uccess, `f`ailed, `u`pstream failed, `r`unning, `q`ueued, s`c`heduled, waiting to retr`y`, s`k`ipped, `x` removed,
+             *     `n`o state yet, and `-` where the run has no such task. Of a mapped task the worst.
+             */
+            cells: string;
+            dag_run_id: string;
+            /** Format: double */
+            duration: number | null;
+            /** Format: date-time */
+            end_date: string | null;
+            note: string | null;
+            /** Format: date-time */
+            run_after: string;
+            run_type: string;
+            /** Format: date-time */
+            start_date: string | null;
+            /** @enum {string} */
+            state: "queued" | "running" | "success" | "failed";
+            /** Format: int32 */
+            version_number: number;
+        };
+        /** @description A row of a grid. */
+        GridTask: {
+            display_name: string;
+            /** @description Whether the newest version still has it. */
+            is_current: boolean;
+            operator: string;
+            task_id: string;
+            /** @description Tasks that come before it. */
+            upstream_task_ids: string[];
+        };
+        /** @description Why not. */
+        HTTPExceptionResponse: {
+            detail: string | Record<string, never>;
+        };
+        /** @description All that is wrong with the values of a request. */
+        HTTPValidationError: {
+            detail: components["schemas"]["ValidationError"][];
+        };
+        /** @description A role that somebody has. */
+        HasRole: {
+            role: string;
+            /** @description Over what: `*`, or some DAGs. */
+            scope: string;
+        };
+        /** @description How the parts of an installation are. */
+        HealthInfoResponse: {
+            dag_processor: components["schemas"]["DagProcessorInfoResponse"];
+            metadatabase: components["schemas"]["BaseInfoResponse"];
+            scheduler: components["schemas"]["SchedulerInfoResponse"];
+            triggerer: components["schemas"]["TriggererInfoResponse"];
+            /** @description Not there while the database does not answer. */
+            workers?: components["schemas"]["WorkersHealth"] | null;
+        };
+        /** @description A page of import_errors, and how many there are on all pages. */
+        ImportErrorCollectionResponse: {
+            import_errors: components["schemas"]["ImportErrorResponse"][];
+            /** Format: int64 */
+            total_entries: number;
+        };
+        /** @description A file that could not be read. */
+        ImportErrorResponse: {
+            bundle_name: string;
+            filename: string;
+            /** Format: int64 */
+            import_error_id: number;
+            /** @description What is wrong with it, and where. */
+            stack_trace: string;
+            /** Format: date-time */
+            timestamp: string;
+        };
+        /** @description A page of jobs, and how many there are on all pages. */
+        JobCollectionResponse: {
+            jobs: components["schemas"]["JobResponse"][];
+            /** Format: int64 */
+            total_entries: number;
+        };
+        /** @description A process of the installation. */
+        JobResponse: {
+            dag_display_name: null;
+            dag_id: null;
+            /** Format: date-time */
+            end_date: string | null;
+            executor_class: string | null;
+            hostname: string;
+            /** Format: uint */
+            id: number;
+            job_type: string;
+            /** Format: date-time */
+            latest_heartbeat: string;
+            /** Format: date-time */
+            start_date: string;
+            state: string;
+            unixname: string;
+        };
+        /** @description What stands for a password. */
+        LoginResponse: {
+            access_token: string;
+        };
+        /** @description Whether launches are stopped, since when, by whom and why. */
+        Maintenance: {
+            by: string | null;
+            maintenance: boolean;
+            reason: string | null;
+            /** Format: date-time */
+            since: string | null;
+        };
+        /** @description Who is logged in. */
+        Me: {
+            name: string;
+            /** @description What they may do, each with over what: `*`, or some DAGs. */
+            permissions: {
+                [key: string]: string[];
+            };
+        };
+        /** @description A task of the DAG's newest version that the run's version has not. */
+        NewTaskResponse: {
+            task_display_name: string;
+            task_id: string;
+        };
+        /** @description A personal token that was just made. */
+        NewToken: {
+            /** Format: date-time */
+            expires_at: string;
+            id: string;
+            name: string;
+            permissions: string[] | null;
+            /** @description What proves it: this answer is the only one that shows it. */
+            token: string;
+            user: string;
+        };
+        /** @description A session that was begun. */
+        Opened: {
+            /** Format: date-time */
+            expires_at: string;
+            name: string;
+        };
+        /** @description The first screen. */
+        Overview: {
+            dags: components["schemas"]["OverviewDag"][];
+            import_errors: components["schemas"]["OverviewError"][];
+            /** Format: int64 */
+            total_entries: number;
+            version: string;
+        };
+        /** @description A DAG with its latest runs. */
+        OverviewDag: {
+            dag_display_name: string;
+            dag_id: string;
+            description: string | null;
+            has_import_errors: boolean;
+            is_paused: boolean;
+            /** Format: date-time */
+            next_run_after: string | null;
+            owners: string[];
+            relative_fileloc: string;
+            runs: components["schemas"]["StripRun"][];
+            schedule: string;
+            schedule_description: string;
+            tags: string[];
+            /** Format: int32 */
+            task_count: number;
+        };
+        /** @description A file that could not be read. */
+        OverviewError: {
+            filename: string;
+            message: string;
+            /** Format: date-time */
+            timestamp: string;
+        };
+        /** @description A parameter of a DAG or a task. */
+        Param: {
+            description: string | null;
+            /** @description The JSON Schema that a value must meet. */
+            schema: {
+                [key: string]: unknown;
+            };
+            source: null;
+            /** @description Its default. */
+            value: unknown;
+        };
+        /** @description A personal token, without what proves it. */
+        PersonalToken: {
+            /** Format: date-time */
+            created_at: string;
+            expired: boolean;
+            /** Format: date-time */
+            expires_at: string;
+            id: string;
+            /** Format: date-time */
+            last_used_at: string | null;
+            name: string;
+            /** @description At most these of its user's permissions; null: all of them. */
+            permissions: string[] | null;
+            user: string;
+        };
+        /** @description A page of tokens, and how many there are on all pages. */
+        PersonalTokenCollection: {
+            tokens: components["schemas"]["PersonalToken"][];
+            /** Format: int64 */
+            total_entries: number;
+        };
+        /** @description A page of pools, and how many there are on all pages. */
+        PoolCollectionResponse: {
+            pools: components["schemas"]["PoolResponse"][];
+            /** Format: int64 */
+            total_entries: number;
+        };
+        /** @description A pool, and what is in it, in slots. */
+        PoolResponse: {
+            /** Format: int64 */
+            deferred_slots: number;
+            description: string | null;
+            include_deferred: boolean;
+            name: string;
+            /** Format: int64 */
+            occupied_slots: number;
+            /**
+             * Format: int64
+             * @description -1: without limit.
+             */
+            open_slots: number;
+            /** Format: int64 */
+            queued_slots: number;
+            /** Format: int64 */
+            running_slots: number;
+            /** Format: int64 */
+            scheduled_slots: number;
+            /**
+             * Format: int64
+             * @description -1: without limit.
+             */
+            slots: number;
+            team_name: null;
+        };
+        /** @description A role, with what it permits. */
+        Role: {
+            built_in: boolean;
+            /** Format: date-time */
+            created_at: string | null;
+            name: string;
+            permissions: string[];
+        };
+        /** @description A page of roles, and how many there are on all pages. */
+        RoleCollection: {
+            roles: components["schemas"]["Role"][];
+            /** Format: int64 */
+            total_entries: number;
+        };
+        /** @description A task of a run, with its reason. */
+        RunTask: {
+            /** Format: double */
+            duration: number | null;
+            /** Format: date-time */
+            end_date: string | null;
+            hostname: string | null;
+            intent: string | null;
+            /** Format: int32 */
+            map_index: number;
+            /** Format: int32 */
+            max_tries: number;
+            message: string | null;
+            /** Format: date-time */
+            next_attempt_at: string | null;
+            note: string | null;
+            operator: string;
+            reason: string | null;
+            /** Format: date-time */
+            start_date: string | null;
+            /** @enum {string|null} */
+            state: "removed" | "scheduled" | "queued" | "running" | "success" | "restarting" | "failed" | "up_for_retry" | "up_for_reschedule" | "upstream_failed" | "skipped" | "deferred" | "awaiting_input" | null;
+            task_id: string;
+            trigger_rule: string;
+            /** Format: int32 */
+            try_number: number;
+            upstream_task_ids: string[];
+        };
+        /** @description The tasks of a run. */
+        RunTasks: {
+            dag_id: string;
+            dag_run_id: string;
+            /** @enum {string} */
+            run_state: "queued" | "running" | "success" | "failed";
+            tasks: components["schemas"]["RunTask"][];
+            /** Format: int64 */
+            total_entries: number;
+        };
+        /** @description A run, and how many of its tasks are in which state. */
+        RunWithCounts: {
+            bundle_version: string | null;
+            /** @description What was given to it when it was triggered. */
+            conf: unknown;
+            dag_display_name: string;
+            dag_id: string;
+            dag_run_id: string;
+            dag_versions: components["schemas"]["DagVersionResponse"][];
+            /** Format: date-time */
+            data_interval_end: string | null;
+            /** Format: date-time */
+            data_interval_start: string | null;
+            /**
+             * Format: double
+             * @description In seconds; null while it runs.
+             */
+            duration: number | null;
+            /** Format: date-time */
+            end_date: string | null;
+            /** Format: date-time */
+            last_scheduling_decision: string | null;
+            /**
+             * Format: date-time
+             * @description Which interval. Null: it was triggered without a date.
+             */
+            logical_date: string | null;
+            note: string | null;
+            partition_date: null;
+            partition_key: null;
+            /** Format: date-time */
+            queued_at: string;
+            reason: string | null;
+            /** Format: date-time */
+            run_after: string;
+            /** @enum {string} */
+            run_type: "backfill" | "scheduled" | "manual" | "operator_triggered" | "asset_triggered" | "asset_materialization";
+            /** Format: date-time */
+            start_date: string | null;
+            /** @enum {string} */
+            state: "queued" | "running" | "success" | "failed";
+            /** Format: int32 */
+            task_count: number;
+            task_counts: {
+                [key: string]: number;
+            };
+            triggered_by: string;
+            triggering_user_name: string | null;
+        };
+        SchedulerInfoResponse: {
+            latest_scheduler_heartbeat: string | null;
+            /** @enum {string|null} */
+            status: "healthy" | "unhealthy" | null;
+        };
+        /** @description A run in the strip of a DAG. */
+        StripRun: {
+            dag_run_id: string;
+            /** Format: double */
+            duration: number | null;
+            /** Format: date-time */
+            run_after: string;
+            run_type: string;
+            /** Format: date-time */
+            start_date: string | null;
+            /** @enum {string} */
+            state: "queued" | "running" | "success" | "failed";
+        };
+        /** @description A line of a log. */
+        StructuredLogMessage: {
+            event: string;
+            level?: string | null;
+            logger?: string | null;
+            /**
+             * Format: date-time
+             * @description When it was stored. Lines about the log itself have none.
+             */
+            timestamp?: string | null;
+        };
+        /** @description A page of tasks, and how many there are on all pages. */
+        TaskCollectionResponse: {
+            tasks: components["schemas"]["TaskResponse"][];
+            /** Format: int64 */
+            total_entries: number;
+        };
+        /** @description All that keeps an instance from being queued. */
+        TaskDependencyCollectionResponse: {
+            dependencies: components["schemas"]["TaskDependencyResponse"][];
+        };
+        /** @description What keeps an instance from being queued. */
+        TaskDependencyResponse: {
+            name: string;
+            reason: string;
+        };
+        /** @description A page of task instances. */
+        TaskInstanceCollectionResponse: {
+            /** @description The cursor of the page after this one. */
+            next_cursor: string | null;
+            /** @description The cursor of the page before this one. */
+            previous_cursor: string | null;
+            task_instances: components["schemas"]["TaskInstanceResponse"][];
+            /**
+             * Format: int64
+             * @description How many there are on all pages; by cursor, at most `total_entries_limit`.
+             */
+            total_entries: number;
+            /**
+             * Format: int64
+             * @description Where counting ended. Null: all were counted.
+             */
+            total_entries_limit: number | null;
+        };
+        /** @description A page of task_instances, and how many there are on all pages. */
+        TaskInstanceHistoryCollectionResponse: {
+            task_instances: components["schemas"]["TaskInstanceHistoryResponse"][];
+            /** Format: int64 */
+            total_entries: number;
+        };
+        /** @description One try of a task instance. */
+        TaskInstanceHistoryResponse: {
+            dag_display_name: string;
+            dag_id: string;
+            dag_run_id: string;
+            dag_version: components["schemas"]["DagVersionResponse"];
+            /** Format: double */
+            duration: number | null;
+            /** Format: date-time */
+            end_date: string | null;
+            executor: null;
+            executor_config: string;
+            hitl_detail: null;
+            hostname: string;
+            /** Format: int32 */
+            map_index: number;
+            /** Format: int32 */
+            max_tries: number;
+            operator: string;
+            operator_name: string;
+            pid: null;
+            pool: string;
+            /** Format: int32 */
+            pool_slots: number;
+            /** Format: int32 */
+            priority_weight: number | null;
+            queue: string;
+            /** Format: date-time */
+            queued_when: string | null;
+            /** Format: date-time */
+            scheduled_when: string | null;
+            /** Format: date-time */
+            start_date: string | null;
+            /** @enum {string|null} */
+            state: "removed" | "scheduled" | "queued" | "running" | "success" | "restarting" | "failed" | "up_for_retry" | "up_for_reschedule" | "upstream_failed" | "skipped" | "deferred" | "awaiting_input" | null;
+            task_display_name: string;
+            task_id: string;
+            /** Format: int32 */
+            try_number: number;
+            unixname: string;
+        };
+        /** @description A page of task_instances, and how many there are on all pages. */
+        TaskInstanceListResponse: {
+            task_instances: components["schemas"]["TaskInstanceResponse"][];
+            /** Format: int64 */
+            total_entries: number;
+        };
+        /** @description A task of a run. */
+        TaskInstanceResponse: {
+            dag_display_name: string;
+            dag_id: string;
+            dag_run_id: string;
+            dag_version: components["schemas"]["DagVersionResponse"];
+            /**
+             * Format: double
+             * @description In seconds; null while it runs.
+             */
+            duration: number | null;
+            /** Format: date-time */
+            end_date: string | null;
+            executor: null;
+            executor_config: string;
+            hostname: string;
+            /** Format: uuid */
+            id: string;
+            /** Format: date-time */
+            logical_date: string | null;
+            /**
+             * Format: int32
+             * @description -1: it is not mapped.
+             */
+            map_index: number;
+            /** Format: int32 */
+            max_tries: number;
+            note: string | null;
+            operator: string;
+            operator_name: string;
+            pid: null;
+            pool: string;
+            /** Format: int32 */
+            pool_slots: number;
+            /** Format: int32 */
+            priority_weight: number;
+            queue: string;
+            /** Format: date-time */
+            queued_when: string | null;
+            /** @description The templates of the task as they became, by the names of the operator's arguments. What has a secret's name is masked. */
+            rendered_fields: {
+                [key: string]: unknown;
+            };
+            rendered_map_index: null;
+            /** Format: date-time */
+            run_after: string;
+            /** Format: date-time */
+            scheduled_when: string | null;
+            /** Format: date-time */
+            start_date: string | null;
+            /** @enum {string|null} */
+            state: "removed" | "scheduled" | "queued" | "running" | "success" | "restarting" | "failed" | "up_for_retry" | "up_for_reschedule" | "upstream_failed" | "skipped" | "deferred" | "awaiting_input" | null;
+            task_display_name: string;
+            task_id: string;
+            trigger: null;
+            triggerer_job: null;
+            /** Format: int32 */
+            try_number: number;
+            unixname: string;
+        };
+        /** @description A piece of a log. */
+        TaskInstancesLogResponse: {
+            content: components["schemas"]["StructuredLogMessage"][];
+            /** @description The parameter `token` of the request for what comes next. Null: that was all. */
+            continuation_token: string | null;
+        };
+        /** @description A task of a DAG. Airflow's numbers are floats here. */
+        TaskResponse: {
+            class_ref: components["schemas"]["ClassRef"];
+            depends_on_past: boolean;
+            doc_md: string | null;
+            downstream_task_ids: string[];
+            /** Format: date-time */
+            end_date: string | null;
+            execution_timeout: components["schemas"]["TimeDelta"] | null;
+            extra_links: unknown[];
+            is_mapped: boolean;
+            operator_name: string;
+            owner: string;
+            params: {
+                [key: string]: components["schemas"]["Param"];
+            };
+            pool: string;
+            /** Format: double */
+            pool_slots: number;
+            /** Format: double */
+            priority_weight: number;
+            queue: string;
+            /** Format: double */
+            retries: number;
+            retry_delay: components["schemas"]["TimeDelta"];
+            /** Format: double */
+            retry_exponential_backoff: number;
+            /** Format: date-time */
+            start_date: string | null;
+            task_display_name: string;
+            task_id: string;
+            template_fields: string[];
+            trigger_rule: string;
+            ui_color: string;
+            ui_fgcolor: string;
+            wait_for_downstream: boolean;
+            weight_rule: string;
+        };
+        /** @description Airflow's form of a duration in a task. */
+        TimeDelta: {
+            /** @description Always `TimeDelta`. */
+            __type: string;
+            /** Format: uint64 */
+            days: number;
+            /** Format: uint64 */
+            microseconds: number;
+            /** Format: uint64 */
+            seconds: number;
+        };
+        /** @description There is none: nothing is deferred. */
+        TriggererInfoResponse: {
+            latest_triggerer_heartbeat: null;
+            status: null;
+        };
+        /** @description A user, without what proves them. */
+        User: {
+            active: boolean;
+            /** Format: date-time */
+            created_at: string;
+            display_name: string | null;
+            email: string | null;
+            has_password: boolean;
+            /** Format: date-time */
+            last_login_at: string | null;
+            name: string;
+            /** @description The issuer of who logs in with OpenID Connect. */
+            origin: string | null;
+            roles: components["schemas"]["HasRole"][];
+        };
+        /** @description A page of users, and how many there are on all pages. */
+        UserCollection: {
+            /** Format: int64 */
+            total_entries: number;
+            users: components["schemas"]["User"][];
+        };
+        /** @description A value that is not valid. */
+        ValidationError: {
+            ctx?: Record<string, never>;
+            /** @description The value. */
+            input: unknown;
+            loc: (string | number)[];
+            msg: string;
+            type: string;
+        };
+        /** @description A page of variables, and how many there are on all pages. */
+        VariableCollectionResponse: {
+            /** Format: int64 */
+            total_entries: number;
+            variables: components["schemas"]["VariableResponse"][];
+        };
+        /** @description A variable. Its value is masked where its key is that of a secret. */
+        VariableResponse: {
+            description: string | null;
+            is_encrypted: boolean;
+            key: string;
+            team_name: null;
+            /** @description Null in a list: the key that it was sealed with is gone. */
+            value: string | null;
+        };
+        /** @description Whose shapes these are, and what makes them. */
+        VersionInfo: {
+            /** @description `updraft`, and its version. */
+            git_version: string;
+            /** @description The version of Airflow whose API this is. */
+            version: string;
+        };
+        /** @description How a run stands, and what its tasks returned. */
+        Waited: {
+            /** @description By task: of those that were asked for and left something. */
+            results?: {
+                [key: string]: unknown;
+            };
+            /** @enum {string} */
+            state: "queued" | "running" | "success" | "failed";
+        };
+        /** @description One thing that stands in the way. */
+        Waiting: {
+            detail: string;
+            kind: string;
+            remedy?: string | null;
+            state?: string | null;
+            task_id?: string | null;
+        };
+        /** @description How many schedulers were told. */
+        WebhookAnswer: {
+            /** Format: uint */
+            schedulers: number;
+        };
+        /** @description Why a task waits; of one that is over, how it ended. */
+        WhyAnswer: {
+            attempts: components["schemas"]["Attempt"][];
+            /** Format: int32 */
+            attempts_left: number;
+            budget: string | null;
+            dag_id: string;
+            dag_run_id: string;
+            evidence: unknown;
+            log: string | null;
+            /** Format: int32 */
+            map_index: number;
+            /** Format: int32 */
+            max_tries: number;
+            message: string | null;
+            /** Format: date-time */
+            next_attempt_at: string | null;
+            reason: string | null;
+            run_state: string;
+            /** Format: date-time */
+            since: string | null;
+            state: string | null;
+            summary: string;
+            task_id: string;
+            /** Format: int32 */
+            try_number: number;
+            waiting: components["schemas"]["Waiting"][];
+        };
+        WorkersHealth: {
+            /**
+             * Format: uint
+             * @description How many are alive.
+             */
+            count: number;
+            latest_worker_heartbeat: string | null;
+            /** @enum {string|null} */
+            status: "healthy" | "unhealthy" | null;
+        };
+        /** @description A page of xcom_entries, and how many there are on all pages. */
+        XComCollectionResponse: {
+            /** Format: int64 */
+            total_entries: number;
+            xcom_entries: components["schemas"]["XComResponse"][];
+        };
+        /** @description What a task left, without its value. */
+        XComResponse: {
+            dag_display_name: string;
+            dag_id: string;
+            key: string;
+            /** Format: date-time */
+            logical_date: string | null;
+            /** Format: int32 */
+            map_index: number;
+            /** Format: date-time */
+            run_after: string;
+            run_id: string;
+            task_display_name: string;
+            task_id: string;
+            /** Format: date-time */
+            timestamp: string;
+        };
+        /** @description What a task left. */
+        XComResponseNative: {
+            dag_display_name: string;
+            dag_id: string;
+            key: string;
+            /** Format: date-time */
+            logical_date: string | null;
+            /** Format: int32 */
+            map_index: number;
+            /** Format: date-time */
+            run_after: string;
+            run_id: string;
+            task_display_name: string;
+            task_id: string;
+            /** Format: date-time */
+            timestamp: string;
+            /** @description Any JSON; with `stringify`, the JSON as text. */
+            value: unknown;
+        };
+    };
+    responses: never;
+    parameters: never;
+    requestBodies: never;
+    headers: never;
+    pathItems: never;
+}
+export type $defs = Record<string, never>;
+export type operations = Record<string, never>;

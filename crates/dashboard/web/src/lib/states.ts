@@ -1,0 +1,53 @@
+// How a state looks. A shape and a word go with every colour: colour alone tells nobody anything.
+
+export type Kind = "success" | "failed" | "blocked" | "running" | "retry" | "waiting" | "off";
+
+interface Look {
+  kind: Kind;
+  word: string;
+  /** Drawn in a box of 16 × 16, in the colour of the ground. */
+  mark: string;
+}
+
+const CHECK = "M4.2 8.4 7 11.2 11.8 5.2";
+const CROSS = "M4.8 4.8 11.2 11.2 M11.2 4.8 4.8 11.2";
+const SLASH = "M11.5 4.5 4.5 11.5";
+const PLAY = "M6.2 4.4 11.4 8 6.2 11.6 Z";
+const TURN = "M11.4 8a3.4 3.4 0 1 1-1.2-2.6 M10.6 3.2v2.4H8.2";
+const DOTS = "M4.6 8h.01 M8 8h.01 M11.4 8h.01";
+const DASH = "M4.8 8h6.4";
+
+const LOOKS: Record<string, Look> = {
+  success: { kind: "success", word: "success", mark: CHECK },
+  failed: { kind: "failed", word: "failed", mark: CROSS },
+  upstream_failed: { kind: "blocked", word: "upstream failed", mark: SLASH },
+  running: { kind: "running", word: "running", mark: PLAY },
+  up_for_retry: { kind: "retry", word: "waits to retry", mark: TURN },
+  queued: { kind: "waiting", word: "queued", mark: DOTS },
+  scheduled: { kind: "waiting", word: "scheduled", mark: DOTS },
+  skipped: { kind: "off", word: "skipped", mark: DASH },
+  removed: { kind: "off", word: "removed", mark: DASH },
+  none: { kind: "waiting", word: "waiting", mark: "" },
+};
+
+const LETTERS: Record<string, string> = {
+  s: "success", f: "failed", u: "upstream_failed", r: "running", q: "queued", c: "scheduled", y: "up_for_retry", k: "skipped", x: "removed", n: "none",
+};
+
+/** The state of a letter of a grid; nothing where the run has no such task. */
+export const stateOf = (letter: string | undefined): string | undefined => (letter ? LETTERS[letter] : undefined);
+export const lookOf = (state: string | null | undefined): Look => LOOKS[state ?? "none"] ?? { kind: "off", word: state ?? "", mark: "" };
+/** Whether nothing more will happen by itself. */
+export const isOver = (state: string | null | undefined): boolean => ["success", "failed", "upstream_failed", "skipped", "removed"].includes(state ?? "");
+export const isFailure = (state: string | null | undefined): boolean => state === "failed" || state === "upstream_failed";
+
+const RANK = ["f", "u", "r", "y", "q", "c", "n", "s", "k", "x"];
+/** Of several letters the one that a group shows: the worst. */
+export function worst(letters: Iterable<string>): string {
+  let best = RANK.length;
+  for (const letter of letters) {
+    const rank = RANK.indexOf(letter);
+    if (rank >= 0 && rank < best) best = rank;
+  }
+  return RANK[best] ?? "-";
+}

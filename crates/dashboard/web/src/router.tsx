@@ -1,0 +1,75 @@
+// Places. Everything that is seen is in the address, so that a link shows it to somebody else and the back button undoes it.
+import { createRootRoute, createRoute, createRouter, lazyRouteComponent } from "@tanstack/react-router";
+import { queries, queryClient } from "./api/queries";
+import { Failure } from "./components/bits";
+import { Shell } from "./components/shell";
+import { DagPage } from "./views/dag";
+import { DagsPage } from "./views/dags";
+import { RunPage } from "./views/run";
+import { TaskPage } from "./views/task";
+
+type Raw = Record<string, unknown>;
+const text = (value: unknown): string | undefined => (typeof value === "string" && value !== "" ? value : typeof value === "number" ? String(value) : undefined);
+const whole = (value: unknown): number | undefined => (Number.isInteger(Number(value)) && value !== "" && value !== null && value !== undefined ? Number(value) : undefined);
+function word<T extends string>(value: unknown, words: readonly T[]): T | undefined {
+  return words.find((one) => one === value);
+}
+
+/** A place may be named without any of these. */
+const optional = <T,>(search: T): { [K in keyof T]?: T[K] } => search;
+
+const root = createRootRoute({ component: Shell });
+
+export const SHOWN = ["failing", "running", "active", "paused"] as const;
+const dagsSearch = (raw: Raw) => optional({ q: text(raw.q), show: word(raw.show, SHOWN), tag: text(raw.tag), owner: text(raw.owner), sort: word(raw.sort, ["name", "next", "last"] as const) });
+const home = createRoute({ getParentRoute: () => root, path: "/", validateSearch: dagsSearch, component: DagsPage });
+const dags = createRoute({ getParentRoute: () => root, path: "/dags", validateSearch: dagsSearch, component: DagsPage });
+
+export const DAG_TABS = ["grid", "runs", "tasks", "code", "details"] as const;
+const dag = createRoute({
+  getParentRoute: () => root,
+  path: "/dags/$dagId",
+  validateSearch: (raw: Raw) => optional({
+    tab: word(raw.tab, DAG_TABS), runs: whole(raw.runs), q: text(raw.q), state: word(raw.state, ["queued", "running", "success", "failed"] as const),
+    version: whole(raw.version), trigger: whole(raw.trigger),
+  }),
+  loader: ({ params }) => { void queryClient.prefetchQuery(queries.dag(params.dagId)); },
+  component: DagPage,
+});
+
+const run = createRoute({
+  getParentRoute: () => root,
+  path: "/dags/$dagId/runs/$runId",
+  validateSearch: (raw: Raw) => optional({ task: text(raw.task), map: whole(raw.map), q: text(raw.q), state: text(raw.state) }),
+  loader: ({ params }) => {
+    void queryClient.prefetchQuery(queries.run(params.dagId, params.runId));
+    void queryClient.prefetchQuery(queries.runTasks(params.dagId, params.runId));
+  },
+  component: RunPage,
+});
+
+export const TASK_TABS = ["log", "why", "xcom", "rendered", "details"] as const;
+const task = createRoute({
+  getParentRoute: () => root,
+  path: "/dags/$dagId/runs/$runId/tasks/$taskId",
+  validateSearch: (raw: Raw) => optional({ map: whole(raw.map), try: whole(raw.try), tab: word(raw.tab, TASK_TABS), line: whole(raw.line), q: text(raw.q), level: word(raw.level, ["error", "warning"] as const) }),
+  component: TaskPage,
+});
+
+const searched = (raw: Raw) => optional({ q: text(raw.q) });
+const pools = createRoute({ getParentRoute: () => root, path: "/pools", validateSearch: searched, component: lazyRouteComponent(() => import("./views/admin"), "PoolsPage") });
+const variables = createRoute({ getParentRoute: () => root, path: "/variables", validateSearch: searched, component: lazyRouteComponent(() => import("./views/admin"), "VariablesPage") });
+const connections = createRoute({ getParentRoute: () => root, path: "/connections", validateSearch: searched, component: lazyRouteComponent(() => import("./views/admin"), "ConnectionsPage") });
+const importErrors = createRoute({ getParentRoute: () => root, path: "/import-errors", component: lazyRouteComponent(() => import("./views/admin"), "ImportErrorsPage") });
+
+export const router = createRouter({
+  routeTree: root.addChildren([home, dags, dag, run, task, pools, variables, connections, importErrors]),
+  defaultPreload: false,
+  scrollRestoration: true,
+  defaultErrorComponent: ({ error, reset }) => <Failure whole error={error} retry={reset} />,
+  defaultNotFoundComponent: () => <Failure whole error={new Error("No page has this address.")} />,
+});
+
+declare module "@tanstack/react-router" {
+  interface Register { router: typeof router }
+}

@@ -48,8 +48,12 @@ test-ui: ## The dashboard in headless Chromium against the debug build. UI_ARGS=
 	@tests/e2e/run.sh $(UI_ARGS)
 
 # With Node.js there, the dashboard is part of what is built; without, the page says how to have it.
+# Only when a source is newer than what was built of it. A Node.js that is too old, or no registry, is no reason to build nothing at all.
+BUILT_WEB := crates/dashboard/dist/web/index.html
 web-if-node:
-	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory web; else echo "note: without Node.js (npm) the dashboard is left out"; fi
+	@if ! command -v npm >/dev/null; then echo "note: without Node.js (npm) the dashboard is left out; 'make web' says more"; \
+	elif [ ! -e $(BUILT_WEB) ] || [ -n "$$(find crates/dashboard/web -name node_modules -prune -o -type f -newer $(BUILT_WEB) -print -quit)" ]; then \
+		$(MAKE) --no-print-directory web || echo "note: the dashboard could not be built and is left out; the rest does without it"; fi
 
 build: web-if-node ## Builds the release binary and links it as bin/updraft.
 	@cargo build --release --locked -p updraft

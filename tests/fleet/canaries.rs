@@ -195,7 +195,11 @@ fn walk(fleet: &Fleet, tasks: &[(String, String)], connections: usize) -> Vec<(S
         for (dag_id, task_id) in tasks {
             let path = path.replace("{dag_id}", dag_id).replace("{run_id}", RUN).replace("{task_id}", task_id);
             let path = path.replace("{try_number}", "1").replace("{map_index}", "-1").replace("{number}", "1").replace("{group}", "none");
-            let path = path.replace("{section}", "core").replace("{option}", "parallelism").replace("{*rest}", "dags");
+            let path = path
+                .replace("{section}", "core")
+                .replace("{option}", "parallelism")
+                .replace("{*rest}", "dags")
+                .replace("{*file}", "docs.js");
             let path = path.replace("{name}", if path.contains("/users") { "eve" } else { "default_pool" });
             match (path.contains("{id}"), path.contains("{*key}")) {
                 (true, _) => filled.extend(ids.iter().map(|id| path.replace("{id}", id))),

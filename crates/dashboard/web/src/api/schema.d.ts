@@ -451,6 +451,26 @@ export interface components {
             partition_date: null;
             partition_key: null;
         };
+        /** @description Something that happened to an instance. */
+        Entry: {
+            /** Format: date-time */
+            at: string;
+            /** @description Who paid for its failure: `user`, the task's own retries, or `infra`. */
+            budget: string | null;
+            /** @description Where the try ran. */
+            host: string | null;
+            /** @description In a sentence. */
+            message: string | null;
+            /** @description In a word, or what somebody asked for, and who: `clear by eve`. */
+            reason: string | null;
+            /** @description The state that it came into; null: none, it was cleared. */
+            state: string | null;
+            /**
+             * Format: int32
+             * @description At which try it was then; 0: at none yet.
+             */
+            try_number: number;
+        };
         /** @description A page of event_logs, and how many there are on all pages. */
         EventLogCollectionResponse: {
             event_logs: components["schemas"]["EventLogResponse"][];
@@ -562,6 +582,17 @@ export interface components {
             triggerer: components["schemas"]["TriggererInfoResponse"];
             /** @description Not there while the database does not answer. */
             workers?: components["schemas"]["WorkersHealth"] | null;
+        };
+        /** @description All that happened to an instance, oldest first. */
+        History: {
+            dag_id: string;
+            dag_run_id: string;
+            entries: components["schemas"]["Entry"][];
+            /** Format: int32 */
+            map_index: number;
+            task_id: string;
+            /** Format: int64 */
+            total_entries: number;
         };
         /** @description A page of import_errors, and how many there are on all pages. */
         ImportErrorCollectionResponse: {
@@ -743,6 +774,68 @@ export interface components {
              */
             slots: number;
             team_name: null;
+        };
+        /** @description A queue. */
+        Queue: {
+            /**
+             * Format: int64
+             * @description Attempts that began within the last minute.
+             */
+            begun_per_minute: number;
+            /**
+             * Format: uint32
+             * @description Consumers that RabbitMQ sees: workers with room.
+             */
+            broker_consumers: number | null;
+            /**
+             * Format: uint32
+             * @description Messages that RabbitMQ has ready. A message is a hint: `queued` is the truth. Null where it was not asked.
+             */
+            broker_messages: number | null;
+            /**
+             * Format: int64
+             * @description Workers of it that drain.
+             */
+            draining: number;
+            /**
+             * Format: int64
+             * @description Attempts that ended within the last minute.
+             */
+            ended_per_minute: number;
+            /**
+             * Format: double
+             * @description How long the oldest has waited.
+             */
+            oldest_seconds: number | null;
+            queue: string;
+            /**
+             * Format: int64
+             * @description Attempts that wait for a worker.
+             */
+            queued: number;
+            /**
+             * Format: int64
+             * @description Attempts that were taken from it and go on.
+             */
+            running: number;
+            /**
+             * Format: int64
+             * @description How many attempts they may watch at once, those of their other queues included.
+             */
+            slots: number;
+            /**
+             * Format: int64
+             * @description Workers that take from it, and are not draining.
+             */
+            workers: number;
+        };
+        /** @description Queues, by name. */
+        Queues: {
+            /** @description Why RabbitMQ's own counts are missing. Null: they are here, or there is no RabbitMQ. */
+            broker_error: string | null;
+            queues: components["schemas"]["Queue"][];
+            /** Format: int64 */
+            total_entries: number;
         };
         /** @description A role, with what it permits. */
         Role: {
@@ -1181,6 +1274,39 @@ export interface components {
             /** Format: int32 */
             try_number: number;
             waiting: components["schemas"]["Waiting"][];
+        };
+        /** @description A worker. */
+        Worker: {
+            /** Format: int32 */
+            concurrency: number;
+            drain_reason: string | null;
+            drained_by: string | null;
+            /** Format: date-time */
+            draining_since: string | null;
+            hostname: string;
+            id: string;
+            /** Format: date-time */
+            latest_heartbeat: string;
+            /** Format: int32 */
+            pid: number;
+            queues: string[];
+            /** @description `process` or `kubernetes`. */
+            runner: string;
+            /**
+             * Format: int64
+             * @description Attempts that it watches.
+             */
+            running: number;
+            /** Format: date-time */
+            start_date: string;
+            /** @description `running`, `draining` (takes nothing new), `drained` (and watches nothing any more), `silent`, `stopped`. */
+            state: string;
+        };
+        /** @description Workers, the liveliest first. */
+        Workers: {
+            /** Format: int64 */
+            total_entries: number;
+            workers: components["schemas"]["Worker"][];
         };
         WorkersHealth: {
             /**

@@ -1,7 +1,7 @@
 // Ctrl K: DAGs and pages by a few letters of their names.
 import { useQuery } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
-import { type KeyboardEvent, useId, useMemo, useState } from "react";
+import { type KeyboardEvent, useEffect, useId, useMemo, useState } from "react";
 import { queries } from "../api/queries";
 import { type Theme, prefer } from "../lib/preferences";
 import { Mark } from "./bits";
@@ -28,9 +28,11 @@ export function Palette({ open, close, showKeys }: { open: boolean; close: () =>
 
 function Finder({ close, showKeys }: { close: () => void; showKeys: () => void }) {
   const navigate = useNavigate();
-  const { data } = useQuery(queries.overview());
+  const { data, isPending } = useQuery(queries.overview());
   const [query, setQuery] = useState("");
   const [at, setAt] = useState(0);
+  // Enter, pressed before the DAGs were there.
+  const [hurried, setHurried] = useState(false);
   const id = useId();
   const entries = useMemo(() => {
     const theme = (value: Theme) => () => prefer({ theme: value });
@@ -57,6 +59,11 @@ function Finder({ close, showKeys }: { close: () => void; showKeys: () => void }
     close();
     entry.act();
   };
+  useEffect(() => {
+    if (!hurried || isPending) return;
+    setHurried(false);
+    choose(entries[chosen]);
+  });
   const hear = (event: KeyboardEvent) => {
     const move = event.key === "ArrowDown" ? 1 : event.key === "ArrowUp" ? -1 : 0;
     if (move && entries.length) {
@@ -64,13 +71,13 @@ function Finder({ close, showKeys }: { close: () => void; showKeys: () => void }
       const next = (chosen + move + entries.length) % entries.length;
       setAt(next);
       document.getElementById(`${id}-${next}`)?.scrollIntoView({ block: "nearest" });
-    } else if (event.key === "Enter") choose(entries[chosen]);
+    } else if (event.key === "Enter") setHurried(true);
   };
   return (
     <div className="palette">
       <input
         type="search" role="combobox" aria-label="Name of a DAG or a page" aria-expanded="true" aria-controls={id} aria-activedescendant={entries.length ? `${id}-${chosen}` : undefined}
-        autoComplete="off" placeholder="DAG, page, setting" value={query} onChange={(event) => { setQuery(event.target.value); setAt(0); }} onKeyDown={hear} autoFocus
+        autoComplete="off" placeholder="DAG, page, setting" value={query} onChange={(event) => { setQuery(event.target.value); setAt(0); setHurried(false); }} onKeyDown={hear} autoFocus
       />
       <ul id={id} role="listbox" aria-label="Found" tabIndex={-1}>
         {entries.map((entry, n) => (
@@ -79,7 +86,7 @@ function Finder({ close, showKeys }: { close: () => void; showKeys: () => void }
           </li>
         ))}
       </ul>
-      {entries.length === 0 && <p className="quiet" role="status">Nothing has this name.</p>}
+      {entries.length === 0 && <p className="quiet" role="status">{isPending ? "The DAGs are being read." : "Nothing has this name."}</p>}
     </div>
   );
 }

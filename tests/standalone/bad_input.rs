@@ -25,7 +25,7 @@ fn bad_files_are_told_and_hurt_nobody() {
             "a",
         ),
         // An operator of a provider that nobody has loads, as a task that needs Airflow; a slip of the pen does not.
-        ("unknown.py", python("from airflow.operators.bash import BashOpertor"), "BashOpertor"),
+        ("unknown.py", python("from airflow.operators.bash import BashOpertor"), "did you mean bashoperator"),
         ("never.yaml", "dag_id: never\nschedule: '0 0 31 2 *'\ntasks: {a: {bash_command: 'true'}}\n".to_owned(), "never fires"),
         ("loops.py", python("while True:\n    pass"), "timeout"),
         ("eats.py", python("x = []\nwhile True:\n    x.append(bytearray(10_000_000))"), "memory"),

@@ -104,7 +104,7 @@ pub(crate) enum ClientCommand {
     /// Runs of DAGs: list, show, watch.
     #[command(subcommand, after_help = "Examples:\n  updraft runs list sales_daily\n  updraft runs watch sales_daily latest")]
     Runs(runs::Runs),
-    /// Tasks: list, states in a run, logs, render, clear.
+    /// Tasks: list, states in a run, history, logs, render, clear.
     #[command(
         subcommand,
         after_help = "Examples:\n  updraft tasks states sales_daily latest\n  updraft tasks logs -f sales_daily latest load"

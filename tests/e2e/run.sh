@@ -55,4 +55,4 @@ export NODE_PATH=$root/crates/dashboard/web/node_modules
 # Modules are found beside the file that asks for them, and those of the dashboard are beside the dashboard.
 ln -s "$NODE_PATH" "$work/node_modules"
 mkdir "$work/tests" && cp "$here"/*.mjs "$work/tests"
-node --test --test-concurrency=1 "$@" "$work/tests/dashboard.test.mjs"
+node --test --test-concurrency=1 "$@" "$work"/tests/*.test.mjs

@@ -168,26 +168,26 @@ fn new_state_of(fields: &mut Fields) -> Option<String> {
 /// with what is not done.
 async fn mark(state: &ApiState, row: &RunRow, new_state: &str, by: &str) -> Result<(), Error> {
     let run = row.key();
-    match new_state {
+    let ended = match new_state {
         "queued" => {
             if row.is_over() {
                 state.store().run_reopen(run).await?;
             }
+            false
         }
         "success" => {
             request(state, run, Intent::MarkSuccess, by, |s| s != "success").await?;
-            state.store().run_end_by_hand(run, "success", by).await?;
+            state.store().run_end_by_hand(run, "success", by).await?
         }
         _ => {
             // What runs or waits for a worker fails; what has not begun is skipped.
             request(state, run, Intent::MarkFailed, by, |s| matches!(s, "running" | "queued")).await?;
             request(state, run, Intent::Skip, by, |s| matches!(s, "none" | "scheduled" | "up_for_retry")).await?;
-            state.store().run_end_by_hand(run, "failed", by).await?;
+            state.store().run_end_by_hand(run, "failed", by).await?
         }
-    }
+    };
     // One that was over has its span.
-    if new_state != "queued"
-        && !row.is_over()
+    if ended
         && let Some(tracer) = updraft_telemetry::traces::tracer()
     {
         let installation = state.installation().await?;

@@ -45,7 +45,21 @@ const OWN: &[File] = &[
 ];
 
 /// Paths that a person may open: all answer [`page`], which looks at the path itself. The routes of `web/src/router.tsx` are below these.
-pub const PLACES: &[&str] = &["/", "/dags", "/dags/{*rest}", "/pools", "/variables", "/connections", "/import-errors"];
+pub const PLACES: &[&str] = &[
+    "/",
+    "/dags",
+    "/dags/{*rest}",
+    "/backfills",
+    "/fleet",
+    "/git",
+    "/audit",
+    "/import-errors",
+    "/pools",
+    "/variables",
+    "/connections",
+    "/users",
+    "/tokens",
+];
 
 /// The page.
 pub fn page() -> &'static File {

@@ -4,7 +4,7 @@ import { RouterProvider } from "@tanstack/react-router";
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
 import { queryClient } from "./api/queries";
-import { router } from "./router";
+import { router, warm } from "./router";
 import "./styles.css";
 
 const root = document.getElementById("root");
@@ -19,3 +19,6 @@ if (root) {
     </StrictMode>,
   );
 }
+// Safari has no idle callback.
+const idle: (then: () => void) => void = window.requestIdleCallback ? (then) => window.requestIdleCallback(then, { timeout: 2_000 }) : (then) => window.setTimeout(then, 500);
+window.addEventListener("load", () => idle(warm));

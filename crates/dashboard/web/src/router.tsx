@@ -3,16 +3,25 @@ import { createRootRoute, createRoute, createRouter, lazyRouteComponent } from "
 import { queries, queryClient } from "./api/queries";
 import { Failure } from "./components/bits";
 import { Shell } from "./components/shell";
-import { DagPage } from "./views/dag";
 import { DagsPage } from "./views/dags";
-import { RunPage } from "./views/run";
-import { TaskPage } from "./views/task";
 
 type Raw = Record<string, unknown>;
 const text = (value: unknown): string | undefined => (typeof value === "string" && value !== "" ? value : typeof value === "number" ? String(value) : undefined);
 const whole = (value: unknown): number | undefined => (Number.isInteger(Number(value)) && value !== "" && value !== null && value !== undefined ? Number(value) : undefined);
 function word<T extends string>(value: unknown, words: readonly T[]): T | undefined {
   return words.find((one) => one === value);
+}
+
+const chunks: (() => Promise<unknown>)[] = [];
+/** A view that is loaded after the first page is painted, or when somebody goes there before that. */
+const view: typeof lazyRouteComponent = (load, name) => {
+  chunks.push(load);
+  return lazyRouteComponent(load, name);
+};
+
+/** Loads every view while nothing else is to be done, so that a click later waits for data alone. */
+export function warm() {
+  for (const load of chunks) void load().catch(() => undefined);
 }
 
 /** A place may be named without any of these. */
@@ -34,7 +43,7 @@ const dag = createRoute({
     version: whole(raw.version), trigger: whole(raw.trigger),
   }),
   loader: ({ params }) => { void queryClient.prefetchQuery(queries.dag(params.dagId)); },
-  component: DagPage,
+  component: view(() => import("./views/dag"), "DagPage"),
 });
 
 const run = createRoute({
@@ -45,7 +54,7 @@ const run = createRoute({
     void queryClient.prefetchQuery(queries.run(params.dagId, params.runId));
     void queryClient.prefetchQuery(queries.runTasks(params.dagId, params.runId));
   },
-  component: RunPage,
+  component: view(() => import("./views/run"), "RunPage"),
 });
 
 export const TASK_TABS = ["log", "why", "xcom", "rendered", "details"] as const;
@@ -53,14 +62,14 @@ const task = createRoute({
   getParentRoute: () => root,
   path: "/dags/$dagId/runs/$runId/tasks/$taskId",
   validateSearch: (raw: Raw) => optional({ map: whole(raw.map), try: whole(raw.try), tab: word(raw.tab, TASK_TABS), line: whole(raw.line), q: text(raw.q), level: word(raw.level, ["error", "warning"] as const) }),
-  component: TaskPage,
+  component: view(() => import("./views/task"), "TaskPage"),
 });
 
 const searched = (raw: Raw) => optional({ q: text(raw.q) });
-const pools = createRoute({ getParentRoute: () => root, path: "/pools", validateSearch: searched, component: lazyRouteComponent(() => import("./views/admin"), "PoolsPage") });
-const variables = createRoute({ getParentRoute: () => root, path: "/variables", validateSearch: searched, component: lazyRouteComponent(() => import("./views/admin"), "VariablesPage") });
-const connections = createRoute({ getParentRoute: () => root, path: "/connections", validateSearch: searched, component: lazyRouteComponent(() => import("./views/admin"), "ConnectionsPage") });
-const importErrors = createRoute({ getParentRoute: () => root, path: "/import-errors", component: lazyRouteComponent(() => import("./views/admin"), "ImportErrorsPage") });
+const pools = createRoute({ getParentRoute: () => root, path: "/pools", validateSearch: searched, component: view(() => import("./views/admin"), "PoolsPage") });
+const variables = createRoute({ getParentRoute: () => root, path: "/variables", validateSearch: searched, component: view(() => import("./views/admin"), "VariablesPage") });
+const connections = createRoute({ getParentRoute: () => root, path: "/connections", validateSearch: searched, component: view(() => import("./views/admin"), "ConnectionsPage") });
+const importErrors = createRoute({ getParentRoute: () => root, path: "/import-errors", component: view(() => import("./views/admin"), "ImportErrorsPage") });
 
 export const router = createRouter({
   routeTree: root.addChildren([home, dags, dag, run, task, pools, variables, connections, importErrors]),

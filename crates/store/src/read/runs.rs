@@ -325,8 +325,10 @@ impl Store {
         Ok(())
     }
 
-    /// Ends a run by a person's word, whatever its tasks say; they are marked before. Live attempts that were asked to stop end after it.
-    pub async fn run_end_by_hand(&self, run: RunKey, state: &str, by: &str) -> Result<(), Error> {
+    /// Ends a run by a person's word, whatever its tasks say; they are marked before. Live attempts that were asked to stop end after it. True: the
+    /// run was not over until now. A scheduler that has planned the marks of the tasks may have ended it first, and what belongs to an end (a span)
+    /// is its to do then. The end of one that is over moves only with its state, as Airflow's does.
+    pub async fn run_end_by_hand(&self, run: RunKey, state: &str, by: &str) -> Result<bool, Error> {
         let op = "run_end_by_hand";
         let mut tx = self.pool.begin().await.map_err(Error::of(op))?;
         // The lock order of every writer: dag, run_seq. The dag row is taken because an end makes room for the next run.
@@ -336,14 +338,15 @@ impl Store {
             .await
             .map_err(Error::of(op))?;
         run_lock(&mut tx, run, op).await?;
-        sqlx::query(
-            "update run set state = $2, reason = 'marked by ' || $3, start_date = coalesce(start_date, now()), end_date = now(), \
-             last_scheduling_decision = now() where id = $1",
+        let ended: Option<bool> = sqlx::query_scalar(
+            "update run r set state = $2, reason = 'marked by ' || $3, start_date = coalesce(r.start_date, now()), \
+             end_date = case when r.state = $2 then r.end_date else now() end, last_scheduling_decision = now() \
+             from (select id, state in ('queued', 'running') as live from run where id = $1) before where r.id = before.id returning before.live",
         )
         .bind(run.0)
         .bind(state)
         .bind(by)
-        .execute(&mut *tx)
+        .fetch_optional(&mut *tx)
         .await
         .map_err(Error::of(op))?;
         sqlx::query("update run_seq set epoch = epoch + 1 where run_id = $1").bind(run.0).execute(&mut *tx).await.map_err(Error::of(op))?;
@@ -362,7 +365,8 @@ impl Store {
         .execute(&mut *tx)
         .await
         .map_err(Error::of(op))?;
-        tx.commit().await.map_err(Error::of(op))
+        tx.commit().await.map_err(Error::of(op))?;
+        Ok(ended.unwrap_or(false))
     }
 
     /// Deletes a run that is over, or that has not started, and everything of it but its attempt numbers, which are never used again.

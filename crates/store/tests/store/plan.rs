@@ -1,6 +1,8 @@
 //! plan-commit: guarded moves, the bookkeeping of events, the end of a run.
 
+use chrono::{DateTime, Utc};
 use sqlx::PgPool;
+use updraft_model::RunKey;
 use updraft_model::state::Intent;
 use updraft_store::{Commit, RunEnd};
 
@@ -103,6 +105,29 @@ async fn a_run_ends_only_from_running_and_only_once(db: PgPool) {
     let again = commit(vec![end("success")]).await;
     assert_eq!(again.seq, again.base, "what is over does not end again, and says nothing");
     assert_eq!(f.one::<String>("select state from run").await, "failed");
+    f.assert_consistent().await;
+}
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn a_mark_says_whether_it_was_what_ended_the_run(db: PgPool) {
+    let f = Fixture::new(&db);
+    let version = f.dag("d", 1, 9).await;
+    let create = async |name| f.store.run_create(&Fixture::new_run("d", name, version)).await.unwrap().unwrap();
+    let (by_plan, by_hand) = (create("plan").await, create("hand").await);
+    f.store.runs_start("d").await.unwrap();
+    let end_date = async |run: RunKey| f.one::<DateTime<Utc>>(&format!("select end_date from run where id = {run}")).await;
+
+    let (seq, _, epoch) = f.seq(by_plan).await;
+    let ends = vec![RunEnd { run: by_plan, state: "failed", reason: None }];
+    f.store.plan_commit(&Commit { runs: vec![(by_plan, epoch, seq)], ends, ..Commit::default() }).await.unwrap();
+    let ended = end_date(by_plan).await;
+    assert!(!f.store.run_end_by_hand(by_plan, "failed", "ann").await.unwrap(), "the plan ended it");
+    assert_eq!(end_date(by_plan).await, ended, "the end of a run moves with its state alone");
+    assert!(!f.store.run_end_by_hand(by_plan, "success", "ann").await.unwrap());
+    assert!(end_date(by_plan).await > ended);
+
+    assert!(f.store.run_end_by_hand(by_hand, "failed", "ann").await.unwrap());
+    assert!(!f.store.run_end_by_hand(by_hand, "failed", "ann").await.unwrap(), "it was over");
     f.assert_consistent().await;
 }
 

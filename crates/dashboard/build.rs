@@ -7,7 +7,10 @@ use std::{env, fs, io};
 fn main() -> io::Result<()> {
     // The folder itself is in git (with a README), so that Cargo has a time to look at: a path that is missing would be built anew each time.
     println!("cargo::rerun-if-changed=dist");
-    let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR").map_err(io::Error::other)?).join("dist/web");
+    let dist = PathBuf::from(env::var("CARGO_MANIFEST_DIR").map_err(io::Error::other)?).join("dist");
+    // A target folder may serve a checkout that was at another path before, whose files the table names: a path that is gone counts as changed.
+    println!("cargo::rerun-if-changed={}", dist.display());
+    let root = dist.join("web");
     let mut files = Vec::new();
     if root.join("index.html").is_file() {
         collect(&root, &mut files)?;

@@ -41,9 +41,10 @@ cp "$here"/dags/*.yaml "$root"/dags/diamond.yaml "$root"/dags/retries_and_pool.y
 sed 's/^dag_id: .*/dag_id: diamond/' "$root/dags/diamond.yaml" >"$work/dags/diamond_2.yaml"
 port=$(node -e 'const s = require("net").createServer().listen(0, "127.0.0.1", () => { console.log(s.address().port); s.close(); })')
 # Nothing of the caller's installation.
-for name in $(compgen -e | grep '^\(UPDRAFT\|AIRFLOW\)_' | grep -v '^UPDRAFT_E2E_SHOTS$' || true); do unset "$name"; done
+for name in $(compgen -e | grep '^\(UPDRAFT\|AIRFLOW\)_' | grep -vE '^UPDRAFT_E2E_(SHOTS|SECONDS)$' || true); do unset "$name"; done
 "$binary" standalone --port "$port" --data-dir "$work/data" --dags "$work/dags" >"$work/server.log" 2>&1 &
 server=$!
+export UPDRAFT_E2E_BINARY=$binary UPDRAFT_E2E_WORK=$work
 export UPDRAFT_E2E_URL=http://127.0.0.1:$port
 for _ in $(seq 600); do
     kill -0 "$server" 2>/dev/null || { cat "$work/server.log" >&2; exit 1; }

@@ -1,18 +1,20 @@
 // The event stream: what changed is read again, at most twice a second for each thing; a connection that is lost is opened again where it broke
 // off, and what was missed comes first. docs/events.md has the protocol.
 import { useSyncExternalStore } from "react";
+import { type TaskChange, applied } from "./deltas";
 import { queryClient } from "./queries";
 
 type Status = "connecting" | "live" | "lost";
 
 interface Changes {
-  dag_runs?: { dag_id: string; dag_run_id: string; state: string }[];
+  dag_runs?: { dag_id: string; dag_run_id: string; state: string; task_instances?: TaskChange[] }[];
   dags?: { dag_id: string }[];
 }
 
 /** Between two reads of the same thing. */
 const EACH = 500;
 const LONGEST_WAIT = 10_000;
+const SETTLED = 2_000;
 
 let source: EventSource | undefined;
 let scope = "";
@@ -28,24 +30,47 @@ function become(next: Status) {
   for (const tell of listeners) tell();
 }
 
-const pending = new Map<string, readonly unknown[]>();
+type Key = readonly unknown[];
+const pending = new Map<string, { queryKey: Key; exact: boolean }>();
 let flushing: number | undefined;
 let last = 0;
 
-function stale(key: readonly unknown[]) {
-  pending.set(JSON.stringify(key), key);
+/** Marks what this key begins as old, or, where it is `exact`, the one that has it. */
+function stale(queryKey: Key, exact = false) {
+  pending.set(`${exact}${JSON.stringify(queryKey)}`, { queryKey, exact });
   flushing ??= window.setTimeout(flush, Math.max(0, last + EACH - Date.now()));
+}
+
+/** Runs whose tasks were written from what was told; they are read once more when nothing was told for a while: a change does not say everything. */
+const settling = new Map<string, number>();
+
+function runChanged(dag: string, run: string, changes: readonly TaskChange[]) {
+  const whole = ["run", dag, run];
+  if (changes.length === 0 || !applied(dag, run, changes)) {
+    stale(whole);
+    return;
+  }
+  const tasks = [...whole, "tasks"];
+  for (const { queryKey } of queryClient.getQueryCache().findAll({ queryKey: whole })) {
+    if (queryKey[3] !== "tasks") stale(queryKey, true);
+  }
+  const name = JSON.stringify(whole);
+  window.clearTimeout(settling.get(name));
+  settling.set(name, window.setTimeout(() => {
+    settling.delete(name);
+    stale(tasks);
+  }, SETTLED));
 }
 
 function flush() {
   flushing = undefined;
   last = Date.now();
-  const keys = [...pending.values()];
+  const filters = [...pending.values()];
   pending.clear();
   // A read that is under way may have begun before the change: it is followed by another, not cut off.
-  for (const queryKey of keys) {
-    if (queryClient.isFetching({ queryKey }) > 0) stale(queryKey);
-    else void queryClient.invalidateQueries({ queryKey });
+  for (const filter of filters) {
+    if (queryClient.isFetching(filter) > 0) stale(filter.queryKey, filter.exact);
+    else void queryClient.invalidateQueries(filter);
   }
 }
 
@@ -54,7 +79,7 @@ function changed(data: Changes) {
   for (const run of data.dag_runs ?? []) {
     stale(["grid", run.dag_id]);
     stale(["runs", run.dag_id]);
-    stale(["run", run.dag_id, run.dag_run_id]);
+    runChanged(run.dag_id, run.dag_run_id, run.task_instances ?? []);
     stale(["pools"]);
   }
   for (const dag of data.dags ?? []) {

@@ -1,0 +1,163 @@
+// What is shown while much changes, and while the server goes away and comes back. The seconds of each part: UPDRAFT_E2E_SECONDS, 12 if not set;
+// the figures that docs/ names are of 600.
+import assert from "node:assert/strict";
+import { writeFileSync } from "node:fs";
+import { after, before, test } from "node:test";
+import { at, browserSession, end, open } from "./harness.mjs";
+import { Server } from "./server.mjs";
+
+const SECONDS = Number(process.env.UPDRAFT_E2E_SECONDS ?? 12);
+// Other programs run beside this in CI.
+const SLACK = process.env.UPDRAFT_E2E_SECONDS ? 1 : 3;
+const TASKS = 10_000;
+// So many at once, each so long, are this many changes a second: each task is told of as queued, running and success.
+const SLOTS = 14;
+const PACE = `dag_id: pace
+description: Many short tasks, as many at once as the pool has slots
+schedule: null
+max_active_tasks: 1000
+max_active_runs: 1
+tasks:
+${Array.from({ length: TASKS }, (_, n) => `  t${String(n).padStart(5, "0")}: { bash_command: "sleep 0.15", pool: pace }`).join("\n")}
+`;
+const WAITS = `dag_id: waits
+schedule: null
+tasks:
+  one: { bash_command: "until [ -e {{ dag_run.conf.file }} ]; do sleep 0.05; done" }
+  two: { bash_command: "echo after", needs: [one] }
+`;
+
+let server;
+before(async () => {
+  server = await Server.start({ "pace.yaml": PACE, "waits.yaml": WAITS });
+  await server.api("POST", "/api/v2/pools", { name: "pace", slots: SLOTS });
+});
+after(async () => {
+  await end();
+  await server?.stop();
+});
+
+const browse = (name, options, body) => test(name, { timeout: 20 * 60_000 }, async () => {
+  const view = await open({ ...options, url: server.url });
+  await body(view);
+  await view.close();
+});
+
+/** Processor seconds of everything that draws the page. */
+async function burnt(session) {
+  const { processInfo } = await session.send("SystemInfo.getProcessInfo");
+  const of = (type) => processInfo.filter((one) => one.type === type).reduce((sum, one) => sum + one.cpuTime, 0);
+  return { page: of("renderer"), drawing: of("GPU") + of("gpu-process") };
+}
+
+async function heap(cdp) {
+  await cdp.send("HeapProfiler.collectGarbage");
+  const { metrics } = await cdp.send("Performance.getMetrics");
+  return metrics.find((one) => one.name === "JSHeapUsedSize").value / 2 ** 20;
+}
+
+/** Between two samples. */
+const pause = (ms) => new Promise((next) => setTimeout(next, ms));
+const successes = async (run) => (await server.api("GET", `/ui/runs/pace/${encodeURIComponent(run)}`)).task_counts.success ?? 0;
+
+/** Looks at a page for the time of a part; gives its share of a core and its memory, and what the server told it. */
+async function watch(page, meanwhile) {
+  const session = await browserSession();
+  const cdp = await page.context().newCDPSession(page);
+  await cdp.send("Performance.enable");
+  const heaps = [await heap(cdp)];
+  const [began, before] = [Date.now(), await burnt(session)];
+  let looked = began;
+  while (Date.now() - began < SECONDS * 1000) {
+    await meanwhile();
+    // The collection costs the page time that is none of its own: seldom.
+    if (Date.now() - looked > Math.max(30_000, SECONDS * 100)) {
+      heaps.push(await heap(cdp));
+      looked = Date.now();
+    }
+  }
+  const [seconds, used] = [(Date.now() - began) / 1000, await burnt(session)];
+  heaps.push(await heap(cdp));
+  const share = ((used.page - before.page) / seconds) * 100;
+  return { share, drawing: ((used.drawing - before.drawing) / seconds) * 100, heaps, seconds };
+}
+
+const percent = (value) => `${value.toFixed(1)} %`;
+
+browse("a run of 10,000 tasks is shown as it is while 200 of its tasks change each second", {}, async ({ page, go }) => {
+  let run = await server.trigger("pace");
+  await page.addInitScript(() => {
+    // When the page said which number of successes.
+    window.seen = [];
+    new MutationObserver(() => {
+      const chip = [...document.querySelectorAll(".chips button")].find((one) => one.textContent.startsWith("success"));
+      const said = chip ? Number(chip.textContent.replaceAll(/\D/g, "")) : 0;
+      if (window.seen.at(-1)?.[1] !== said) window.seen.push([Date.now(), said]);
+    }).observe(document, { subtree: true, childList: true, characterData: true });
+  });
+  await go(at("pace", run));
+  await page.locator(".live.is-live").waitFor();
+  const truths = [];
+  let first;
+  const figures = await watch(page, async () => {
+    const done = await successes(run);
+    truths.push([Date.now(), done]);
+    first ??= [Date.now(), done];
+    assert.ok(done < TASKS, `the run of ${TASKS} tasks is over before the time is`);
+    await pause(200);
+  });
+  const rate = (truths.at(-1)[1] - first[1]) / ((truths.at(-1)[0] - first[0]) / 1000);
+  await page.waitForFunction((done) => window.seen.at(-1)[1] >= done, truths.at(-1)[1]);
+  const seen = await page.evaluate(() => window.seen);
+  const late = truths.map(([when, done]) => {
+    const shown = seen.find(([, said]) => said >= done);
+    assert.ok(shown, `${done} successes were never shown`);
+    return Math.max(0, shown[0] - when);
+  }).sort((a, b) => a - b);
+  const worst = late.at(-1);
+  console.log(`run of 10,000: ${rate.toFixed(0)} tasks/s, ${(rate * 3).toFixed(0)} changes/s; page ${percent(figures.share)} of a core, drawing ${percent(figures.drawing)}; behind by p50 ${late[late.length >> 1]} ms, most ${worst} ms; heap ${figures.heaps.map((mb) => mb.toFixed(1)).join(", ")} MB`);
+  assert.ok(rate * 3 >= 200, `the server made only ${rate} tasks a second`);
+  assert.ok(figures.share < 30 * SLACK, `the page took ${percent(figures.share)} of a core`);
+  assert.ok(worst <= 1_000 * SLACK, `the page was ${worst} ms behind`);
+  await server.api("PATCH", `/api/v2/dags/pace/dagRuns/${encodeURIComponent(run)}`, { state: "failed" });
+});
+
+browse("the grid of that DAG keeps its memory and leaves the processor alone", {}, async ({ page, go }) => {
+  let run = await server.trigger("pace");
+  await go("/dags/pace");
+  await page.locator(".live.is-live").waitFor();
+  await page.getByRole("grid").waitFor();
+  const figures = await watch(page, async () => {
+    if ((await successes(run)) >= TASKS) run = await server.trigger("pace");
+    await pause(1_000);
+  });
+  console.log(`grid of 10,000 tasks: page ${percent(figures.share)} of a core, drawing ${percent(figures.drawing)}; heap ${figures.heaps.map((mb) => mb.toFixed(1)).join(", ")} MB`);
+  assert.ok(figures.share < 30 * SLACK, `the page took ${percent(figures.share)} of a core`);
+  const half = figures.heaps.slice(figures.heaps.length >> 1);
+  assert.ok(figures.heaps.at(-1) < Math.max(figures.heaps[0] * 1.25, figures.heaps[0] + 8), `the heap grew: ${figures.heaps}`);
+  assert.ok(Math.max(...half) - Math.min(...half) < Math.max(8, figures.heaps[0] * 0.25), `the heap is not flat: ${half}`);
+  await server.api("PATCH", `/api/v2/dags/pace/dagRuns/${encodeURIComponent(run)}`, { state: "failed" });
+});
+
+browse("a server that is killed and comes back is found again, and nothing is missed", {}, async ({ page, go }) => {
+  const file = `${server.folder}/go`;
+  const run = await server.trigger("waits", { file });
+  // What does not answer is said in the console.
+  page.mayFail = true;
+  await go(at("waits", run));
+  const option = (task, word) => page.getByRole("option", { name: new RegExp(`^${task}: ${word}`) });
+  await option("one", "running").waitFor();
+  await server.kill();
+  await page.getByText("The connection is lost.").waitFor();
+  writeFileSync(file, "");
+  await server.launch();
+  await option("two", "success").waitFor({ timeout: 60_000 });
+  await option("one", "success").waitFor();
+  await page.getByText("The connection is lost.").waitFor({ state: "detached" });
+  await page.locator(".live.is-live").waitFor();
+  // What begins after that arrives by itself, too.
+  await go("/dags/waits?tab=runs");
+  await page.getByRole("row").nth(1).waitFor();
+  await server.trigger("waits", { file });
+  await page.getByRole("row").nth(2).waitFor();
+});

@@ -7,7 +7,8 @@ export const url = process.env.UPDRAFT_E2E_URL ?? "http://127.0.0.1:8080";
 const FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
 
 let browser;
-export async function open({ width = 1440, height = 900, dark = false } = {}) {
+/** `base`: another server than the one of all tests. */
+export async function open({ width = 1440, height = 900, dark = false, base = url } = {}) {
   browser ??= await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium-headless-shell", args: FLAGS });
   const context = await browser.newContext({ viewport: { width, height }, colorScheme: dark ? "dark" : "light", timezoneId: "Europe/Berlin", locale: "en-GB" });
   const page = await context.newPage();
@@ -16,10 +17,10 @@ export async function open({ width = 1440, height = 900, dark = false } = {}) {
   page.on("pageerror", (error) => wrong.push(`exception: ${error.message}`));
   // A policy that is broken, a file that is not there, a warning of React.
   page.on("console", (message) => { if (message.type() === "error" && !page.mayFail) wrong.push(message.text()); });
-  page.on("request", (request) => { if (!request.url().startsWith(url) && !request.url().startsWith("blob:")) wrong.push(`asked elsewhere: ${request.url()}`); });
+  page.on("request", (request) => { if (!request.url().startsWith(base) && !request.url().startsWith("blob:")) wrong.push(`asked elsewhere: ${request.url()}`); });
   return {
     page,
-    go: (path) => page.goto(url + path),
+    go: (path) => page.goto(base + path),
     async close() {
       await context.close();
       assert.deepEqual(wrong, []);

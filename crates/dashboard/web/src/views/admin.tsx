@@ -168,7 +168,7 @@ function readVariables(text: string): Given[] {
   const found = JSON.parse(text) as unknown;
   if (typeof found !== "object" || found === null || Array.isArray(found)) throw new Error("The file must be JSON: { \"name\": \"value\" }");
   return Object.entries(found).map(([key, value]) => {
-    const whole = typeof value === "object" && value !== null && "value" in value ? (value as { value: unknown; description?: unknown }) : { value };
+    const whole: { value: unknown; description?: unknown } = typeof value === "object" && value !== null && "value" in value ? (value as { value: unknown }) : { value: value as unknown };
     return { key, value: typeof whole.value === "string" ? whole.value : JSON.stringify(whole.value), ...(typeof whole.description === "string" ? { description: whole.description } : {}) };
   });
 }

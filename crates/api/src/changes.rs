@@ -433,6 +433,8 @@ impl Listener {
     async fn next(&mut self) -> Option<Event> {
         loop {
             let told = tokio::select! {
+                // In this order: who reads slowly is not told what waited for them before they have proved that they still may.
+                biased;
                 () = self.open.0.inner.closing.cancelled() => return None,
                 _ = self.proofs.tick(), if self.proof.is_some() => {
                     self.prove().await?;

@@ -51,7 +51,7 @@ git_in push -q "$work/dags.git" main
 port=$(node -e 'const s = require("net").createServer().listen(0, "127.0.0.1", () => { console.log(s.address().port); s.close(); })')
 # Nothing of the caller's installation.
 for name in $(compgen -e | grep '^\(UPDRAFT\|AIRFLOW\)_' | grep -v '^UPDRAFT_E2E_SHOTS$' || true); do unset "$name"; done
-"$binary" standalone --port "$port" --data-dir "$work/data" --dags "$work/dags" --dags "git+file://$work/dags.git@main" --git-period 1h >"$work/server.log" 2>&1 &
+"$binary" standalone --port "$port" --data-dir "$work/data" --dags "$work/dags" --dags "git+file://$work/dags.git@main" --git-period 3600 >"$work/server.log" 2>&1 &
 server=$!
 export UPDRAFT_E2E_URL=http://127.0.0.1:$port UPDRAFT_E2E_WORK=$work UPDRAFT_E2E_BINARY=$binary
 for _ in $(seq 600); do

@@ -7,7 +7,8 @@ export const url = process.env.UPDRAFT_E2E_URL ?? "http://127.0.0.1:8080";
 const FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
 
 let browser;
-export async function open({ width = 1440, height = 900, dark = false, url: base = url } = {}) {
+/** `base`: another server than the one of all tests. */
+export async function open({ width = 1440, height = 900, dark = false, base = url } = {}) {
   browser ??= await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium-headless-shell", args: FLAGS });
   const context = await browser.newContext({ viewport: { width, height }, colorScheme: dark ? "dark" : "light", timezoneId: "Europe/Berlin", locale: "en-GB" });
   const page = await context.newPage();

@@ -38,7 +38,7 @@ after(async () => {
 });
 
 const browse = (name, options, body) => test(name, { timeout: 20 * 60_000 }, async () => {
-  const view = await open({ ...options, url: server.url });
+  const view = await open({ ...options, base: server.url });
   await body(view);
   await view.close();
 });

@@ -39,13 +39,21 @@ trap 'exit 143' TERM
 mkdir "$work/dags"
 cp "$here"/dags/*.yaml "$root"/dags/diamond.yaml "$root"/dags/retries_and_pool.yaml "$work/dags"
 sed 's/^dag_id: .*/dag_id: diamond/' "$root/dags/diamond.yaml" >"$work/dags/diamond_2.yaml"
+# A repository whose last commit has a subject that must stay text.
+mkdir "$work/clone"
+git_in() { git -C "$work/clone" -c user.name='Eve <b>' -c user.email=eve@example.org -c commit.gpgsign=false "$@"; }
+git init -q --bare -b main "$work/dags.git"
+git init -q -b main "$work/clone"
+printf 'dag_id: from_git\ndescription: Comes from a repository\nschedule: null\ntasks:\n  a: { bash_command: echo a }\n' >"$work/clone/from_git.yaml"
+git_in add .
+git_in commit -q -m 'Say <img src=x onerror=window.__hit=1>'
+git_in push -q "$work/dags.git" main
 port=$(node -e 'const s = require("net").createServer().listen(0, "127.0.0.1", () => { console.log(s.address().port); s.close(); })')
 # Nothing of the caller's installation.
 for name in $(compgen -e | grep '^\(UPDRAFT\|AIRFLOW\)_' | grep -vE '^UPDRAFT_E2E_(SHOTS|SECONDS)$' || true); do unset "$name"; done
-"$binary" standalone --port "$port" --data-dir "$work/data" --dags "$work/dags" >"$work/server.log" 2>&1 &
+"$binary" standalone --port "$port" --data-dir "$work/data" --dags "$work/dags" --dags "git+file://$work/dags.git@main" --git-period 3600 >"$work/server.log" 2>&1 &
 server=$!
-export UPDRAFT_E2E_BINARY=$binary UPDRAFT_E2E_WORK=$work
-export UPDRAFT_E2E_URL=http://127.0.0.1:$port
+export UPDRAFT_E2E_URL=http://127.0.0.1:$port UPDRAFT_E2E_WORK=$work UPDRAFT_E2E_BINARY=$binary
 for _ in $(seq 600); do
     kill -0 "$server" 2>/dev/null || { cat "$work/server.log" >&2; exit 1; }
     # Ready when it knows the DAGs, which are what every test looks at.

@@ -347,7 +347,7 @@ async fn shape(state: &ApiState, row: &BackfillRow) -> Result<Backfill, Error> {
 pub(crate) async fn list(State(state): State<ApiState>, params: Params) -> Result<Json<Backfills>, Error> {
     let dag_id =
         params.one("dag_id").ok_or_else(|| Error::invalid("missing", json!(["query", "dag_id"]), "Field required", Value::Null))?;
-    let page = state.store().backfill_list(dag_id, &params.list(BACKFILL_COLUMNS)?).await?;
+    let page = state.store().backfill_list(Some(&[dag_id.to_owned()]), &params.list(BACKFILL_COLUMNS)?).await?;
     let mut rows = Vec::with_capacity(page.rows.len());
     for row in &page.rows {
         rows.push(shape(&state, row).await?);
@@ -365,13 +365,35 @@ pub(crate) async fn progress(
     Path(id): Path<String>,
     caller: Caller,
 ) -> Result<Json<BackfillProgress>, Error> {
-    let row = find_for(&state, &id, &caller).await?;
-    Ok(Json(BackfillProgress {
-        backfill: shape(&state, &row).await?,
+    Ok(Json(progress_of(&state, find_for(&state, &id, &caller).await?).await?))
+}
+
+async fn progress_of(state: &ApiState, row: BackfillRow) -> Result<BackfillProgress, Error> {
+    Ok(BackfillProgress {
+        backfill: shape(state, &row).await?,
         run_counts: state.store().backfill_run_counts(&row).await?.into_iter().collect(),
         run_backwards: row.run_backwards,
         triggering_user_name: row.triggering_user_name,
-    }))
+    })
+}
+
+collection!(BackfillsProgress, "BackfillProgressCollection", backfills: BackfillProgress);
+
+/// Those of all DAGs, or of one.
+pub(crate) async fn recent(State(state): State<ApiState>, params: Params, caller: Caller) -> Result<Json<BackfillsProgress>, Error> {
+    let dag_ids = match params.one("dag_id").filter(|id| *id != "~") {
+        Some(dag_id) => {
+            caller.scope.check(dag_id)?;
+            Some(vec![dag_id.to_owned()])
+        }
+        None => caller.scope.0.as_deref().map(<[String]>::to_vec),
+    };
+    let page = state.store().backfill_list(dag_ids.as_deref(), &params.list(BACKFILL_COLUMNS)?).await?;
+    let mut backfills = Vec::with_capacity(page.rows.len());
+    for row in page.rows {
+        backfills.push(progress_of(&state, row).await?);
+    }
+    Ok(Json(BackfillsProgress { backfills, total_entries: page.total }))
 }
 
 pub(crate) async fn pause(state: State<ApiState>, id: Path<String>, caller: Caller) -> Result<Json<Backfill>, Error> {

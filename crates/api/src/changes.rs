@@ -25,9 +25,11 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Interval, MissedTickBehavior};
 use updraft_model::{RunKey, TaskState};
 use updraft_store::read::changes::{DagFace, InstanceChanged, RunChanged};
+use updraft_store::read::history::Marks;
 use updraft_telemetry::metrics;
 
 use crate::ApiState;
+use crate::condition::{self, Condition};
 use crate::error::Error;
 use crate::guard::{Entered, Proof};
 use crate::request::Params;
@@ -37,6 +39,8 @@ use crate::shapes::{maybe, time};
 const TICK: Duration = Duration::from_millis(250);
 /// Looks between two comparisons of the DAGs.
 const DAGS_EACH: u32 = 4;
+/// Looks between two comparisons of all that is beside DAGs and runs.
+const OTHERS_EACH: u32 = 8;
 /// How long a transaction may take from its first statement to its commit and still be told of.
 const SLACK: TimeDelta = TimeDelta::seconds(10);
 /// Most runs that one look, or the way back of a stream, tells of.
@@ -59,6 +63,24 @@ struct Told {
     reset: bool,
     runs: Vec<RunTold>,
     dags: Vec<DagTold>,
+    others: Others,
+}
+
+/// What is told of the installation, to everybody: nothing of it is anybody's secret.
+#[derive(Debug, Default)]
+struct Others {
+    /// Which lists look otherwise.
+    lists: Vec<&'static str>,
+    /// How the installation is, if that is another than before.
+    health: Option<Value>,
+}
+
+impl Others {
+    const LISTS: [&str; 6] = ["workers", "sources", "pools", "backfills", "history", "audit"];
+
+    const fn is_empty(&self) -> bool {
+        self.lists.is_empty() && self.health.is_none()
+    }
 }
 
 #[derive(Debug)]
@@ -132,11 +154,15 @@ async fn look(state: ApiState) {
                 }
             }
             // The streams live on, and are told what they missed when Postgres is back.
-            Err(error) if !complained => {
-                complained = true;
-                tracing::warn!(%error, "event streams wait: what changed cannot be read");
+            Err(error) => {
+                if !std::mem::replace(&mut complained, true) {
+                    tracing::warn!(%error, "event streams wait: what changed cannot be read");
+                }
+                if let Some(others) = looker.without_database(&state) {
+                    let at = looker.until.unwrap_or_default();
+                    let _ = state.inner.feed.told.send(Arc::new(Told { at, reset: false, runs: Vec::new(), dags: Vec::new(), others }));
+                }
             }
-            Err(_) => {}
         }
     }
 }
@@ -150,6 +176,8 @@ struct Looker {
     seen: HashMap<i64, (i64, String)>,
     begun: HashMap<(i64, i32, i32, i32), DateTime<Utc>>,
     dags: Option<HashMap<String, DagFace>>,
+    marks: Option<Marks>,
+    condition: Option<Condition>,
     turn: u32,
 }
 
@@ -159,7 +187,7 @@ impl Looker {
         let now = store.now().await?;
         let since = self.until.unwrap_or(now) - SLACK;
         let changed = store.runs_changed(since, i64::try_from(MOST_RUNS).unwrap_or(i64::MAX) + 1).await?;
-        let mut told = Told { at: now, reset: changed.len() > MOST_RUNS, runs: Vec::new(), dags: Vec::new() };
+        let mut told = Told { at: now, reset: changed.len() > MOST_RUNS, runs: Vec::new(), dags: Vec::new(), others: Others::default() };
         let news: Vec<RunChanged> = changed
             .iter()
             .filter(|run| self.seen.get(&run.id).is_none_or(|(seq, state)| *seq < run.seq || *state != run.state))
@@ -182,10 +210,42 @@ impl Looker {
         self.seen = changed.into_iter().map(|run| (run.id, (run.seq, run.state))).collect();
         if self.turn.is_multiple_of(DAGS_EACH) {
             told.dags = self.compare(store.dag_faces().await?);
+            // Who is silent says nothing: this asks for it.
+            told.others.health = self.is_new(condition::look(state).await);
+        }
+        if self.turn.is_multiple_of(OTHERS_EACH) {
+            told.others.lists = self.compare_marks(store.marks().await?);
         }
         self.turn = self.turn.wrapping_add(1);
         self.until = Some(now);
-        Ok((told.reset || !told.runs.is_empty() || !told.dags.is_empty()).then_some(told))
+        Ok((told.reset || !told.runs.is_empty() || !told.dags.is_empty() || !told.others.is_empty()).then_some(told))
+    }
+
+    /// How the installation is, where that is new.
+    fn is_new(&mut self, condition: Condition) -> Option<Value> {
+        let before = self.condition.replace(condition);
+        let now = self.condition.as_ref()?;
+        (before.as_ref()? != now).then(|| condition::told(now))
+    }
+
+    /// The same while nothing can be asked. Told at once: who looks should not take what they see for the state of things.
+    fn without_database(&mut self, state: &ApiState) -> Option<Others> {
+        let health = self.is_new(condition::without_database(state))?;
+        Some(Others { lists: Vec::new(), health: Some(health) })
+    }
+
+    /// The lists that look otherwise than the last time; none the first time.
+    fn compare_marks(&mut self, now: Marks) -> Vec<&'static str> {
+        let Some(before) = self.marks.replace(now.clone()) else { return Vec::new() };
+        let changed = [
+            before.workers != now.workers,
+            before.sources != now.sources,
+            before.pools != now.pools,
+            before.backfills != now.backfills,
+            before.minute != now.minute,
+            before.audit != now.audit,
+        ];
+        Others::LISTS.into_iter().zip(changed).filter(|(_, changed)| *changed).map(|(list, _)| list).collect()
     }
 
     /// The DAGs that look otherwise than the last time; none the first time.
@@ -290,10 +350,17 @@ impl Scope {
             })
             .collect();
         let dags: Vec<Value> = told.dags.iter().filter(|dag| self.has(&dag.dag_id, None)).map(|dag| dag.shape.clone()).collect();
-        if runs.is_empty() && dags.is_empty() {
+        if runs.is_empty() && dags.is_empty() && told.others.is_empty() {
             return None;
         }
-        Some(event("changes", told.at, &json!({"dag_runs": runs, "dags": dags})))
+        let mut data = json!({"dag_runs": runs, "dags": dags});
+        if !told.others.lists.is_empty() {
+            data["lists"] = json!(told.others.lists);
+        }
+        if let Some(health) = &told.others.health {
+            data["health"] = health.clone();
+        }
+        Some(event("changes", told.at, &data))
     }
 }
 
@@ -323,9 +390,10 @@ async fn missed(state: &ApiState, scope: &Scope, last: &str) -> Result<Option<Ev
         let begun = state.store().instances_begun(since).await?;
         moves.extend(begun.into_iter().filter(|row| runs.iter().any(|run| run.id == row.id)));
     }
-    // Nothing remembers what the DAGs looked like then.
+    // Nothing remembers what the DAGs and all else looked like then.
     let dags = state.store().dag_faces().await?.iter().map(dag_told).collect();
-    let told = Told { at: now, reset: false, runs: tell(state, runs, moves).await?, dags };
+    let others = Others { lists: Others::LISTS.to_vec(), health: Some(condition::told(&condition::look(state).await)) };
+    let told = Told { at: now, reset: false, runs: tell(state, runs, moves).await?, dags, others };
     Ok(scope.message(&told))
 }
 
@@ -365,6 +433,8 @@ impl Listener {
     async fn next(&mut self) -> Option<Event> {
         loop {
             let told = tokio::select! {
+                // In this order: who reads slowly is not told what waited for them before they have proved that they still may.
+                biased;
                 () = self.open.0.inner.closing.cancelled() => return None,
                 _ = self.proofs.tick(), if self.proof.is_some() => {
                     self.prove().await?;
@@ -438,6 +508,15 @@ mod tests {
         let run = scope(&[("dag_id", "a"), ("run_id", "r")]).unwrap();
         assert!(run.has("a", Some("r")) && run.has("a", None) && !run.has("a", Some("s")) && !run.has("b", Some("r")));
         assert!(scope(&[("run_id", "r")]).is_err());
+    }
+
+    #[test]
+    fn lists_are_told_when_they_look_otherwise() {
+        let mut looker = Looker::default();
+        let marks = |workers: &str, audit| Marks { workers: workers.to_owned(), audit, ..Marks::default() };
+        assert!(looker.compare_marks(marks("a", None)).is_empty(), "the first look");
+        assert!(looker.compare_marks(marks("a", None)).is_empty(), "nothing changed");
+        assert_eq!(looker.compare_marks(marks("b", Some(1))), ["workers", "audit"]);
     }
 
     #[test]

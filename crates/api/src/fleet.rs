@@ -1,5 +1,7 @@
 //! `/ui/workers` and `/ui/queues`: who takes work, and where work waits. What people on Airflow open Flower for.
 
+pub(crate) mod history;
+
 use std::collections::HashMap;
 
 use axum::Json;
@@ -8,7 +10,8 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::json;
 use updraft_broker::QueueDepth;
-use updraft_store::read::fleet::{Drained, FleetWorkerRow, QueueRow};
+use updraft_store::read::fleet::{Drained, FleetWorkerRow, QueueRow, SchedulerRow};
+use updraft_store::read::history::WatchedRow;
 use uuid::Uuid;
 
 use crate::ApiState;
@@ -40,6 +43,8 @@ pub(crate) struct Worker {
     draining_since: Option<Time>,
     drained_by: Option<String>,
     drain_reason: Option<String>,
+    /// Its version. Null: it is of one that does not say.
+    version: Option<String>,
 }
 
 /// Workers, the liveliest first.
@@ -71,12 +76,117 @@ fn shape(row: FleetWorkerRow) -> Worker {
         draining_since: maybe(row.draining_since),
         drained_by: row.drained_by,
         drain_reason: row.drain_reason,
+        version: row.version,
     }
 }
 
 pub(crate) async fn workers(State(state): State<ApiState>) -> Result<Json<Workers>, Error> {
     let workers: Vec<Worker> = state.store().fleet_worker_list().await?.into_iter().map(shape).collect();
     Ok(Json(Workers { total_entries: crate::listing::count(workers.len()), workers }))
+}
+
+/// An attempt that a worker watches.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct WatchedAttempt {
+    dag_id: String,
+    dag_run_id: String,
+    task_id: String,
+    map_index: i32,
+    queue: String,
+    pool: String,
+    /// Where it stands before its command runs: `ImagePullBackOff: …`.
+    detail: Option<String>,
+    start_date: Option<Time>,
+}
+
+/// What a worker watches, the longest first.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct WatchedAttempts {
+    attempts: Vec<WatchedAttempt>,
+    total_entries: i64,
+}
+
+/// Most attempts of a worker that are shown.
+const MOST_WATCHED: i64 = 200;
+
+pub(crate) async fn attempts(State(state): State<ApiState>, Path(id): Path<String>) -> Result<Json<WatchedAttempts>, Error> {
+    let id = worker_id(&id)?;
+    let worker = state.store().fleet_worker_list().await?.into_iter().find(|row| row.id == id).ok_or_else(|| unknown(id))?;
+    let mut attempts = Vec::new();
+    for row in state.store().worker_attempts(id, MOST_WATCHED).await? {
+        let version = state.version(row.version_id).await?;
+        let task_id = version.task(row.idx).map(|task| task.task_id.to_string()).unwrap_or_default();
+        attempts.push(watched(row, task_id));
+    }
+    Ok(Json(WatchedAttempts { attempts, total_entries: worker.running }))
+}
+
+fn watched(row: WatchedRow, task_id: String) -> WatchedAttempt {
+    WatchedAttempt {
+        dag_id: row.dag_id,
+        dag_run_id: row.run_id,
+        task_id,
+        map_index: row.map_index,
+        queue: row.queue,
+        pool: row.pool,
+        detail: row.detail,
+        start_date: maybe(row.started_at),
+    }
+}
+
+/// A scheduler.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Scheduler {
+    id: String,
+    hostname: String,
+    pid: i32,
+    /// `running` or `silent`.
+    state: &'static str,
+    start_date: Time,
+    latest_heartbeat: Time,
+    /// Its version. Null: it is of one that does not say.
+    version: Option<String>,
+    /// The sources that it reads, or has read.
+    sources: Vec<String>,
+    /// Who reads the files: what is wrong with that, in words. Null: nothing.
+    dag_processor_error: Option<String>,
+    /// How often the process that reads files was started, where it is one of its own.
+    dag_processor_starts: Option<i64>,
+    /// Files that ended that process twice and are not read any more.
+    files_set_aside: Vec<String>,
+}
+
+/// Schedulers, the liveliest first.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Schedulers {
+    schedulers: Vec<Scheduler>,
+    total_entries: i64,
+}
+
+fn scheduler_shape(row: SchedulerRow) -> Scheduler {
+    let all = || row.dags_status.as_object().into_iter().flatten();
+    let processors = || all().map(|(_, status)| &status["dag_processor"]);
+    Scheduler {
+        id: row.id.to_string(),
+        hostname: row.host,
+        pid: row.pid,
+        state: if row.silent_seconds > SILENT { "silent" } else { "running" },
+        start_date: time(row.started_at),
+        latest_heartbeat: time(row.last_heartbeat),
+        version: row.version,
+        sources: all().map(|(bundle, _)| bundle.clone()).collect(),
+        dag_processor_error: all().find_map(|(_, status)| status["python"].as_str().map(str::to_owned)),
+        dag_processor_starts: processors().filter_map(|found| found["starts"].as_i64()).max(),
+        files_set_aside: processors()
+            .flat_map(|found| found["set_aside"].as_array().into_iter().flatten())
+            .filter_map(|file| file.as_str().map(str::to_owned))
+            .collect(),
+    }
+}
+
+pub(crate) async fn schedulers(State(state): State<ApiState>) -> Result<Json<Schedulers>, Error> {
+    let schedulers: Vec<Scheduler> = state.store().scheduler_list().await?.into_iter().map(scheduler_shape).collect();
+    Ok(Json(Schedulers { total_entries: crate::listing::count(schedulers.len()), schedulers }))
 }
 
 pub(crate) async fn drain(

@@ -41,6 +41,7 @@ const LOOKS: &[&str] = &[
     "/api/v2/backfills/{id}/pause",
     "/api/v2/backfills/{id}/unpause",
     "/api/v2/backfills/{id}/cancel",
+    "/ui/backfills",
     "/ui/backfills/{id}",
     "/ui/overview",
     "/ui/events",

@@ -11,6 +11,7 @@ mod batch;
 mod bulk;
 mod changes;
 mod clear;
+mod condition;
 mod connections;
 mod cursor;
 mod dags;
@@ -22,6 +23,7 @@ mod guard;
 pub mod health;
 mod history;
 mod identity;
+mod import_errors;
 mod instances;
 mod listing;
 mod logs;
@@ -37,6 +39,7 @@ mod request_trace;
 mod routes;
 mod runs;
 mod shapes;
+mod sources;
 mod trigger;
 mod users;
 mod variables;
@@ -357,12 +360,20 @@ fn ways_in() -> (Router<ApiState>, Vec<Route>) {
         .get("/why/{dag_id}/{run_id}/{task_id}", May::Read(Thing::TaskInstances), why::why)
         .get("/history/{dag_id}/{run_id}/{task_id}", May::Read(Thing::TaskInstances), history::history)
         .get("/events", May::Read(Thing::Runs), changes::events)
+        .get("/backfills", May::Read(Thing::Backfills), backfills::recent)
         .get("/backfills/{id}", May::Read(Thing::Backfills), backfills::progress)
         .get("/doctor", May::Read(Thing::Installation), doctor::doctor)
         .get("/workers", May::Read(Thing::Jobs), fleet::workers)
         .put("/workers/{id}/drain", May::Edit(Thing::Installation), fleet::drain)
         .delete("/workers/{id}/drain", May::Edit(Thing::Installation), fleet::undrain)
+        .get("/workers/{id}/attempts", May::Read(Thing::Jobs), fleet::attempts)
+        .get("/schedulers", May::Read(Thing::Jobs), fleet::schedulers)
         .get("/queues", May::Read(Thing::Jobs), fleet::queues)
+        .get("/fleet/history", May::Read(Thing::Jobs), fleet::history::history)
+        .get("/health", May::Read(Thing::Page), condition::health)
+        .get("/sources", May::Read(Thing::Dags), sources::list)
+        .post("/sources/sync", May::Edit(Thing::Dags), sources::sync)
+        .get("/import-errors", May::Read(Thing::ImportErrors), import_errors::list)
         .get("/maintenance", May::Read(Thing::Installation), maintenance::show)
         .put("/maintenance", May::Edit(Thing::Installation), maintenance::begin)
         .delete("/maintenance", May::Edit(Thing::Installation), maintenance::end)

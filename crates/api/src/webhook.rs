@@ -20,7 +20,7 @@ use crate::meta::SILENT_SECONDS;
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "WebhookAnswer")]
 pub(crate) struct Told {
-    schedulers: usize,
+    pub(crate) schedulers: usize,
 }
 
 pub(crate) async fn git(State(state): State<ApiState>, headers: HeaderMap, body: Bytes) -> Result<Response, Error> {
@@ -31,12 +31,17 @@ pub(crate) async fn git(State(state): State<ApiState>, headers: HeaderMap, body:
         let why = "the signature is missing or wrong: is the secret there the same as --git-webhook-secret here?";
         return Err(Error::Unauthorized(why.to_owned()));
     }
+    Ok((StatusCode::ACCEPTED, Json(tell_schedulers(&state).await?)).into_response())
+}
+
+/// Has all living schedulers ask their repositories.
+pub(crate) async fn tell_schedulers(state: &ApiState) -> Result<Told, Error> {
     let mut schedulers = 0;
     for scheduler in state.store().scheduler_list().await?.iter().filter(|s| s.silent_seconds <= SILENT_SECONDS) {
         state.inner.broker.notify(scheduler.id);
         schedulers += 1;
     }
-    Ok((StatusCode::ACCEPTED, Json(Told { schedulers })).into_response())
+    Ok(Told { schedulers })
 }
 
 fn is_signed(secret: &str, headers: &HeaderMap, body: &[u8]) -> bool {

@@ -93,6 +93,8 @@ impl SyncNow {
 pub struct Commit {
     /// Its full id.
     pub id: String,
+    /// Who wrote it: a name, without the address.
+    pub author: String,
     /// The first line of its message.
     pub subject: String,
     /// When it was made, as it says.
@@ -137,6 +139,8 @@ pub struct Status {
     pub source: String,
     /// The published commit.
     pub commit: Option<String>,
+    /// Who wrote it.
+    pub author: Option<String>,
     /// The first line of its message.
     pub subject: Option<String>,
     /// When it was made.
@@ -356,13 +360,20 @@ impl Work {
 
     /// The commit that was fetched.
     async fn head(&self) -> Result<Commit, Error> {
-        let words = ["log", "-1", "--no-show-signature", "--no-decorate", "--encoding=UTF-8", "--format=%H%x00%ct%x00%s", HEAD, "--"];
+        let words =
+            ["log", "-1", "--no-show-signature", "--no-decorate", "--encoding=UTF-8", "--format=%H%x00%ct%x00%an%x00%s", HEAD, "--"];
         let output = self.git()?.run("log", &words).await?;
         let text = String::from_utf8_lossy(&output);
-        let mut parts = text.trim_end().splitn(3, '\0');
-        let (id, at, subject) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
-        let subject = subject.chars().filter(|c| !c.is_control()).take(200).collect();
-        Ok(Commit { id: id.to_owned(), subject, committed_at: at.parse().ok().and_then(|s| DateTime::from_timestamp(s, 0)) })
+        let mut parts = text.trim_end().splitn(4, '\0');
+        let mut next = || parts.next().unwrap_or_default();
+        let (id, at, author, subject) = (next(), next(), next(), next());
+        let shown = |text: &str| text.chars().filter(|c| !c.is_control()).take(200).collect();
+        Ok(Commit {
+            id: id.to_owned(),
+            author: shown(author),
+            subject: shown(subject),
+            committed_at: at.parse().ok().and_then(|s| DateTime::from_timestamp(s, 0)),
+        })
     }
 
     /// Makes the commit's folder and publishes it.
@@ -383,6 +394,7 @@ impl Work {
         info!(commit.id = %commit.id, "{} is at commit {} ({})", self.options.url, commit.short(), commit.subject);
         self.publish.send_modify(|p| {
             p.status.commit = Some(commit.id.clone());
+            p.status.author = Some(commit.author.clone());
             p.status.subject = Some(commit.subject.clone());
             p.status.committed_at = commit.committed_at;
             p.status.notes = tree.notes.iter().take(NOTES_SHOWN).map(|n| format!("{}: {}", n.path, n.message)).collect();

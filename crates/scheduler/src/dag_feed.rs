@@ -21,7 +21,7 @@ use updraft_dagfile::IgnoreSyntax;
 use updraft_dagfile::loader::Changes;
 use updraft_dagfile::parser::{self, Parser, ParserConfig};
 use updraft_dagfile::python::Snapshot;
-use updraft_git::{Mirror, Note, Published, SyncNow, Tree};
+use updraft_git::{Commit, Mirror, Note, Published, SyncNow, Tree};
 
 /// How long a folder must be quiet after a change before it is read: editors and `git` write in several steps.
 const SETTLE: Duration = Duration::from_millis(100);
@@ -96,6 +96,8 @@ pub struct Reading {
     pub root: PathBuf,
     /// The commit that they are of, where that is known.
     pub commit: Option<String>,
+    /// The same with what is known of it beside its id: where this scheduler fetches it.
+    pub fetched: Option<Commit>,
     /// What the folder lacks of that commit.
     pub notes: Vec<Note>,
     _tree: Option<Arc<Tree>>,
@@ -169,7 +171,8 @@ impl Feed {
                             changes,
                             whole: false,
                             root,
-                            commit: Some(checkout.commit.id),
+                            commit: Some(checkout.commit.id.clone()),
+                            fetched: Some(checkout.commit),
                             notes: checkout.tree.notes.clone(),
                             _tree: Some(checkout.tree),
                         };
@@ -231,7 +234,7 @@ impl Folder {
                 let changes = looked?;
                 self.commit = commit_of(&resolved);
                 let commit = self.commit.clone();
-                return Ok(Reading { changes, whole: false, root: resolved, commit, notes: Vec::new(), _tree: None });
+                return Ok(Reading { changes, whole: false, root: resolved, commit, fetched: None, notes: Vec::new(), _tree: None });
             }
             debug!("{} was switched while it was read: it is read again", self.root.display());
             parser.distrust();

@@ -18,11 +18,12 @@ use updraft_dagfile::Diagnostic;
 use updraft_dagfile::loader::FileResult;
 use updraft_model::{DagSpec, Semantics};
 use updraft_planner::timetable::{self, Slot, Timetable, Window};
+use updraft_store::read::history::CommitTaken;
 use updraft_store::{DagUpsert, SlotRow, Store};
 use updraft_telemetry::metrics;
 
-use crate::Config;
 use crate::dag_feed::{DagOrigin, DagSource, Feed, Reading};
+use crate::{Config, frame};
 
 /// Shortest and longest wait after a look that failed.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
@@ -74,6 +75,7 @@ pub(crate) async fn dag_sync(store: Store, broker: Broker, config: Config, statu
             status: Arc::clone(&status),
             source,
             left_out: BTreeSet::new(),
+            noted: None,
         };
         followers.spawn(follower.follow(shutdown.clone()));
     }
@@ -88,6 +90,8 @@ struct Follower {
     source: DagSource,
     /// Files of the commit that are not in its folder: each has an import error.
     left_out: BTreeSet<String>,
+    /// The commit that is noted as taken.
+    noted: Option<String>,
 }
 
 impl Follower {
@@ -183,6 +187,7 @@ impl Follower {
         let bundle = self.source.bundle.clone();
         let changed = reading.changes.files.iter();
         let files: Vec<&FileResult> = if reading.whole { feed.parser().results().collect() } else { changed.collect() };
+        let mut moved: Vec<String> = Vec::new();
         for file in &files {
             let mut errors: Vec<Diagnostic> = file.errors.clone();
             let source = read_text(&reading.root.join(&file.path)).await;
@@ -193,45 +198,83 @@ impl Follower {
                     errors.extend(broken);
                     continue;
                 }
-                if let Err(error) = self.store_dag(spec, file, &source, reading.commit.as_deref()).await? {
-                    errors.push(
+                match self.store_dag(spec, file, &source, reading.commit.as_deref()).await? {
+                    Ok(true) => moved.push(spec.dag_id.to_string()),
+                    Ok(false) => {}
+                    Err(error) => errors.push(
                         Diagnostic::new(file.path.clone(), updraft_dagfile::Kind::Invalid, error.to_string()).dag(spec.dag_id.as_str()),
-                    );
+                    ),
                 }
             }
             let message = (!errors.is_empty()).then(|| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"));
             if let Some(message) = &message {
                 warn!(file = file.path, "{message}");
             }
-            self.store.import_error_set(&bundle, &file.path, message.as_deref()).await?;
+            let details = message.is_some().then(|| frame::details(&errors, &source));
+            self.store.import_error_set(&bundle, &file.path, message.as_deref(), details.as_ref()).await?;
         }
         let left_out = reading.notes.iter().filter(|note| note.left_out);
         for note in left_out.clone() {
-            self.store.import_error_set(&bundle, &note.path, Some(&note.message)).await?;
+            self.store.import_error_set(&bundle, &note.path, Some(&note.message), None).await?;
         }
         let left_out: BTreeSet<String> = left_out.map(|note| note.path.clone()).collect();
         let known: BTreeSet<&str> = feed.parser().results().map(|f| f.path.as_str()).collect();
         let back = self.left_out.difference(&left_out).filter(|path| !known.contains(path.as_str()));
         for file in reading.changes.removed.iter().filter(|path| !left_out.contains(*path)).chain(back) {
-            self.store.import_error_set(&bundle, file, None).await?;
+            self.store.import_error_set(&bundle, file, None, None).await?;
         }
         if !reading.changes.problems.is_empty() {
             self.left_out = left_out;
+            self.note_commit(feed, reading, moved, &[]).await?;
             return Ok(None);
         }
         if reading.whole {
             for file in self.store.import_error_files(&bundle).await? {
                 if !known.contains(file.as_str()) && !left_out.contains(&file) {
-                    self.store.import_error_set(&bundle, &file, None).await?;
+                    self.store.import_error_set(&bundle, &file, None, None).await?;
                 }
             }
         }
         self.left_out = left_out;
-        self.retire(feed, reading).await
+        let (removed, kept) = self.retire(feed, reading).await?;
+        self.note_commit(feed, reading, moved, &removed).await?;
+        Ok(kept)
     }
 
-    /// DAGs that no file has any more. A file that is broken may still mean to have what it had.
-    async fn retire(&self, feed: &Feed, reading: &Reading) -> Result<Option<String>, updraft_store::Error> {
+    /// Writes down which commit was taken and what came of it. A look that found nothing new has nothing to say of it.
+    async fn note_commit(
+        &mut self,
+        feed: &Feed,
+        reading: &Reading,
+        mut changed: Vec<String>,
+        removed: &[String],
+    ) -> Result<(), updraft_store::Error> {
+        let Some(commit) = &reading.commit else { return Ok(()) };
+        if self.noted.as_ref() == Some(commit) && changed.is_empty() && removed.is_empty() {
+            return Ok(());
+        }
+        changed.sort_unstable();
+        changed.dedup();
+        let fetched = reading.fetched.as_ref();
+        let errors = feed.parser().results().filter(|file| !file.errors.is_empty()).count() + self.left_out.len();
+        self.store
+            .commit_taken(&CommitTaken {
+                bundle: &self.source.bundle,
+                commit,
+                author: fetched.map(|commit| commit.author.as_str()),
+                subject: fetched.map(|commit| commit.subject.as_str()),
+                committed_at: fetched.and_then(|commit| commit.committed_at),
+                changed: &changed,
+                removed,
+                errors: i32::try_from(errors).unwrap_or(i32::MAX),
+            })
+            .await?;
+        self.noted = Some(commit.clone());
+        Ok(())
+    }
+
+    /// DAGs that no file has any more, and why they are kept if they are. A file that is broken may still mean to have what it had.
+    async fn retire(&self, feed: &Feed, reading: &Reading) -> Result<(Vec<String>, Option<String>), updraft_store::Error> {
         let mut present: BTreeSet<&str> = BTreeSet::new();
         let mut broken: BTreeSet<&str> = BTreeSet::new();
         let mut files = 0;
@@ -249,7 +292,7 @@ impl Follower {
             .map(|(dag_id, _)| dag_id.clone())
             .collect();
         if gone.is_empty() {
-            return Ok(None);
+            return Ok((gone, None));
         }
         // All at once is a failed mount or a slip of a commit far more often than a wish. One that leaves a folder with other files is one.
         let is_wish = !present.is_empty() || files > 0 && known.len() == 1 && matches!(self.source.origin, DagOrigin::Folder(_));
@@ -260,20 +303,21 @@ impl Follower {
             };
             let kept = format!("{place} has no DAG any more: {} of before are kept until one is there again", gone.len());
             warn!("{kept}");
-            return Ok(Some(kept));
+            return Ok((Vec::new(), Some(kept)));
         }
         info!("{} left: no file has them any more", gone.join(", "));
         self.store.dags_retire(&self.source.bundle, &gone).await?;
-        Ok(None)
+        Ok((gone, None))
     }
 
+    /// Whether that gave the DAG another version.
     async fn store_dag(
         &mut self,
         spec: &Arc<DagSpec>,
         file: &FileResult,
         source: &str,
         commit: Option<&str>,
-    ) -> Result<Result<(), timetable::Error>, updraft_store::Error> {
+    ) -> Result<Result<bool, timetable::Error>, updraft_store::Error> {
         let semantics = self.config.semantics;
         let timetable = match timetable_of(spec, semantics) {
             Ok(timetable) => timetable,
@@ -312,7 +356,7 @@ impl Follower {
             self.store.dag_next_set(spec.dag_id.as_str(), upserted.cursor.last, next).await?;
         }
         self.broker.wake_all();
-        Ok(Ok(()))
+        Ok(Ok(upserted.changed))
     }
 }
 

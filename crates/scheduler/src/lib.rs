@@ -15,6 +15,8 @@ mod cache;
 mod cycle;
 pub mod dag_feed;
 mod dag_sync;
+mod fleet_minutes;
+mod frame;
 mod outside;
 mod retention;
 mod run_creator;
@@ -95,6 +97,7 @@ pub async fn run(store: Store, broker: Broker, config: Config, shutdown: Cancell
     let (status, dags_status) = watch::channel(Value::Object(serde_json::Map::new()));
     let sync = tokio::spawn(dag_sync::dag_sync(store.clone(), broker.clone(), config.clone(), Arc::new(status), shutdown.clone()));
     let forgetting = config.retention.map(|retention| tokio::spawn(retention::forget_old(store.clone(), retention, shutdown.clone())));
+    let counting = tokio::spawn(fleet_minutes::count(store.clone(), shutdown.clone()));
     let (ended, emitter) = run_trace::begin(&store, &shutdown);
     let mut scheduler = Scheduler { ended, ..Scheduler::new(store, broker, config, dags_status) };
     info!(scheduler.id = %scheduler.id, "scheduler {} starts", scheduler.id);
@@ -111,6 +114,7 @@ pub async fn run(store: Store, broker: Broker, config: Config, shutdown: Cancell
         let _ = tokio::time::timeout(Duration::from_secs(1), emitter).await;
     }
     let _ = sync.await;
+    let _ = counting.await;
     if let Some(forgetting) = forgetting {
         let _ = forgetting.await;
     }

@@ -66,6 +66,8 @@ pub struct Upserted {
     pub version_id: i64,
     /// Whether that version is new.
     pub new_version: bool,
+    /// Whether the DAG had another version before, or none: a file that is put back makes no new one.
+    pub changed: bool,
     /// Its cursor, as it stands.
     pub cursor: DagCursor,
     /// Whether it is paused.
@@ -130,7 +132,9 @@ impl Store {
                on conflict (dag_id) do update set version_id = $2, bundle = $3, relative_fileloc = $4, fileloc = $5, is_stale = false,
                    last_parsed_at = now(), last_parse_ms = $7, timetable_summary = $8, timetable_description = $9, max_active_runs = $10
                returning is_paused, last_logical_date, last_interval_start, last_interval_end, last_run_after,
-                         next_logical_date, next_interval_start, next_interval_end, next_run_after"#,
+                         next_logical_date, next_interval_start, next_interval_end, next_run_after,
+                         -- As it was before this statement.
+                         (select old.version_id from dag old where old.dag_id = $1 and not old.is_stale) as before"#,
             dag_id,
             version_id,
             dag.bundle,
@@ -149,6 +153,7 @@ impl Store {
         Ok(Upserted {
             version_id,
             new_version,
+            changed: row.before != Some(version_id),
             is_paused: row.is_paused,
             cursor: DagCursor {
                 last: slot(row.last_logical_date, row.last_interval_start, row.last_interval_end, row.last_run_after),
@@ -293,14 +298,24 @@ impl Store {
     }
 
     /// Replaces the import errors of one file; `None`: it has none any more.
-    pub async fn import_error_set(&self, bundle: &str, file: &str, message: Option<&str>) -> Result<(), Error> {
+    ///
+    /// `details` are its mistakes one by one, as JSON, where they are known.
+    pub async fn import_error_set(
+        &self,
+        bundle: &str,
+        file: &str,
+        message: Option<&str>,
+        details: Option<&serde_json::Value>,
+    ) -> Result<(), Error> {
         match message {
             Some(message) => sqlx::query!(
-                r#"insert into import_error (bundle, relative_fileloc, message) values ($1, $2, $3)
-                   on conflict (bundle, relative_fileloc) do update set message = $3, at = now() where import_error.message <> $3"#,
+                r#"insert into import_error as e (bundle, relative_fileloc, message, details) values ($1, $2, $3, $4)
+                   on conflict (bundle, relative_fileloc) do update set message = $3, details = $4, at = case e.message when $3 then e.at else now() end
+                   where e.message <> $3 or e.details is distinct from $4"#,
                 bundle,
                 file,
-                message
+                message,
+                details
             )
             .execute(&self.pool)
             .await

@@ -11,6 +11,9 @@ use uuid::Uuid;
 use crate::connect::Store;
 use crate::error::Error;
 
+/// Of which version this process is: shown beside it.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
 /// A lease group as its row stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GroupRow {
@@ -73,14 +76,15 @@ impl Store {
     /// Writes or refreshes the row of a worker.
     pub async fn worker_register(&self, worker: &WorkerRow) -> Result<(), Error> {
         sqlx::query!(
-            r#"insert into worker (id, host, pid, runner, queues, concurrency) values ($1, $2, $3, $4, $5, $6)
+            r#"insert into worker (id, host, pid, runner, queues, concurrency, version) values ($1, $2, $3, $4, $5, $6, $7)
                on conflict (id) do update set last_heartbeat = now()"#,
             worker.id,
             worker.host,
             worker.pid,
             worker.runner,
             &worker.queues,
-            worker.concurrency
+            worker.concurrency,
+            VERSION
         )
         .execute(&self.pool)
         .await
@@ -211,13 +215,14 @@ impl Store {
     /// Writes or refreshes the row of a scheduler. Returns the database's clock.
     pub async fn scheduler_beat(&self, beat: &SchedulerBeat<'_>) -> Result<DateTime<Utc>, Error> {
         sqlx::query_scalar!(
-            r#"insert into scheduler (id, host, pid, dags_status, secrets_status) values ($1, $2, $3, $4, $5)
+            r#"insert into scheduler (id, host, pid, dags_status, secrets_status, version) values ($1, $2, $3, $4, $5, $6)
                on conflict (id) do update set last_heartbeat = now(), dags_status = $4, secrets_status = $5 returning now() as "now!""#,
             beat.id,
             beat.host,
             beat.pid,
             beat.dags_status,
-            beat.secrets_status
+            beat.secrets_status,
+            VERSION
         )
         .fetch_one(&self.pool)
         .await

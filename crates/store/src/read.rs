@@ -9,6 +9,7 @@ pub mod changes;
 pub mod dags;
 pub mod doctor;
 pub mod fleet;
+pub mod history;
 pub mod instances;
 mod keyset;
 pub mod logs;

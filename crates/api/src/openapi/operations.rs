@@ -16,8 +16,8 @@ use super::{Operation, bodies};
 use crate::bulk::Answers;
 use crate::shapes::{Dag, DagDetails, DagVersion, Instance, Run, Task, Try};
 use crate::{
-    auth, backfills, clear, connections, dags, doctor, fleet, grid, history, instances, logs, maintenance, meta, page, pools, runs, users,
-    variables, webhook, why, xcoms,
+    auth, backfills, clear, condition, connections, dags, doctor, fleet, grid, history, import_errors, instances, logs, maintenance, meta,
+    page, pools, runs, sources, users, variables, webhook, why, xcoms,
 };
 
 mod ours;

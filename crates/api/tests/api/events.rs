@@ -107,6 +107,37 @@ async fn whoever_has_a_role_over_some_dags_hears_of_them_alone(pool: PgPool) {
 }
 
 #[sqlx::test(migrations = "../../migrations")]
+async fn silence_is_told_and_so_is_what_looks_otherwise(pool: PgPool) {
+    let api = Api::new(pool.clone()).await;
+    api.sql(
+        "insert into worker (id, host, pid, runner, queues, concurrency) values ('00000000-0000-4000-8000-000000000001', 'n', 7, 'process', '{default}', 4);
+         insert into scheduler (id, host, pid, last_heartbeat) values (gen_random_uuid(), 'n', 9, now() + interval '1 hour')",
+    )
+    .await;
+    let mut stream = Stream::open(&api, &[]).await;
+    stream.until("event: open").await;
+    let begin = stream.last_id();
+    // Something that is told only after a first look at everything.
+    while !stream.told.contains("\"pools\"") {
+        api.sql("update pool set slots = slots + 1").await;
+        stream.read().await;
+    }
+    assert!(!stream.told.contains("\"health\""), "nothing has changed: {}", stream.told);
+    // Nobody says so: a heartbeat stays away.
+    api.sql("update worker set last_heartbeat = now() - interval '31 s'").await;
+    stream.until("no worker is alive").await;
+    stream.until("\"lists\":[\"workers\"").await;
+    api.send("POST", "/api/v2/pools", json!({"name": "x", "slots": 1})).await;
+    stream.until("\"audit\"").await;
+    let mut back = Stream::open(&api, &[("last-event-id", &begin)]).await;
+    back.until("no worker is alive").await;
+    back.until("\"lists\"").await;
+    pool.close().await;
+    stream.until("\"database\"").await;
+    stream.until("does not answer").await;
+}
+
+#[sqlx::test(migrations = "../../migrations")]
 async fn a_stream_ends_with_what_let_it_in(pool: PgPool) {
     let g = Guarded::new(pool).await;
     let json_body = ("content-type", "application/json");

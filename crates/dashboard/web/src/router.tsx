@@ -65,14 +65,33 @@ const task = createRoute({
   component: view(() => import("./views/task"), "TaskPage"),
 });
 
-const searched = (raw: Raw) => optional({ q: text(raw.q) });
-const pools = createRoute({ getParentRoute: () => root, path: "/pools", validateSearch: searched, component: view(() => import("./views/admin"), "PoolsPage") });
-const variables = createRoute({ getParentRoute: () => root, path: "/variables", validateSearch: searched, component: view(() => import("./views/admin"), "VariablesPage") });
-const connections = createRoute({ getParentRoute: () => root, path: "/connections", validateSearch: searched, component: view(() => import("./views/admin"), "ConnectionsPage") });
-const importErrors = createRoute({ getParentRoute: () => root, path: "/import-errors", component: view(() => import("./views/admin"), "ImportErrorsPage") });
+const edited = (raw: Raw) => optional({ q: text(raw.q), add: whole(raw.add), edit: text(raw.edit), gone: text(raw.gone) });
+const pools = createRoute({ getParentRoute: () => root, path: "/pools", validateSearch: edited, component: view(() => import("./views/admin"), "PoolsPage") });
+const variables = createRoute({ getParentRoute: () => root, path: "/variables", validateSearch: edited, component: view(() => import("./views/admin"), "VariablesPage") });
+const connections = createRoute({ getParentRoute: () => root, path: "/connections", validateSearch: edited, component: view(() => import("./views/admin"), "ConnectionsPage") });
+const importErrors = createRoute({ getParentRoute: () => root, path: "/import-errors", component: view(() => import("./views/imports"), "ImportErrorsPage") });
+const fleet = createRoute({
+  getParentRoute: () => root, path: "/fleet", component: view(() => import("./views/fleet"), "FleetPage"),
+  validateSearch: (raw: Raw) => optional({ range: word(raw.range, ["1h", "24h", "7d"] as const), worker: text(raw.worker) }),
+});
+const git = createRoute({ getParentRoute: () => root, path: "/git", component: view(() => import("./views/git"), "GitPage") });
+const audit = createRoute({
+  getParentRoute: () => root, path: "/audit", component: view(() => import("./views/audit"), "AuditPage"),
+  validateSearch: (raw: Raw) => optional({ event: text(raw.event), user: text(raw.user), dag: text(raw.dag), run: text(raw.run), from: text(raw.from), to: text(raw.to), before: whole(raw.before), open: whole(raw.open) }),
+});
+const backfills = createRoute({
+  getParentRoute: () => root, path: "/backfills", component: view(() => import("./views/backfills"), "BackfillsPage"),
+  // Empty: a new one, of a DAG that is yet to be chosen.
+  validateSearch: (raw: Raw) => optional({ dag: text(raw.dag), new: typeof raw.new === "string" ? raw.new : text(raw.new) }),
+});
+const users = createRoute({
+  getParentRoute: () => root, path: "/users", component: view(() => import("./views/users"), "UsersPage"),
+  validateSearch: (raw: Raw) => optional({ q: text(raw.q), add: whole(raw.add), edit: text(raw.edit), role: typeof raw.role === "string" ? raw.role : undefined }),
+});
+const tokens = createRoute({ getParentRoute: () => root, path: "/tokens", validateSearch: (raw: Raw) => optional({ all: whole(raw.all), add: whole(raw.add) }), component: view(() => import("./views/users"), "TokensPage") });
 
 export const router = createRouter({
-  routeTree: root.addChildren([home, dags, dag, run, task, pools, variables, connections, importErrors]),
+  routeTree: root.addChildren([home, dags, dag, run, task, pools, variables, connections, importErrors, fleet, git, audit, backfills, users, tokens]),
   defaultPreload: false,
   scrollRestoration: true,
   defaultErrorComponent: ({ error, reset }) => <Failure whole error={error} retry={reset} />,

@@ -59,10 +59,13 @@ const BACKFILL: &str = "select b.id, b.dag_id, b.from_date, b.to_date, b.run_bac
 
 impl Store {
     /// Backfills of a DAG, oldest first unless the query orders them.
-    pub async fn backfill_list(&self, dag_id: &str, query: &ListQuery) -> Result<Page<BackfillRow>, Error> {
+    /// `dag_ids`: none for those of all DAGs.
+    pub async fn backfill_list(&self, dag_ids: Option<&[String]>, query: &ListQuery) -> Result<Page<BackfillRow>, Error> {
         let start = |select: &str| {
             let mut sql = QueryBuilder::<Postgres>::new(select);
-            sql.push(" and b.dag_id = ").push_bind(dag_id.to_owned());
+            if let Some(dag_ids) = dag_ids {
+                sql.push(" and b.dag_id = any(").push_bind(dag_ids.to_vec()).push(")");
+            }
             query.push_filters(&mut sql);
             sql
         };

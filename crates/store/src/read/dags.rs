@@ -189,6 +189,8 @@ pub struct ImportErrorRow {
     pub message: String,
     /// Since when.
     pub at: DateTime<Utc>,
+    /// Its mistakes one by one, with the lines around each. None: a scheduler of the version before wrote it.
+    pub details: Option<serde_json::Value>,
 }
 
 /// Narrows a list of DAGs by what is in their files.
@@ -434,7 +436,8 @@ impl Store {
 
     /// Files that cannot be read, newest last.
     pub async fn import_error_list(&self, query: &ListQuery) -> Result<Page<ImportErrorRow>, Error> {
-        let mut sql = QueryBuilder::new("select e.id, e.bundle, e.relative_fileloc, e.message, e.at from import_error e where true");
+        let mut sql =
+            QueryBuilder::new("select e.id, e.bundle, e.relative_fileloc, e.message, e.at, e.details from import_error e where true");
         query.push_filters(&mut sql);
         query.push_tail(&mut sql, "e.id", "e.id");
         let rows = sql.build_query_as().fetch_all(&self.pool).await.map_err(Error::of("import_error_list"))?;
@@ -446,7 +449,7 @@ impl Store {
 
     /// One of them.
     pub async fn import_error_get(&self, id: i64) -> Result<Option<ImportErrorRow>, Error> {
-        sqlx::query_as("select id, bundle, relative_fileloc, message, at from import_error where id = $1")
+        sqlx::query_as("select id, bundle, relative_fileloc, message, at, details from import_error where id = $1")
             .bind(id)
             .fetch_optional(&self.pool)
             .await

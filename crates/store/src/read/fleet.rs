@@ -26,6 +26,8 @@ pub struct SchedulerRow {
     pub dags_status: Value,
     /// How many variables and connections it sees outside of the database; empty: it is older than that, or new.
     pub secrets_status: Value,
+    /// Of which version it is. None: of one that does not say.
+    pub version: Option<String>,
 }
 
 /// A worker that has said something.
@@ -59,6 +61,8 @@ pub struct FleetWorkerRow {
     pub drained_by: Option<String>,
     /// Why.
     pub drain_reason: Option<String>,
+    /// Of which version it is. None: of one that does not say.
+    pub version: Option<String>,
 }
 
 /// A queue, by what Postgres knows of it.
@@ -191,7 +195,7 @@ impl Store {
     /// Schedulers, the liveliest first.
     pub async fn scheduler_list(&self) -> Result<Vec<SchedulerRow>, Error> {
         sqlx::query_as(
-            "select id, host, pid, started_at, last_heartbeat, extract(epoch from now() - last_heartbeat)::float8 as silent_seconds, dags_status, secrets_status \
+            "select id, host, pid, started_at, last_heartbeat, extract(epoch from now() - last_heartbeat)::float8 as silent_seconds, dags_status, secrets_status, version \
              from scheduler order by last_heartbeat desc",
         )
         .fetch_all(&self.pool)
@@ -205,7 +209,7 @@ impl Store {
             "select w.id, w.host, w.pid, w.runner, w.queues, w.concurrency, w.state, w.started_at, w.last_heartbeat, \
              extract(epoch from now() - w.last_heartbeat)::float8 as silent_seconds, \
              (select count(*) from live_attempt l join lease_group g on g.id = l.group_id where g.owner = w.id) as running, \
-             w.draining_since, w.drained_by, w.drain_reason \
+             w.draining_since, w.drained_by, w.drain_reason, w.version \
              from worker w order by w.last_heartbeat desc",
         )
         .fetch_all(&self.pool)

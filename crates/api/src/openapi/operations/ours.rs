@@ -118,6 +118,10 @@ pub(super) fn of_updraft() -> Vec<Operation> {
             .query("run_id", Of::Text, "Of this run of it alone, and of its tasks")
             .query("last_event_id", Of::Text, "Goes on after this message, like the header `Last-Event-ID`")
             .streams("text/event-stream"),
+        get("/ui/backfills", "get_backfills", "Lists backfills of all DAGs, and how their runs stand")
+            .query("dag_id", Of::Text, "Of this DAG alone")
+            .list(BACKFILL_COLUMNS)
+            .gives::<backfills::BackfillsProgress>(),
         get("/ui/backfills/{id}", "get_backfill_progress", "Shows a backfill, and how its runs stand")
             .numbers(&["id"])
             .gives::<backfills::BackfillProgress>()
@@ -129,6 +133,24 @@ pub(super) fn of_updraft() -> Vec<Operation> {
             .gives::<fleet::Worker>()
             .fails(&[404, 409]),
         delete("/ui/workers/{id}/drain", "undrain_worker", "Lets a worker take again").gives::<fleet::Worker>().fails(&[404]),
+        get("/ui/workers/{id}/attempts", "get_worker_attempts", "Lists what a worker watches, the longest first")
+            .gives::<fleet::WatchedAttempts>()
+            .fails(&[404]),
+        get("/ui/schedulers", "get_schedulers", "Lists schedulers, the liveliest first").gives::<fleet::Schedulers>(),
+        get("/ui/fleet/history", "get_fleet_history", "Tells what was done, how long it waited and how much waited, over time")
+            .query("range", Of::Text, "`1h` in minutes, `24h` in steps of five, `7d` in steps of thirty; `1h`, if nothing is said")
+            .gives::<fleet::history::FleetHistory>(),
+        get("/ui/health", "get_installation_health", "Says how each part of the installation is, and what to do")
+            .gives::<condition::Condition>(),
+        get("/ui/sources", "get_dag_sources", "Shows where DAG files come from, and what the last commits changed")
+            .query("commits", Of::Whole, "How many commits at most: 30, if nothing is said, and never more than 200")
+            .gives::<sources::Sources>(),
+        post("/ui/sources/sync", "sync_dag_sources", "Has all schedulers fetch their repositories at once")
+            .answer(202, "Schedulers were told", vec![("application/json", Some(|schemas| schemas.subschema_for::<webhook::Told>()))])
+            .fails(&[409]),
+        get("/ui/import-errors", "get_broken_files", "Lists the files that cannot be read, mistake by mistake")
+            .list(IMPORT_ERROR_COLUMNS)
+            .gives::<import_errors::BrokenFiles>(),
         get("/ui/queues", "get_queues", "Lists queues: what waits, since when, who takes it, and what RabbitMQ counts")
             .gives::<fleet::Queues>(),
         get("/ui/maintenance", "get_maintenance", "Says whether launches are stopped").gives::<maintenance::Shown>(),

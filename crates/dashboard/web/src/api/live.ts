@@ -1,15 +1,28 @@
 // The event stream: what changed is read again, at most twice a second for each thing; a connection that is lost is opened again where it broke
 // off, and what was missed comes first. docs/events.md has the protocol.
 import { useSyncExternalStore } from "react";
+import type { Schemas } from "./client";
 import { type TaskChange, applied } from "./deltas";
-import { queryClient } from "./queries";
+import { queries, queryClient } from "./queries";
 
 type Status = "connecting" | "live" | "lost";
 
 interface Changes {
   dag_runs?: { dag_id: string; dag_run_id: string; state: string; task_instances?: TaskChange[] }[];
   dags?: { dag_id: string }[];
+  lists?: string[];
+  health?: Schemas["InstallationHealth"];
 }
+
+/** What is read anew when a list looks otherwise. Whatever people change is in the audit log: its news are those of all that has no list here. */
+const LISTS: Record<string, readonly (readonly string[])[]> = {
+  workers: [["fleet", "workers"], ["fleet", "queues"]],
+  sources: [["sources"], ["fleet", "schedulers"], ["importErrors"]],
+  pools: [["pools"]],
+  backfills: [["backfills"]],
+  history: [["fleet", "history"], ["fleet", "queues"], ["fleet", "workers"]],
+  audit: [["audit"], ["pools"], ["variables"], ["connections"], ["users"], ["roles"], ["tokens"], ["maintenance"]],
+};
 
 /** Between two reads of the same thing. */
 const EACH = 500;
@@ -80,7 +93,7 @@ function changed(data: Changes) {
     stale(["grid", run.dag_id]);
     stale(["runs", run.dag_id]);
     runChanged(run.dag_id, run.dag_run_id, run.task_instances ?? []);
-    stale(["pools"]);
+    stale(["backfills"]);
   }
   for (const dag of data.dags ?? []) {
     stale(["dag", dag.dag_id]);
@@ -88,6 +101,9 @@ function changed(data: Changes) {
     stale(["source", dag.dag_id]);
     stale(["importErrors"]);
   }
+  for (const list of data.lists ?? []) for (const key of LISTS[list] ?? []) stale(key);
+  // It comes whole: while the database is away nobody could ask for it.
+  if (data.health) queryClient.setQueryData(queries.health().queryKey, data.health);
 }
 
 function open() {
@@ -104,7 +120,11 @@ function open() {
     failures = 0;
     become("live");
   };
-  mine.addEventListener("open", heard);
+  mine.addEventListener("open", (event) => {
+    heard(event);
+    // It may have been read before anybody listened.
+    stale(["health"]);
+  });
   mine.addEventListener("changes", (event) => {
     heard(event);
     changed(JSON.parse((event as MessageEvent<string>).data) as Changes);

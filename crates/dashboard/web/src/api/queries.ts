@@ -1,5 +1,6 @@
 // What is read, and under which name it is kept. live.ts names the same keys when something changes.
-import { QueryClient, queryOptions } from "@tanstack/react-query";
+import { QueryClient, queryOptions, useQuery } from "@tanstack/react-query";
+import { useCallback } from "react";
 import { ApiError, type Schemas, get, path } from "./client";
 
 export const queryClient = new QueryClient({
@@ -15,8 +16,7 @@ export const queryClient = new QueryClient({
 
 export const queries = {
   overview: () => queryOptions({ queryKey: ["overview"], queryFn: ({ signal }) => get<Schemas["Overview"]>("/ui/overview?limit=1000", signal) }),
-  // Of the parts nobody tells when one is silent, so this alone is asked for again.
-  health: () => queryOptions({ queryKey: ["health"], queryFn: ({ signal }) => get<Schemas["HealthInfoResponse"]>("/api/v2/monitor/health", signal), refetchInterval: 15_000 }),
+  health: () => queryOptions({ queryKey: ["health"], queryFn: ({ signal }) => get<Schemas["InstallationHealth"]>("/ui/health", signal) }),
   me: () => queryOptions({ queryKey: ["me"], queryFn: ({ signal }) => get<Schemas["Me"]>("/ui/me", signal) }),
   dag: (dag: string) => queryOptions({ queryKey: ["dag", dag], queryFn: ({ signal }) => get<Schemas["DAGDetailsResponse"]>(path`/api/v2/dags/${dag}/details`, signal) }),
   dagTasks: (dag: string) => queryOptions({ queryKey: ["dag", dag, "tasks"], queryFn: ({ signal }) => get<Schemas["TaskCollectionResponse"]>(path`/api/v2/dags/${dag}/tasks`, signal) }),
@@ -58,5 +58,23 @@ export const queries = {
   pools: () => queryOptions({ queryKey: ["pools"], queryFn: ({ signal }) => get<Schemas["PoolCollectionResponse"]>("/api/v2/pools?limit=1000", signal) }),
   variables: () => queryOptions({ queryKey: ["variables"], queryFn: ({ signal }) => get<Schemas["VariableCollectionResponse"]>("/api/v2/variables?limit=1000", signal) }),
   connections: () => queryOptions({ queryKey: ["connections"], queryFn: ({ signal }) => get<Schemas["ConnectionCollectionResponse"]>("/api/v2/connections?limit=1000", signal) }),
-  importErrors: () => queryOptions({ queryKey: ["importErrors"], queryFn: ({ signal }) => get<Schemas["ImportErrorCollectionResponse"]>("/api/v2/importErrors?limit=1000", signal) }),
+  importErrors: () => queryOptions({ queryKey: ["importErrors"], queryFn: ({ signal }) => get<Schemas["BrokenFileCollection"]>("/ui/import-errors?limit=1000", signal) }),
+  workers: () => queryOptions({ queryKey: ["fleet", "workers"], queryFn: ({ signal }) => get<Schemas["Workers"]>("/ui/workers", signal) }),
+  workerAttempts: (worker: string) => queryOptions({ queryKey: ["fleet", "workers", worker], queryFn: ({ signal }) => get<Schemas["WatchedAttempts"]>(path`/ui/workers/${worker}/attempts`, signal) }),
+  queues: () => queryOptions({ queryKey: ["fleet", "queues"], queryFn: ({ signal }) => get<Schemas["Queues"]>("/ui/queues", signal) }),
+  schedulers: () => queryOptions({ queryKey: ["fleet", "schedulers"], queryFn: ({ signal }) => get<Schemas["Schedulers"]>("/ui/schedulers", signal) }),
+  fleetHistory: (range: string) => queryOptions({ queryKey: ["fleet", "history", range], queryFn: ({ signal }) => get<Schemas["FleetHistory"]>(`/ui/fleet/history?range=${range}`, signal), placeholderData: (old) => old }),
+  maintenance: () => queryOptions({ queryKey: ["maintenance"], queryFn: ({ signal }) => get<Schemas["Maintenance"]>("/ui/maintenance", signal) }),
+  sources: () => queryOptions({ queryKey: ["sources"], queryFn: ({ signal }) => get<Schemas["DagSources"]>("/ui/sources", signal) }),
+  audit: (query: string) => queryOptions({ queryKey: ["audit", query], queryFn: ({ signal }) => get<Schemas["EventLogCollectionResponse"]>(`/api/v2/eventLogs?${query}`, signal), placeholderData: (old) => old }),
+  users: () => queryOptions({ queryKey: ["users"], queryFn: ({ signal }) => get<Schemas["UserCollection"]>("/ui/users?limit=1000", signal) }),
+  roles: () => queryOptions({ queryKey: ["roles"], queryFn: ({ signal }) => get<Schemas["RoleCollection"]>("/ui/roles", signal) }),
+  tokens: (all: boolean) => queryOptions({ queryKey: ["tokens", all], queryFn: ({ signal }) => get<Schemas["PersonalTokenCollection"]>(`/ui/tokens${all ? "?user=~" : ""}`, signal) }),
+  backfills: (dag?: string) => queryOptions({ queryKey: ["backfills", dag ?? ""], queryFn: ({ signal }) => get<Schemas["BackfillProgressCollection"]>(`/ui/backfills?order_by=-id&limit=100${dag ? `&dag_id=${encodeURIComponent(dag)}` : ""}`, signal) }),
 };
+
+/** Whether who looks may do that, as far as is known: what one may not is not offered. The server decides. */
+export function useMay(): (permission: string) => boolean {
+  const { data } = useQuery(queries.me());
+  return useCallback((permission: string) => Boolean(data && permission in data.permissions), [data]);
+}

@@ -9,6 +9,13 @@ export interface components {
             /** Format: int64 */
             total_entries: number;
         };
+        /** @description Where a scheduler is with a source. */
+        AtSource: {
+            commit: string | null;
+            hostname: string;
+            scheduler: string;
+            state: string;
+        };
         /** @description One attempt, and what proves its end. */
         Attempt: {
             /** @description Who pays: the task's retries, or those of the infrastructure. */
@@ -65,6 +72,12 @@ export interface components {
             /** Format: date-time */
             updated_at: string;
         };
+        /** @description A page of backfills, and how many there are on all pages. */
+        BackfillProgressCollection: {
+            backfills: components["schemas"]["BackfillProgress"][];
+            /** Format: int64 */
+            total_entries: number;
+        };
         /** @description Runs for a stretch of the past. */
         BackfillResponse: {
             /** Format: date-time */
@@ -94,6 +107,25 @@ export interface components {
         BaseInfoResponse: {
             /** @enum {string|null} */
             status: "healthy" | "unhealthy" | null;
+        };
+        /** @description A file that cannot be read. */
+        BrokenFile: {
+            bundle_name: string;
+            filename: string;
+            /** Format: int64 */
+            import_error_id: number;
+            /** @description Empty: a scheduler of an older version read it. */
+            mistakes: components["schemas"]["FileMistake"][];
+            /** @description All of it as one text. */
+            text: string;
+            /** Format: date-time */
+            timestamp: string;
+        };
+        /** @description A page of files, and how many there are on all pages. */
+        BrokenFileCollection: {
+            files: components["schemas"]["BrokenFile"][];
+            /** Format: int64 */
+            total_entries: number;
         };
         /** @description What was not done, and why. */
         BulkActionError: {
@@ -390,6 +422,40 @@ export interface components {
             /** @enum {string|null} */
             status: "healthy" | "unhealthy" | null;
         };
+        /** @description A folder or a repository, as the scheduler that was heard of last has it. */
+        DagSource: {
+            author: string | null;
+            bundle: string;
+            commit: string | null;
+            committed_at: string | null;
+            /** Format: int64 */
+            dags: number;
+            failing_since: string | null;
+            /** @description When the server last answered, of a repository. */
+            fetched_at: string | null;
+            /** Format: int64 */
+            files: number;
+            /** Format: int64 */
+            files_with_errors: number;
+            /** @description `git` or `folder`. */
+            kind: string;
+            last_error: string | null;
+            /** @description What is odd in it, and what was left out. */
+            notes: string[];
+            /** @description When files of it were last read. */
+            read_at: string | null;
+            schedulers: components["schemas"]["AtSource"][];
+            /** @description The repository, branch and folder in it, or the folder. Free of credentials. */
+            source: string;
+            /** @description `starting`, `ok` or `degraded`. */
+            state: string;
+            subject: string | null;
+        };
+        /** @description Where DAG files come from, and the last commits, newest first. */
+        DagSources: {
+            commits: components["schemas"]["TakenCommit"][];
+            sources: components["schemas"]["DagSource"][];
+        };
         /** @description A page of dags, and how many there are on all pages. */
         DagStatsCollectionResponse: {
             dags: components["schemas"]["DagStatsResponse"][];
@@ -507,6 +573,24 @@ export interface components {
             /** Format: int64 */
             total_entries: number;
         };
+        /** @description One mistake. */
+        FileMistake: {
+            /** @description The lines around it. */
+            around: components["schemas"]["SourceLines"] | null;
+            /** @description Spaces and carets to print below its line. */
+            caret: string | null;
+            /** Format: int64 */
+            column: number | null;
+            dag_id: string | null;
+            /** @description What to do about it. */
+            hint: string | null;
+            /** @description `syntax`, `import`, `unknown_key` and so on. */
+            kind: string;
+            /** Format: int64 */
+            line: number | null;
+            message: string;
+            traceback: string | null;
+        };
         /** @description What was looked at, and what was found. */
         Finding: {
             detail: string;
@@ -517,6 +601,56 @@ export interface components {
         };
         /** @enum {string} */
         FindingStatus: "ok" | "warn" | "fail";
+        /** @description What became of the fleet's time. */
+        FleetHistory: {
+            /** @description Oldest first, without a gap. */
+            points: components["schemas"]["FleetPoint"][];
+            range: string;
+            /** Format: int64 */
+            step_seconds: number;
+        };
+        /** @description A step of time. Null: nobody counted, as no scheduler was alive, or this is from before it was counted. */
+        FleetPoint: {
+            /** Format: date-time */
+            at: string;
+            /** Format: int64 */
+            failed: number | null;
+            /** @description By queue the most that waited for a worker at the end of a minute. */
+            queued: {
+                [key: string]: number;
+            };
+            /**
+             * Format: int64
+             * @description Tries that failed and were followed by another.
+             */
+            retried: number | null;
+            /**
+             * Format: int64
+             * @description The most that ran.
+             */
+            running: number | null;
+            /** Format: int64 */
+            skipped: number | null;
+            /** Format: int64 */
+            slots: number | null;
+            /**
+             * Format: int64
+             * @description Task instances that ended so within it.
+             */
+            success: number | null;
+            /**
+             * Format: double
+             * @description How long tries that ended within it had waited for a worker: half of them at most so long, in seconds.
+             */
+            wait_p50: number | null;
+            /**
+             * Format: double
+             * @description All but one in twenty.
+             */
+            wait_p95: number | null;
+            /** Format: int64 */
+            workers: number | null;
+        };
         /** @description The tasks of a DAG in its latest runs. */
         Grid: {
             dag_id: string;
@@ -610,6 +744,12 @@ export interface components {
             stack_trace: string;
             /** Format: date-time */
             timestamp: string;
+        };
+        /** @description How the installation is. */
+        InstallationHealth: {
+            /** @description Why nothing is launched. Null: it is. */
+            maintenance: string | null;
+            parts: components["schemas"]["Part"][];
         };
         /** @description A page of jobs, and how many there are on all pages. */
         JobCollectionResponse: {
@@ -721,6 +861,17 @@ export interface components {
             /** @description Its default. */
             value: unknown;
         };
+        /** @description A part of the installation. */
+        Part: {
+            detail: string;
+            /** @description `database`, `broker`, `scheduler`, `dag_processor` or `workers`. */
+            part: string;
+            /** @description What to do. Null: nothing. */
+            remedy: string | null;
+            status: components["schemas"]["PartStatus"];
+        };
+        /** @description How a part is. */
+        PartStatus: ("healthy" | "unhealthy") | "degraded" | "unknown";
         /** @description A personal token, without what proves it. */
         PersonalToken: {
             /** Format: date-time */
@@ -938,10 +1089,51 @@ export interface components {
             triggered_by: string;
             triggering_user_name: string | null;
         };
+        /** @description A scheduler. */
+        Scheduler: {
+            /** @description Who reads the files: what is wrong with that, in words. Null: nothing. */
+            dag_processor_error: string | null;
+            /**
+             * Format: int64
+             * @description How often the process that reads files was started, where it is one of its own.
+             */
+            dag_processor_starts: number | null;
+            /** @description Files that ended that process twice and are not read any more. */
+            files_set_aside: string[];
+            hostname: string;
+            id: string;
+            /** Format: date-time */
+            latest_heartbeat: string;
+            /** Format: int32 */
+            pid: number;
+            /** @description The sources that it reads, or has read. */
+            sources: string[];
+            /** Format: date-time */
+            start_date: string;
+            /** @description `running` or `silent`. */
+            state: string;
+            /** @description Its version. Null: it is of one that does not say. */
+            version: string | null;
+        };
         SchedulerInfoResponse: {
             latest_scheduler_heartbeat: string | null;
             /** @enum {string|null} */
             status: "healthy" | "unhealthy" | null;
+        };
+        /** @description Schedulers, the liveliest first. */
+        Schedulers: {
+            schedulers: components["schemas"]["Scheduler"][];
+            /** Format: int64 */
+            total_entries: number;
+        };
+        /** @description Lines of a file. */
+        SourceLines: {
+            /**
+             * Format: int64
+             * @description The number of the first one.
+             */
+            first: number;
+            lines: string[];
         };
         /** @description A run in the strip of a DAG. */
         StripRun: {
@@ -966,6 +1158,26 @@ export interface components {
              * @description When it was stored. Lines about the log itself have none.
              */
             timestamp?: string | null;
+        };
+        /** @description A commit that was taken, and what came of it. */
+        TakenCommit: {
+            author: string | null;
+            bundle: string;
+            /** @description DAGs that got another version by it. */
+            changed: string[];
+            commit: string;
+            /** Format: date-time */
+            committed_at: string | null;
+            /**
+             * Format: int32
+             * @description Files of it that could not be read.
+             */
+            files_with_errors: number;
+            /** @description DAGs that no file had any more. */
+            removed: string[];
+            subject: string | null;
+            /** Format: date-time */
+            taken_at: string;
         };
         /** @description A page of tasks, and how many there are on all pages. */
         TaskCollectionResponse: {
@@ -1242,6 +1454,26 @@ export interface components {
             state?: string | null;
             task_id?: string | null;
         };
+        /** @description An attempt that a worker watches. */
+        WatchedAttempt: {
+            dag_id: string;
+            dag_run_id: string;
+            /** @description Where it stands before its command runs: `ImagePullBackOff: …`. */
+            detail: string | null;
+            /** Format: int32 */
+            map_index: number;
+            pool: string;
+            queue: string;
+            /** Format: date-time */
+            start_date: string | null;
+            task_id: string;
+        };
+        /** @description What a worker watches, the longest first. */
+        WatchedAttempts: {
+            attempts: components["schemas"]["WatchedAttempt"][];
+            /** Format: int64 */
+            total_entries: number;
+        };
         /** @description How many schedulers were told. */
         WebhookAnswer: {
             /** Format: uint */
@@ -1301,6 +1533,8 @@ export interface components {
             start_date: string;
             /** @description `running`, `draining` (takes nothing new), `drained` (and watches nothing any more), `silent`, `stopped`. */
             state: string;
+            /** @description Its version. Null: it is of one that does not say. */
+            version: string | null;
         };
         /** @description Workers, the liveliest first. */
         Workers: {

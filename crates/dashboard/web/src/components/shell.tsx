@@ -3,41 +3,35 @@ import { useQuery } from "@tanstack/react-query";
 import { Link, Outlet, useMatches, useParams } from "@tanstack/react-router";
 import { useEffect, useState } from "react";
 import { reconnect, useStatus, watch } from "../api/live";
-import { queries } from "../api/queries";
+import { queries, useMay } from "../api/queries";
 import { useKeys, KEYS } from "../lib/keys";
 import { type Theme, prefer, usePreferences, useZone } from "../lib/preferences";
 import { localZone } from "../lib/time";
 import { Dialog } from "./dialog";
 import { Menu } from "./menu";
+import { HOW, PARTS, Parts } from "./parts";
+import { GROUPS, PLACES } from "./places";
+import { Menu as Base } from "@base-ui/react/menu";
 import { Palette } from "./palette";
 import { Toast } from "./toast";
 
-const PLACES = [
-  { to: "/", name: "DAGs" },
-  { to: "/pools", name: "Pools" },
-  { to: "/variables", name: "Variables" },
-  { to: "/connections", name: "Connections" },
-] as const;
-
 export function Shell() {
   const { dagId, runId, taskId } = useParams({ strict: false });
+  const path = useMatches({ select: (all) => all.at(-1)?.pathname ?? "/" });
   const [palette, setPalette] = useState(false);
   const [keys, setKeys] = useState(false);
   useEffect(() => watch(dagId, runId), [dagId, runId]);
   useEffect(() => {
-    document.title = [taskId, runId, dagId, "Updraft"].filter(Boolean).slice(0, 3).join(" · ");
-  }, [dagId, runId, taskId]);
+    document.title = [taskId, runId, dagId ?? PLACES.find((place) => place.to === path && place.to !== "/")?.name, "Updraft"].filter(Boolean).slice(0, 3).join(" · ");
+  }, [dagId, runId, taskId, path]);
   useKeys({ "mod+k": () => setPalette(true), "?": () => setKeys(true), "/": () => document.querySelector<HTMLElement>("[data-search]")?.focus() });
-  const path = useMatches({ select: (all) => all.at(-1)?.pathname ?? "/" });
   const me = useQuery(queries.me());
   return (
     <>
       <a className="skip" href="#main">Skip to content</a>
       <header className="top">
         <Link to="/" className="brand"><img src="/assets/icon.svg" alt="" width="22" height="22" />Updraft</Link>
-        <nav className="places" aria-label="Pages">
-          {PLACES.map((place) => <Link key={place.to} to={place.to} aria-current={place.to === "/" ? (path === "/" || path.startsWith("/dags") ? "page" : undefined) : path === place.to ? "page" : undefined}>{place.name}</Link>)}
-        </nav>
+        <Pages path={path} />
         <button type="button" className="find" onClick={() => setPalette(true)}><span>Find…</span><kbd>Ctrl K</kbd></button>
         <Health />
         <Live />
@@ -62,18 +56,44 @@ export function Shell() {
   );
 }
 
-/** What is wrong with the parts of the installation, in words. */
+/** The pages in their groups: those that one opens daily by themselves, the others in a menu. */
+function Pages({ path }: { path: string }) {
+  const may = useMay();
+  const isHere = (to: string) => (to === "/" ? path === "/" || path.startsWith("/dags") : path === to);
+  const shown = PLACES.filter((place) => !place.may || may(place.may));
+  return (
+    <nav className="places" aria-label="Pages">
+      {shown.filter((place) => !place.group).map((place) => <Link key={place.to} to={place.to} aria-current={isHere(place.to) ? "page" : undefined}>{place.name}</Link>)}
+      {GROUPS.map((group) => {
+        const inside = shown.filter((place) => place.group === group);
+        const here = inside.find((place) => isHere(place.to));
+        return inside.length > 0 && (
+          <Base.Root key={group}>
+            <Base.Trigger className="plain group" data-here={here ? "" : undefined}>{here ? here.name : group} <span aria-hidden="true">▾</span></Base.Trigger>
+            <Base.Portal><Base.Positioner align="start" sideOffset={4}><Base.Popup className="menu" aria-label={group}>
+              {inside.map((place) => <Base.Item key={place.to} render={<Link to={place.to} aria-current={place === here ? "page" : undefined} />}><span>{place.name}</span><span className="quiet">{place.about}</span></Base.Item>)}
+            </Base.Popup></Base.Positioner></Base.Portal>
+          </Base.Root>
+        );
+      })}
+    </nav>
+  );
+}
+
+/** How the parts of the installation are, in words, and what to do. The event stream tells when one is silent. */
 function Health() {
   const { data, error } = useQuery(queries.health());
-  if (!data) return <span className="health" role="status">{error ? "✗ no answer" : ""}</span>;
-  const wrong: string[] = [];
-  if (data.metadatabase.status !== "healthy") wrong.push("the database does not answer");
-  else {
-    if (data.scheduler.status !== "healthy") wrong.push("no scheduler is alive");
-    if (data.workers && data.workers.status !== "healthy") wrong.push("no worker is alive");
-    if (data.dag_processor.status && data.dag_processor.status !== "healthy") wrong.push("no DAG processor is alive");
-  }
-  return <span className={wrong.length ? "health bad" : "health"} role="status">{wrong.length ? `✗ ${wrong.join(", ")}` : "✓ healthy"}</span>;
+  const [open, setOpen] = useState(false);
+  const wrong = (data?.parts ?? []).filter((part) => part.status === "unhealthy" || part.status === "degraded");
+  const bad = wrong.some((part) => part.status === "unhealthy");
+  const brief = !data ? (error ? "✗ no answer" : "") : wrong.length === 0 ? (data.maintenance ? "‖ maintenance" : "✓ healthy") : `${bad ? "✗" : "!"} ${wrong.map((part) => PARTS[part.part]?.toLowerCase()).join(", ")} ${wrong.map((part) => HOW[part.status].word).at(0) ?? ""}`;
+  return (
+    <>
+      <button type="button" className={`plain health${bad ? " bad" : wrong.length || data?.maintenance ? " warn" : ""}`} aria-haspopup="dialog" onClick={() => setOpen(true)}>{brief || "…"}</button>
+      <span className="seen-by-ear" role="status">{wrong.length ? brief : ""}</span>
+      <Dialog open={open} close={() => setOpen(false)} title="Health">{data ? <Parts data={data} /> : <p>{error?.message}</p>}</Dialog>
+    </>
+  );
 }
 
 function Live() {

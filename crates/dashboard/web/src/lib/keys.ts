@@ -3,10 +3,11 @@ import { useEffect, useRef } from "react";
 
 export interface Key { keys: string; does: string; where: string }
 export const KEYS: Key[] = [
-  { keys: "Ctrl K", does: "Find a DAG or a page", where: "Everywhere" },
+  { keys: "Ctrl K", does: "Find a DAG or a page, or do something: trigger …, pause …", where: "Everywhere" },
   { keys: "?", does: "Show the keys", where: "Everywhere" },
   { keys: "/", does: "Search in this list or log", where: "Lists, logs" },
   { keys: "Esc", does: "Close what is open", where: "Everywhere" },
+  { keys: "← → PgUp PgDn Home End", does: "Move from moment to moment", where: "Plots" },
   { keys: "← ↑ ↓ →", does: "Move from cell to cell", where: "Grid" },
   { keys: "Enter", does: "Open the task of that run", where: "Grid" },
   { keys: "Space", does: "Fold or unfold the group", where: "Grid" },

@@ -25,7 +25,7 @@ export function DagPage() {
       <div className="head">
         <div className="title"><h1>{data?.dag_display_name ?? dagId}</h1>{data && <p className="quiet">{[data.description, data.owners.join(", ")].filter(Boolean).join(" · ")}</p>}</div>
         {data && <Next paused={data.is_paused} at={data.next_dagrun_run_after} schedule={data.timetable_description} />}
-        {data && <div className="actions"><Pause dag={dagId} paused={data.is_paused} /><button type="button" className="primary" onClick={() => void navigate({ search: { ...search, trigger: 1 } })}>▶ Trigger</button></div>}
+        {data && <div className="actions"><Link to="/backfills" search={{ dag: dagId }} className="button">Backfills</Link><Pause dag={dagId} paused={data.is_paused} /><button type="button" className="primary" onClick={() => void navigate({ search: { ...search, trigger: 1 } })}>▶ Trigger</button></div>}
       </div>
       {data?.is_stale && <p className="notice">Its file no longer has this DAG: nothing of it is started any more. Its runs stay until they are deleted.</p>}
       {data?.has_import_errors && <p className="notice">Its file has an error: its last good version goes on. <Link to="/import-errors">What is wrong</Link></p>}

@@ -2,10 +2,11 @@
 import { useMutation, useQuery } from "@tanstack/react-query";
 import { Link, useNavigate, useSearch } from "@tanstack/react-router";
 import { useWindowVirtualizer } from "@tanstack/react-virtual";
-import { useDeferredValue, useLayoutEffect, useMemo, useRef, useState } from "react";
+import { Suspense, lazy, useDeferredValue, useLayoutEffect, useMemo, useRef, useState } from "react";
 import { type Schemas, path, send } from "../api/client";
 import { queries, queryClient } from "../api/queries";
 import { Empty, Failure, Mark, Skeleton } from "../components/bits";
+import { Parts } from "../components/parts";
 import { complain, say } from "../components/toast";
 import { useZone } from "../lib/preferences";
 import { lookOf } from "../lib/states";
@@ -13,6 +14,10 @@ import { absolute, relative, span, useNow } from "../lib/time";
 import { TriggerDialog } from "./trigger";
 
 type Dag = Schemas["OverviewDag"];
+
+// For the first visits alone.
+const NoDags = lazy(() => import("./welcome").then((found) => ({ default: found.NoDags })));
+const FirstRun = lazy(() => import("./welcome").then((found) => ({ default: found.FirstRun })));
 
 const settled = (dag: Dag) => dag.runs.find((run) => run.state === "success" || run.state === "failed");
 const isFailing = (dag: Dag) => settled(dag)?.state === "failed";
@@ -89,12 +94,10 @@ export function DagsPage() {
           <Mark state="failed" /><p><strong>{data.import_errors.length === 1 ? "1 file cannot be read" : `${data.import_errors.length} files cannot be read`}</strong>: {data.import_errors.slice(0, 3).map((one) => one.filename).join(", ")}. Their last good versions go on. <Link to="/import-errors">What is wrong</Link></p>
         </section>
       )}
+      <Unhealthy />
+      {data.dags.length > 0 && data.dags.every((dag) => dag.runs.length === 0) && <Suspense fallback={null}><FirstRun dags={data.dags} /></Suspense>}
       {data.dags.length === 0 ? (
-        <Empty title="No DAGs yet">
-          <p>Put a DAG file, YAML or Python, into the folder that <code>--dags</code> names. It appears here as soon as it is saved. This one runs:</p>
-          <pre>{"dag_id: hello\nschedule: null\ntasks:\n  greet: { bash_command: echo hello }"}</pre>
-          <p>What is in the folder, and what is wrong with it, is said by</p><pre>updraft dags check dags</pre>
-        </Empty>
+        <Suspense fallback={<Skeleton rows={4} />}><NoDags /></Suspense>
       ) : dags.length === 0 ? (
         <Empty title="No DAG matches"><p><button type="button" onClick={() => void navigate({ to: ".", search: {} })}>Show all {data.dags.length}</button></p></Empty>
       ) : (
@@ -103,6 +106,14 @@ export function DagsPage() {
       {triggered && <TriggerDialog dag={triggered} close={() => setTriggered(undefined)} />}
     </>
   );
+}
+
+/** What of the installation is not well, and what to do: where one looks first. */
+function Unhealthy() {
+  const { data } = useQuery(queries.health());
+  const wrong = data?.parts.filter((part) => part.remedy && part.status === "unhealthy") ?? [];
+  if (!data || (wrong.length === 0 && !data.maintenance)) return null;
+  return <section className="notice" aria-label="What is not well">{wrong.length > 0 ? <Mark state="failed" /> : <Mark state="queued" />}<Parts data={{ ...data, parts: wrong }} /></section>;
 }
 
 const HEIGHT = 52;

@@ -1,36 +1,22 @@
 // The first visit of a new install, on a server of its own that has nothing yet: from nothing to a green run.
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
-import { mkdirSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
+import { writeFileSync } from "node:fs";
 import { after, before, test } from "node:test";
 import { axe, end, open } from "./harness.mjs";
+import { Server } from "./server.mjs";
 
-const work = process.env.UPDRAFT_E2E_WORK;
-const dags = `${work}/first-dags`;
 let server;
 let base;
+let dags;
 before(async () => {
-  const port = await new Promise((done) => {
-    const probe = createServer().listen(0, "127.0.0.1", () => {
-      const found = probe.address().port;
-      probe.close(() => done(found));
-    });
-  });
-  base = `http://127.0.0.1:${port}`;
-  mkdirSync(dags);
-  server = spawn(process.env.UPDRAFT_E2E_BINARY, ["standalone", "--port", String(port), "--data-dir", `${work}/first-data`, "--dags", dags], { stdio: "ignore" });
-  const ended = new Promise((_, fail) => server.on("exit", (code) => fail(new Error(`the server ended with ${code}`))));
-  ended.catch(() => undefined);
-  const ready = async () => {
-    for (;;) if ((await fetch(`${base}/ui/sources`).then((response) => response.json()).catch(() => undefined))?.sources?.length) return;
-  };
-  await Promise.race([ready(), ended]);
+  server = await Server.start({});
+  base = server.url;
+  dags = `${server.folder}/dags`;
+  for (;;) if ((await server.api("GET", "/ui/sources")).sources.length) return;
 });
 after(async () => {
   await end();
-  server?.kill("SIGTERM");
-  await new Promise((done) => server.on("exit", done));
+  await server?.stop();
 });
 
 test("a new install guides to a green run", async () => {

@@ -63,7 +63,7 @@ function Finder({ close, showKeys }: { close: () => void; showKeys: () => void }
       { name: "Theme of the system", about: "setting", act: theme("auto") },
       { name: "Times in UTC", about: "setting", act: () => prefer({ zone: "UTC" }) },
       { name: "Local times", about: "setting", act: () => prefer({ zone: "local" }) },
-      { name: "Keys", about: "help", act: showKeys },
+      { name: "Keys and states", about: "help", act: showKeys },
       { name: "API documentation", about: "help", act: () => window.location.assign("/docs") },
     ];
     const wanted = query.trim().toLowerCase();

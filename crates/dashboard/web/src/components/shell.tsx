@@ -6,7 +6,9 @@ import { reconnect, useStatus, watch } from "../api/live";
 import { queries, useMay } from "../api/queries";
 import { useKeys, KEYS } from "../lib/keys";
 import { type Theme, prefer, usePreferences, useZone } from "../lib/preferences";
+import { STATES, lookOf } from "../lib/states";
 import { localZone } from "../lib/time";
+import { Mark } from "./bits";
 import { Dialog } from "./dialog";
 import { Menu } from "./menu";
 import { HOW, PARTS, Parts } from "./parts";
@@ -49,8 +51,10 @@ export function Shell() {
       <main id="main" tabIndex={-1}><Outlet /></main>
       <Toast />
       <Palette open={palette} close={() => setPalette(false)} showKeys={() => setKeys(true)} />
-      <Dialog open={keys} close={() => setKeys(false)} title="Keys">
+      <Dialog open={keys} close={() => setKeys(false)} title="Keys and states">
         <table className="keys"><tbody>{KEYS.map((key) => <tr key={key.keys + key.where}><th scope="row"><kbd>{key.keys}</kbd></th><td>{key.does}</td><td className="quiet">{key.where}</td></tr>)}</tbody></table>
+        <h3>States</h3>
+        <ul className="state-list">{STATES.map((state) => <li key={state}><Mark state={state} /> {lookOf(state).word}</li>)}</ul>
       </Dialog>
     </>
   );
@@ -118,7 +122,7 @@ function Settings({ name, showKeys }: { name: string | undefined; showKeys: () =
         ...themes.map(([value, text]) => ({ name: text, checked: theme === value, act: () => prefer({ theme: value }) })),
         { name: "Times in UTC", checked: zone === "UTC", act: () => prefer({ zone: "UTC" }) },
         { name: "Local times", hint: localZone(), checked: zone === "local", act: () => prefer({ zone: "local" }) },
-        { name: "Keys", hint: "?", act: showKeys },
+        { name: "Keys and states", hint: "?", act: showKeys },
         { name: "API documentation", act: () => window.location.assign("/docs") },
         ...(name && name !== "anonymous" ? [{ name: "Log out", hint: name, act: () => void fetch("/auth/logout", { method: "POST" }).then(() => window.location.assign("/auth/login")) }] : []),
       ]}

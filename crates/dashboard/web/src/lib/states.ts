@@ -15,7 +15,9 @@ const SLASH = "M11.5 4.5 4.5 11.5";
 const PLAY = "M6.2 4.4 11.4 8 6.2 11.6 Z";
 const TURN = "M11.4 8a3.4 3.4 0 1 1-1.2-2.6 M10.6 3.2v2.4H8.2";
 const DOTS = "M4.6 8h.01 M8 8h.01 M11.4 8h.01";
+const GLASS = "M5 4.4h6 M5 11.6h6 M5.8 4.4 10.2 11.6 M10.2 4.4 5.8 11.6";
 const DASH = "M4.8 8h6.4";
+const GONE = "M4.8 6.2h6.4 M4.8 9.8h6.4";
 
 const LOOKS: Record<string, Look> = {
   success: { kind: "success", word: "success", mark: CHECK },
@@ -24,9 +26,9 @@ const LOOKS: Record<string, Look> = {
   running: { kind: "running", word: "running", mark: PLAY },
   up_for_retry: { kind: "retry", word: "waits to retry", mark: TURN },
   queued: { kind: "waiting", word: "queued", mark: DOTS },
-  scheduled: { kind: "waiting", word: "scheduled", mark: DOTS },
+  scheduled: { kind: "waiting", word: "scheduled", mark: GLASS },
   skipped: { kind: "off", word: "skipped", mark: DASH },
-  removed: { kind: "off", word: "removed", mark: DASH },
+  removed: { kind: "off", word: "removed", mark: GONE },
   none: { kind: "waiting", word: "waiting", mark: "" },
 };
 
@@ -51,3 +53,6 @@ export function worst(letters: Iterable<string>): string {
   }
   return RANK[best] ?? "-";
 }
+
+/** Every state that is drawn, in the order in which a task goes through them. */
+export const STATES: readonly string[] = ["none", "scheduled", "queued", "running", "up_for_retry", "success", "failed", "upstream_failed", "skipped", "removed"];

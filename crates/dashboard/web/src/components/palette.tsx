@@ -48,11 +48,11 @@ function Finder({ close, showKeys }: { close: () => void; showKeys: () => void }
     const theme = (value: Theme) => () => prefer({ theme: value });
     const all: Entry[] = [
       ...(data?.dags ?? []).map((dag) => ({ name: dag.dag_id, about: dag.description ?? dag.relative_fileloc, state: dag.runs[0]?.state, act: () => void navigate({ to: "/dags/$dagId", params: { dagId: dag.dag_id } }) })),
-      ...PLACES.filter((place) => !place.may || may(place.may)).map((place) => ({ name: place.name, about: `page: ${place.about}`, act: () => void navigate({ to: place.to }) })),
+      ...PLACES.filter((place) => !place.may || may(place.may, place.everywhere)).map((place) => ({ name: place.name, about: `page: ${place.about}`, act: () => void navigate({ to: place.to }) })),
       { name: "Failing DAGs", about: "page", act: () => void navigate({ to: "/", search: { show: "failing" } }) },
       { name: "Running DAGs", about: "page", act: () => void navigate({ to: "/", search: { show: "running" } }) },
       ...act("backfills.create", { name: "New backfill", about: "action", act: () => void navigate({ to: "/backfills", search: { new: "" } }) }),
-      ...act("dags.edit", { name: "Sync git now", about: "action", act: sync }),
+      ...(may("dags.edit", true) ? [{ name: "Sync git now", about: "action", act: sync }] : []),
       ...act("pools.create", { name: "New pool", about: "action", act: () => void navigate({ to: "/pools", search: { add: 1 } }) }),
       ...act("variables.create", { name: "New variable", about: "action", act: () => void navigate({ to: "/variables", search: { add: 1 } }) }),
       ...act("connections.create", { name: "New connection", about: "action", act: () => void navigate({ to: "/connections", search: { add: 1 } }) }),

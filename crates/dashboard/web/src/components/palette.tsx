@@ -13,16 +13,17 @@ import { complain, say } from "./toast";
 interface Entry { name: string; about: string; state?: string | null | undefined; act: () => void }
 const MOST = 50;
 
-/** How well: the start of a word before its middle, and letters in order last. */
+/** How well: all of the name, its start, the start of a word in it, its middle, and letters in order last. */
 function rank(text: string, query: string): number {
   const at = text.toLowerCase().indexOf(query);
-  if (at >= 0) return at === 0 || /[\W_]/.test(text[at - 1] ?? "") ? 0 : 1;
+  if (at === 0) return text.length === query.length ? 0 : 1;
+  if (at > 0) return /[\W_]/.test(text[at - 1] ?? "") ? 2 : 3;
   let from = 0;
   for (const letter of query) {
     from = text.toLowerCase().indexOf(letter, from) + 1;
     if (from === 0) return -1;
   }
-  return 2;
+  return 4;
 }
 
 export function Palette({ open, close, showKeys }: { open: boolean; close: () => void; showKeys: () => void }) {

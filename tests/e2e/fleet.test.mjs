@@ -95,6 +95,7 @@ browse("plots have a range in the address, a cursor for the arrows and a table",
   await plot.getByText(/success \d|nobody counted/).waitFor();
   await plot.getByText("As a table").click();
   const cells = plot.getByRole("region", { name: "Throughput, as a table" }).locator("tbody tr");
+  await cells.first().waitFor();
   assert.equal(await cells.count(), 60);
   const shown = (await cells.locator("td:nth-child(2)").allTextContents()).map(Number).reduce((a, b) => a + b, 0);
   assert.ok(shown > 0, "what ran is there");

@@ -41,7 +41,7 @@ cp "$here"/dags/*.yaml "$root"/dags/diamond.yaml "$root"/dags/retries_and_pool.y
 sed 's/^dag_id: .*/dag_id: diamond/' "$root/dags/diamond.yaml" >"$work/dags/diamond_2.yaml"
 # A repository whose last commit has a subject that must stay text.
 mkdir "$work/clone"
-git_in() { git -C "$work/clone" -c user.name='Eve <b>' -c user.email=eve@example.org -c commit.gpgsign=false "$@"; }
+git_in() { git -C "$work/clone" -c user.name=Eve -c user.email=eve@example.org -c commit.gpgsign=false "$@"; }
 git init -q --bare -b main "$work/dags.git"
 git init -q -b main "$work/clone"
 printf 'dag_id: from_git\ndescription: Comes from a repository\nschedule: null\ntasks:\n  a: { bash_command: echo a }\n' >"$work/clone/from_git.yaml"

@@ -172,6 +172,8 @@ pub(crate) fn page(state: &ApiState, next: &str, said: &str, status: StatusCode)
         include_str!("login.html").replace("{elsewhere}", &elsewhere).replace("{next}", &escape(next)).replace("{said}", &escape(said));
     let headers = [
         (header::CONTENT_TYPE, "text/html; charset=utf-8"),
+        // With none at all, browsers send a form with `Origin: null`, as a page of nowhere would: it would be refused.
+        (header::REFERRER_POLICY, "same-origin"),
         (
             header::CONTENT_SECURITY_POLICY,
             "default-src 'none'; style-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",

@@ -299,6 +299,7 @@ async fn a_session_is_fresh_is_the_pages_own_and_ends(pool: PgPool) {
     assert_eq!(page.status, 303, "{}", page.text);
     assert!(page.headers["location"].to_str().unwrap().starts_with("/auth/login?next=%2F"));
     let form = g.send("GET", "/auth/login?next=%22%3E%3Cscript%3E", &[], "").await;
+    assert_eq!(form.headers["referrer-policy"], "same-origin", "or browsers send the form with an origin of null, which is refused");
     assert!(form.status == 200 && !form.text.contains("<script>"), "{}", form.text);
     let login = format!("username=eve&password={}&next=/dags", PASSWORD.replace(' ', "+").replace('\'', "%27"));
     let kind = ("content-type", "application/x-www-form-urlencoded");

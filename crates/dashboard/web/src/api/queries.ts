@@ -73,8 +73,11 @@ export const queries = {
   backfills: (dag?: string) => queryOptions({ queryKey: ["backfills", dag ?? ""], queryFn: ({ signal }) => get<Schemas["BackfillProgressCollection"]>(`/ui/backfills?order_by=-id&limit=100${dag ? `&dag_id=${encodeURIComponent(dag)}` : ""}`, signal) }),
 };
 
-/** Whether who looks may do that, as far as is known: what one may not is not offered. The server decides. */
-export function useMay(): (permission: string) => boolean {
+/** Whether who looks may do that, over some DAGs or over everything, as far as is known: what one may not is not offered. The server decides. */
+export function useMay(): (permission: string, everywhere?: boolean) => boolean {
   const { data } = useQuery(queries.me());
-  return useCallback((permission: string) => Boolean(data && permission in data.permissions), [data]);
+  return useCallback((permission: string, everywhere = false) => {
+    const over = data?.permissions[permission];
+    return over !== undefined && (!everywhere || over.includes("*"));
+  }, [data]);
 }

@@ -13,16 +13,17 @@ import { complain, say } from "./toast";
 interface Entry { name: string; about: string; state?: string | null | undefined; act: () => void }
 const MOST = 50;
 
-/** How well: the start of a word before its middle, and letters in order last. */
+/** How well: all of the name, its start, the start of a word in it, its middle, and letters in order last. */
 function rank(text: string, query: string): number {
   const at = text.toLowerCase().indexOf(query);
-  if (at >= 0) return at === 0 || /[\W_]/.test(text[at - 1] ?? "") ? 0 : 1;
+  if (at === 0) return text.length === query.length ? 0 : 1;
+  if (at > 0) return /[\W_]/.test(text[at - 1] ?? "") ? 2 : 3;
   let from = 0;
   for (const letter of query) {
     from = text.toLowerCase().indexOf(letter, from) + 1;
     if (from === 0) return -1;
   }
-  return 2;
+  return 4;
 }
 
 export function Palette({ open, close, showKeys }: { open: boolean; close: () => void; showKeys: () => void }) {
@@ -48,11 +49,11 @@ function Finder({ close, showKeys }: { close: () => void; showKeys: () => void }
     const theme = (value: Theme) => () => prefer({ theme: value });
     const all: Entry[] = [
       ...(data?.dags ?? []).map((dag) => ({ name: dag.dag_id, about: dag.description ?? dag.relative_fileloc, state: dag.runs[0]?.state, act: () => void navigate({ to: "/dags/$dagId", params: { dagId: dag.dag_id } }) })),
-      ...PLACES.filter((place) => !place.may || may(place.may)).map((place) => ({ name: place.name, about: `page: ${place.about}`, act: () => void navigate({ to: place.to }) })),
+      ...PLACES.filter((place) => !place.may || may(place.may, place.everywhere)).map((place) => ({ name: place.name, about: `page: ${place.about}`, act: () => void navigate({ to: place.to }) })),
       { name: "Failing DAGs", about: "page", act: () => void navigate({ to: "/", search: { show: "failing" } }) },
       { name: "Running DAGs", about: "page", act: () => void navigate({ to: "/", search: { show: "running" } }) },
       ...act("backfills.create", { name: "New backfill", about: "action", act: () => void navigate({ to: "/backfills", search: { new: "" } }) }),
-      ...act("dags.edit", { name: "Sync git now", about: "action", act: sync }),
+      ...(may("dags.edit", true) ? [{ name: "Sync git now", about: "action", act: sync }] : []),
       ...act("pools.create", { name: "New pool", about: "action", act: () => void navigate({ to: "/pools", search: { add: 1 } }) }),
       ...act("variables.create", { name: "New variable", about: "action", act: () => void navigate({ to: "/variables", search: { add: 1 } }) }),
       ...act("connections.create", { name: "New connection", about: "action", act: () => void navigate({ to: "/connections", search: { add: 1 } }) }),

@@ -64,7 +64,7 @@ export function Shell() {
 function Pages({ path }: { path: string }) {
   const may = useMay();
   const isHere = (to: string) => (to === "/" ? path === "/" || path.startsWith("/dags") : path === to);
-  const shown = PLACES.filter((place) => !place.may || may(place.may));
+  const shown = PLACES.filter((place) => !place.may || may(place.may, place.everywhere));
   return (
     <nav className="places" aria-label="Pages">
       {shown.filter((place) => !place.group).map((place) => <Link key={place.to} to={place.to} aria-current={isHere(place.to) ? "page" : undefined}>{place.name}</Link>)}

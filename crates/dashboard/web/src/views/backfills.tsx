@@ -47,7 +47,7 @@ export function BackfillsPage() {
                 <td><Link to="/dags/$dagId" params={{ dagId: one.dag_id }} search={{ tab: "runs" }} className="wrap">{one.dag_display_name}</Link><div className="quiet">number {one.id}</div></td>
                 <td><Range from={one.from_date} to={one.to_date} /></td>
                 <td><How one={one} />{over && <div className="quiet"><Time at={one.completed_at} /></div>}</td>
-                <td className="bar-cell"><Progress counts={one.run_counts} /></td>
+                <td className="bar-cell">{over && Object.keys(one.run_counts).length === 0 ? <span className="quiet">none are left: a later one did them again, or they are deleted</span> : <Progress counts={one.run_counts} />}</td>
                 <td>{one.run_backwards ? "the newest first" : "the oldest first"}, {one.max_active_runs} at once<div className="quiet">{AGAIN[one.reprocess_behavior] ?? one.reprocess_behavior}{one.dag_run_conf && Object.keys(one.dag_run_conf).length > 0 && ", with its own conf"}</div></td>
                 <td><Time at={one.created_at} /><div className="quiet">{one.triggering_user_name}</div></td>
                 <td className="right">{!over && may("backfills.edit") && <>{one.is_paused

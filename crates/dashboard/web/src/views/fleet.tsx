@@ -151,7 +151,7 @@ function Workers({ query, show }: { query: Query<Schemas["Workers"]>; show: (id:
     <>
       <Part title="Workers" query={query} empty={<Empty title="No worker was ever here"><p>Tasks wait until there is one: <code>updraft worker</code> on any host that reaches the database, or more replicas in the chart.</p></Empty>} rows={(data) => data.workers.map((one) => (
         <tr key={one.id} className={["silent", "stopped"].includes(one.state) ? "gone" : undefined}>
-          <td><b>{one.hostname}</b><div className="quiet">pid {one.pid}, {one.runner}</div></td>
+          <td className="host"><b>{one.hostname}</b><div className="quiet">pid {one.pid}, {one.runner}</div></td>
           <td><Is {...(WORKER[one.state] ?? { state: "none", word: one.state })} />{one.draining_since && <div className="quiet">by {one.drained_by}{one.drain_reason && `: ${one.drain_reason}`}</div>}</td>
           <td className="bar-cell"><Use used={one.running} of={one.concurrency} /></td>
           <td>{one.queues.map((queue) => <span className="tag" key={queue}>{queue}</span>)}</td>

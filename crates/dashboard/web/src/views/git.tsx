@@ -29,7 +29,7 @@ export function GitPage() {
   const git = data?.sources.some((one) => one.kind === "git");
   return (
     <>
-      <div className="head"><h1>Git</h1>{git && may("dags.edit") && <div className="actions"><button type="button" className="primary" disabled={sync.isPending} onClick={() => sync.mutate()}>↻ Sync now</button></div>}</div>
+      <div className="head"><h1>Git</h1>{git && may("dags.edit", true) && <div className="actions"><button type="button" className="primary" disabled={sync.isPending} onClick={() => sync.mutate()}>↻ Sync now</button></div>}</div>
       {!data ? <Skeleton rows={5} /> : data.sources.length === 0 ? (
         <Empty title="No scheduler says where DAG files come from"><p>One that is alive does within a few seconds. Is one? <Link to="/fleet">Fleet</Link></p></Empty>
       ) : data.sources.map((one) => <Source key={one.bundle} one={one} />)}

@@ -182,7 +182,7 @@ function Roles({ roles, edit }: { roles: Role[]; edit: (name: string) => void })
       <div className="scroll" tabIndex={0} role="region" aria-label="Roles, a table"><table>
         <thead><tr><th scope="col">Role</th><th scope="col">Permits</th><th scope="col"><span className="seen-by-ear">Actions</span></th></tr></thead>
         <tbody>{roles.map((one) => (
-          <tr key={one.name}><td><b className="wrap">{one.name}</b>{one.built_in && <div className="quiet">built in</div>}</td><td><details><summary>{one.permissions.length} permissions</summary><span className="quiet wrap">{one.permissions.join(", ")}</span></details></td>
+          <tr key={one.name}><td><b className="wrap">{one.name}</b>{one.built_in && <div className="quiet">built in</div>}</td><td><details><summary>{one.permissions.length === 1 ? "1 permission" : `${one.permissions.length} permissions`}</summary><span className="quiet wrap">{one.permissions.join(", ")}</span></details></td>
             <td className="right">{!one.built_in && <>{may("users.edit") && <button type="button" aria-label={`Edit the role ${one.name}`} onClick={() => edit(one.name)}>Edit</button>} {may("users.delete") && <button type="button" aria-label={`Delete the role ${one.name}`} onClick={() => gone.mutate({ method: "DELETE", url: path`/ui/roles/${one.name}`, done: `The role ${one.name} is deleted.` }, { onError: complain })}>Delete</button>}</>}</td></tr>
         ))}</tbody>
       </table></div>
@@ -247,7 +247,7 @@ export function TokensPage() {
           <tbody>{data.tokens.map((one) => (
             <tr key={one.id}>
               <td><b className="wrap">{one.name}</b></td>{all && <td>{one.user}</td>}
-              <td>{one.permissions ? <details><summary>{one.permissions.length} permissions</summary><span className="quiet wrap">{one.permissions.join(", ")}</span></details> : "all that its user may"}</td>
+              <td>{one.permissions ? <details><summary>{one.permissions.length === 1 ? "1 permission" : `${one.permissions.length} permissions`}</summary><span className="quiet wrap">{one.permissions.join(", ")}</span></details> : "all that its user may"}</td>
               <td>{one.expired && <span className="wrong">✗ expired </span>}<Time at={one.expires_at} /></td><td>{one.last_used_at ? <Time at={one.last_used_at} /> : <span className="quiet">never</span>}</td><td><Time at={one.created_at} /></td>
               <td className="right">{(one.user === me.data?.name || may("users.edit")) && <button type="button" aria-label={`Revoke ${one.name}`} onClick={() => setVoided(one)}>Revoke…</button>}</td>
             </tr>

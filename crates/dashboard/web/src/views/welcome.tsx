@@ -27,7 +27,7 @@ export function NoDags() {
       <ol className="steps">
         {source?.kind === "git" ? (
           <li><b>Push a DAG file</b> to <code className="wrap">{source.source}</code>:<pre tabIndex={0}>{`cat > hello.yaml <<'EOF'\n${HELLO}\nEOF\ngit add hello.yaml && git commit -m "Say hello" && git push`}</pre>
-            <p>It is asked for a new commit every few seconds. {may("dags.edit") && <button type="button" onClick={() => sync.mutate()}>↻ Ask now</button>}</p></li>
+            <p>It is asked for a new commit every few seconds. {may("dags.edit", true) && <button type="button" onClick={() => sync.mutate()}>↻ Ask now</button>}</p></li>
         ) : (
           <li><b>Save a DAG file</b>, YAML or Python, where this server looks: <code className="wrap">{folder}</code><pre tabIndex={0}>{`cat > ${folder}/hello.yaml <<'EOF'\n${HELLO}\nEOF`}</pre></li>
         )}

@@ -465,5 +465,5 @@ second:
     // Mistakes are told where they stand.
     let parsed = parse("factory.yaml", text.replace("dependencies: [one]", "dependencies: [onne]").as_bytes());
     assert_eq!((parsed.dags.len(), parsed.errors.len()), (1, 1));
-    assert!(parsed.errors[0].message.contains("needs `onne`") && parsed.errors[0].line == Some(51), "{}", parsed.errors[0]);
+    assert!(parsed.errors[0].message.contains("needs `onne`") && parsed.errors[0].line == Some(49), "{}", parsed.errors[0]);
 }

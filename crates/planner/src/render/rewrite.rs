@@ -229,7 +229,10 @@ fn write_level(source: &str, tokens: &[Token], levels: &[&[&str]], out: &mut Str
 fn write_term(source: &str, tokens: &[Token], out: &mut String) {
     let mut i = 0;
     while let Some(token) = tokens.get(i) {
-        out.push_str(token.text(source));
+        // A `+` that adds nothing, as in `days=+1`, is none of the engine's words.
+        if token.text(source) != "+" {
+            out.push_str(token.text(source));
+        }
         let mut next = i + 1;
         if matches!(token.text(source), "(" | "[" | "{") {
             let mut depth = 1;
@@ -277,6 +280,7 @@ mod tests {
             ("{{ -1 }} {{ a ** -b }} {{ f(*a, **b) }}", "{{ -1 }} {{ a ** -b }} {{ f(*a, **b) }}"),
             ("{{ 'a' ~ 1 + 2 ~ b }} {{ a * -b }}", "{{ __add__('a' ~ 1 , 2 ~ b) }} {{ __mul__(a , -b) }}"),
             ("{{ '%02d' % n // 2 / x|int }}", "{{ __truediv__(__floordiv__(__mod__('%02d' , n) , 2) , x|int) }}"),
+            ("{{ f(days=+1, hours=-2) + +3 }}", "{{ __add__(f(days=1, hours=-2) , 3) }}"),
             ("{{ 1e-5 + 1.5e+3 }} {{ 0x1e-5 }}", "{{ __add__(1e-5 , 1.5e+3) }} {{ __sub__(0x1e,5) }}"),
             ("{{ (a - b(c + 1)).x('-', y=1-2) }}", "{{ (__sub__(a , b(__add__(c , 1)))).x('-', y=__sub__(1,2)) }}"),
             ("{% for i in range(n - 1) %}{{ i }}{% endfor %}", "{% for i in range(__sub__(n , 1)) %}{{ i }}{% endfor %}"),

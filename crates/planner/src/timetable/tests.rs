@@ -419,7 +419,7 @@ proptest! {
 
 #[test]
 fn events_are_run_for_one_by_one() {
-    let day = |n: u32| at(&format!("2026-03-{n:02}T06:00:00Z"));
+    let day = |n: u32| format!("2026-03-{n:02}T06:00:00Z").parse::<DateTime<Utc>>().unwrap();
     let schedule =
         |restrict| Schedule::Events { times: vec![day(20), day(10), day(5), day(10)], restrict_to_events: restrict, description: None };
     let table = Timetable::new(&schedule(false), "UTC", Semantics::Airflow3).unwrap();

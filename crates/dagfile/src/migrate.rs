@@ -237,7 +237,9 @@ impl Report {
 fn of_file(file: FileResult, source: &str, options: &check::Options) -> FileVerdict {
     let python = Language::of(Path::new(&file.path)) == Some(Language::Python);
     let mut findings: Vec<Finding> = file.errors.iter().map(of_error).collect();
-    findings.extend(file.warnings.iter().map(of_warning));
+    // What is a finding of its own need not be told twice.
+    let told = |warning: &&Warning| warning.message.contains("need an image with Airflow") || warning.message.contains("is scheduled by assets");
+    findings.extend(file.warnings.iter().filter(|warning| !told(warning)).map(of_warning));
     for (kind, command, names) in [("variable", "variables", &file.asked.variables), ("connection", "connections", &file.asked.connections)]
     {
         for name in names {
@@ -299,7 +301,7 @@ fn of_dag(dag: &Arc<DagSpec>, findings: &mut Vec<Finding>) {
             verdict: Some(Verdict::Edit),
             line: None,
             what: format!("DAG {} is scheduled by assets, which start no run yet", dag.dag_id),
-            remedy: Some("give it times, or trigger it: with TriggerDagRun of the API at the end of what changes the asset".to_owned()),
+            remedy: Some("give it times, or trigger it through the API at the end of what changes the asset".to_owned()),
             times: 1,
         });
     }

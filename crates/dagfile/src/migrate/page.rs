@@ -111,11 +111,12 @@ fn operators(report: &Report, out: &mut String) {
             all if all == operator.tasks => "in an image with Airflow".to_owned(),
             some => format!("{some} in an image with Airflow"),
         };
+        let module = if operator.module.is_empty() { "YAML" } else { &operator.module };
         let _ = writeln!(
             out,
             "<tr><th scope=\"row\">{}<td><code>{}</code><td class=\"n\">{}<td class=\"n\">{}<td>{runs}</tr>",
             escaped(&operator.operator),
-            escaped(&operator.module),
+            escaped(module),
             operator.tasks,
             operator.files
         );
@@ -147,7 +148,7 @@ fn of_file(file: &FileVerdict, out: &mut String) {
 
 fn of_finding(finding: &Finding, out: &mut String) {
     let (class, word) = finding.verdict.map_or(("note", "note"), |verdict| (verdict.as_str(), verdict.as_str()));
-    let _ = write!(out, "<li class=\"{class}\"><span class=\"kind\">{word}</span> ");
+    let _ = write!(out, "<li class=\"{class}\"><span class=\"kind\">{word}</span><div>");
     if let Some(line) = finding.line {
         let _ = write!(out, "<span class=\"line\">line {line}</span> ");
     }
@@ -158,7 +159,7 @@ fn of_finding(finding: &Finding, out: &mut String) {
     if let Some(remedy) = &finding.remedy {
         let _ = write!(out, "<p class=\"remedy\">{}</p>", escaped(remedy));
     }
-    out.push_str("</li>\n");
+    out.push_str("</div></li>\n");
 }
 
 fn of_dag(dag: &DagVerdict, out: &mut String) {

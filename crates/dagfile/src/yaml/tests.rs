@@ -442,14 +442,9 @@ second:
     assert_eq!(sales.schedule, Schedule::Cron { expressions: vec!["0 6 * * *".to_owned()], data_intervals: None });
     let of = |id: &str| sales.tasks.iter().find(|task| task.task_id.as_str() == id).unwrap_or_else(|| panic!("{id}"));
     let needs = |id: &str| of(id).upstream.iter().map(|id| id.as_str().to_owned()).collect::<Vec<_>>();
-    assert_eq!(
-        (needs("load.orders"), needs("load.items"), needs("done")),
-        (
-            vec!["extract".to_owned()],
-            vec!["load.orders".to_owned(), "extract".to_owned()],
-            vec!["load.orders".to_owned(), "load.items".to_owned()]
-        )
-    );
+    assert_eq!(needs("load.orders"), ["extract"]);
+    assert_eq!(needs("load.items"), ["extract", "load.orders"]);
+    assert_eq!(needs("done"), ["load.items", "load.orders"]);
     assert_eq!((of("extract").retries, of("load.items").retries, of("extract").retry_delay_ms), (2, 5, 30_000));
     assert_eq!((of("extract").execution_timeout_ms, of("extract").owner.as_str()), (Some(300_000), "data"));
     assert_eq!((sales.task_groups[0].group_id.as_str(), of("load.items").task_group.as_deref()), ("load", Some("load")));

@@ -9,6 +9,8 @@ idle        proportional memory and processor time of an idle standalone without
 floor       what the machine itself allows: fsync, commit, spawn
 
 big         on request: a run of 100,000 tasks at once and a chain of 2,000, which must all be success
+dagfiles    on request: 1,000 Python and 1,000 YAML files of 20 tasks each, cold; a folder of 5,000 files in which nothing changes; until one that
+            does is seen
 start       on request: from the start of an empty `standalone` to its page, the same later, and `dags trigger diamond --wait`
 pods        with --fleet and $KUBECONFIG, on request: pods created per second for 100 tasks at once, beside the same pods posted by hand
 airflow     with --airflow URL: chain40 and fan1000 on an Airflow that runs beside, for the ratio
@@ -38,8 +40,10 @@ import time
 import urllib.parse
 import urllib.request
 
+import bench_dagfiles
+
 BENCHES = ("floor", "chain40", "fan1000", "completion", "idle")
-ON_REQUEST = ("big", "start", "pods")
+ON_REQUEST = ("big", "dagfiles", "start", "pods")
 PODS = 100
 # Seconds before each turn of a comparison.
 REST = 60
@@ -322,6 +326,10 @@ def big(server, _rounds):
         if well != tasks:
             sys.exit(f"error: {well} of {tasks} tasks of {dag} are success")
     return {**result, "seconds": result["big_seconds"], "tasks_per_second": round(100_000 / result["big_seconds"], 1)}
+
+
+def dagfiles(server, rounds):
+    return bench_dagfiles.dagfiles(server, rounds, family)
 
 
 def start(server, rounds):

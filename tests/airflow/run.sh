@@ -1,5 +1,5 @@
 #!/bin/sh
-# Writes facts.json and pod_facts.json anew with a real Airflow, and compares: nothing may have changed, and ours must be the same.
+# Writes facts.json, pod_facts.json and template_facts.json anew with a real Airflow, and compares: nothing may have changed, and ours must be the same.
 # AIRFLOW_PYTHON names the Python of a virtual environment that has Airflow; without it one is made, once.
 set -eu
 cd "$(dirname "$0")"
@@ -17,14 +17,14 @@ fi
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 new=$folder/new.json
-for of in facts pod_facts; do
+for of in facts pod_facts template_facts; do
     "$python" -B "$of.py" >"$new"
     if ! cmp -s "$new" "$of.json"; then
         cat "$new" >"$of.json"
         echo "$of.json has changed: look at the difference and commit it" >&2
     fi
 done
-# The pods are compared by `cargo nextest run -p updraft-kubernetes`.
+# The pods are compared by `cargo nextest run -p updraft-kubernetes`, the templates by `-p updraft-planner`.
 python3 -B -m unittest test_examples
 seed=${SEED:-$(date +%j%H%M)000}
 mkdir "$folder/files"

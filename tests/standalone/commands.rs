@@ -32,7 +32,7 @@ fn arguments(words: &str) -> Option<&'static [&'static str]> {
         "init" => &["project"],
         "schedule next" => &["0 6 * * *"],
         "completion" => &["bash"],
-        "dags check" => &["@/dags"],
+        "dags check" | "migrate airflow" => &["@/dags"],
         "dags diff" => &["HEAD", "-C", "@/repository"],
         "dags list" | "dags list-import-errors" => &[],
         "dags show" | "dags next-execution" | "dags versions" | "dags source" | "dags pause" | "dags unpause" => &["walk"],
@@ -211,8 +211,11 @@ fn every_command_does_what_it_says_and_prints_data_only() {
             assert!(answer.is_array(), "{words}: a list is an array: {answer}");
         }
         // These have forms of their own.
-        let forms: &[&str] =
-            if ["dags check", "schedule next"].contains(&words.as_str()) { &["yaml"] } else { &["table", "wide", "yaml", "name"] };
+        let forms: &[&str] = if ["dags check", "migrate airflow", "schedule next"].contains(&words.as_str()) {
+            &["yaml"]
+        } else {
+            &["table", "wide", "yaml", "name"]
+        };
         for form in forms {
             let output = walk.run(&[typed.as_slice(), &["-o", form]].concat());
             assert_eq!(output.status.code(), Some(0), "{words} -o {form}: {}", String::from_utf8_lossy(&output.stderr));

@@ -18,6 +18,7 @@ mod http;
 mod metrics;
 #[path = "../metrics_page.rs"]
 mod metrics_page;
+mod migrate;
 mod secrets;
 mod seed;
 mod service;

@@ -206,3 +206,62 @@ tasks:
         assert!(!log.contains(trace), "{trace}: {log}");
     }
 }
+
+const READS: &str = r#"
+from airflow import DAG
+from airflow.configuration import conf
+from airflow.hooks.base import BaseHook
+from airflow.models import Variable
+from airflow.operators.bash import BashOperator
+
+for region in Variable.get("regions", default_var=["none"], deserialize_json=True):
+    with DAG("for_" + region) as made:
+        BashOperator(task_id="a", bash_command="echo " + conf.get("acme", "site", fallback="nowhere"))
+    globals()[region] = made
+"#;
+
+const ASKS_FOR_A_SECRET: &str = r#"
+from airflow import DAG
+from airflow.models import Variable
+
+dag = DAG("asks_" + Variable.get("api_token", "nothing"))
+"#;
+
+const ASKS_FOR_A_CONNECTION: &str = r#"
+from airflow import DAG
+from airflow.hooks.base import BaseHook
+
+db = BaseHook.get_connection("warehouse")
+dag = DAG("at_" + db.host)
+"#;
+
+#[test]
+fn dag_files_are_answered_and_read_again_when_an_answer_changes() {
+    let files = [("reads.py", READS), ("asks.py", ASKS_FOR_A_SECRET), ("connection.py", ASKS_FOR_A_CONNECTION)];
+    let environment = [("AIRFLOW__ACME__SITE", "north"), ("AIRFLOW__CELERY__BROKER_URL", "amqp://u:canary-0@h")];
+    let server = Standalone::start_with(&files, &[], &environment);
+    server.until_dag("for_none");
+    server.until_dag("asks_nothing");
+    let source = server.cli_json(&["tasks", "list", "for_none", "-o", "json"]).to_string();
+    assert!(source.contains("\"a\""), "{source}");
+    let errors = |server: &Standalone| server.cli_json(&["dags", "list-import-errors", "-o", "json"]).to_string();
+    assert!(errors(&server).contains("connection warehouse does not exist"), "{}", errors(&server));
+
+    done(&server, &["variables", "set", "regions", "[\"eu\", \"us\"]"]);
+    server.until_dag("for_eu");
+    server.until_dag("for_us");
+    let connection = json!({"conn_type": "postgres", "host": "db", "password": "canary-1"});
+    done(&server, &["connections", "add", "warehouse", "--conn-json", &connection.to_string()]);
+    server.until_dag("at_db");
+    let run = server.trigger("for_eu");
+    assert_eq!(server.end_of("for_eu", &run, Duration::from_secs(60)), "success");
+    assert!(server.log_of("for_eu", &run, "a", 1).contains("north"));
+
+    // A secret is there now, and no default stands in for it.
+    done(&server, &["variables", "set", "api_token", "canary-2"]);
+    server.until(Duration::from_secs(30), "the file is an error", || {
+        errors(&server).contains("variable api_token: it is secret by its name")
+    });
+    assert!(!errors(&server).contains("canary"), "{}", errors(&server));
+    assert!(!server.log().contains("canary"));
+}

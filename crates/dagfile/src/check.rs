@@ -10,9 +10,9 @@ use updraft_model::{DagSpec, PodPolicy, Semantics};
 use updraft_planner::timetable::{Timetable, Window};
 
 use crate::diagnostic::{Diagnostic, Kind, Warning};
-use crate::ignore::IgnoreSyntax;
+use crate::ignore::{Filter, IgnoreSyntax};
 use crate::loader::{Error, Loader};
-use crate::python::{Processor, Snapshot};
+use crate::python::{Asked, Processor, Snapshot};
 use crate::scan::Language;
 use crate::yaml;
 
@@ -30,6 +30,8 @@ pub struct Options {
     pub semantics: Semantics,
     /// How `.airflowignore` files are read.
     pub ignore: IgnoreSyntax,
+    /// Which files of a folder are looked at.
+    pub filter: Filter,
     /// What files may ask for.
     pub snapshot: Snapshot,
     /// What pods may be, where that is known.
@@ -62,6 +64,9 @@ pub struct FileReport {
     pub errors: Vec<Diagnostic>,
     /// What its author should know.
     pub warnings: Vec<Warning>,
+    /// What it asks for while it is read.
+    #[serde(skip_serializing_if = "Asked::is_empty")]
+    pub asked: Asked,
 }
 
 /// One DAG.
@@ -114,7 +119,7 @@ pub async fn check(paths: &[PathBuf], processor: Option<&Processor>, options: &O
     for path in paths {
         if path.is_dir() {
             let root = std::path::absolute(path).unwrap_or_else(|_| path.clone());
-            let mut loader = Loader::new(processor.cloned(), options.ignore);
+            let mut loader = Loader::new(processor.cloned(), options.ignore).filtered(options.filter.clone());
             let changes = loader.refresh(&root, &options.snapshot).await?;
             for file in changes.files {
                 if file.dags.is_empty() && file.errors.is_empty() && file.warnings.is_empty() {
@@ -122,7 +127,8 @@ pub async fn check(paths: &[PathBuf], processor: Option<&Processor>, options: &O
                     continue;
                 }
                 let specs: Vec<&DagSpec> = file.dags.iter().map(AsRef::as_ref).collect();
-                files.push(report(path.join(&file.path).display().to_string(), &specs, file.errors, file.warnings, options));
+                let read = report(path.join(&file.path).display().to_string(), &specs, file.errors, file.warnings, options);
+                files.push(FileReport { asked: file.asked.clone(), ..read });
             }
             for problem in changes.problems.into_iter().chain(changes.notes) {
                 files.push(report(path.join(&problem.file).display().to_string(), &[], vec![problem], Vec::new(), options));
@@ -162,7 +168,8 @@ async fn named(path: &Path, processor: Option<&Processor>, options: &Options) ->
             if outcome.dags.is_empty() && errors.is_empty() {
                 errors.push(Diagnostic::new(name.as_str(), Kind::NoDag, "there is no DAG in this file"));
             }
-            Ok(report(name, &outcome.dags.iter().collect::<Vec<_>>(), errors, outcome.warnings, options))
+            let read = report(name, &outcome.dags.iter().collect::<Vec<_>>(), errors, outcome.warnings, options);
+            Ok(FileReport { asked: outcome.asked, ..read })
         }
         None if path.exists() => Ok(one(Kind::NoDag, "this is no DAG file: its name ends in none of .py, .yaml, .yml, .json".to_owned())),
         None => Ok(one(Kind::Io, "there is no such file or folder".to_owned())),
@@ -180,10 +187,10 @@ fn report(path: String, specs: &[&DagSpec], mut errors: Vec<Diagnostic>, warning
             Err(message) => errors.push(Diagnostic::new(path.as_str(), Kind::Invalid, message).dag(spec.dag_id.as_str())),
         }
     }
-    FileReport { path, dags, errors, warnings }
+    FileReport { path, dags, errors, warnings, asked: Asked::default() }
 }
 
-fn dag(spec: &DagSpec, options: &Options) -> Result<DagReport, String> {
+pub(crate) fn dag(spec: &DagSpec, options: &Options) -> Result<DagReport, String> {
     let mut meanings = BTreeMap::new();
     let mut summary = String::new();
     for semantics in [Semantics::Airflow2, Semantics::Airflow3] {
@@ -284,7 +291,7 @@ impl DagReport {
     }
 }
 
-fn count(number: usize, word: &str) -> String {
+pub(crate) fn count(number: usize, word: &str) -> String {
     format!("{number} {word}{}", if number == 1 { "" } else { "s" })
 }
 

@@ -70,6 +70,41 @@ impl Ignore {
     }
 }
 
+/// Which files of a folder are looked at: patterns as in `.gitignore`, relative to the folder.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    include: Option<Ignore>,
+    exclude: Option<Ignore>,
+}
+
+impl Filter {
+    /// Without patterns to include, everything is. What is excluded is left out all the same.
+    pub fn new(include: &[String], exclude: &[String]) -> Result<Self, String> {
+        let read = |patterns: &[String]| {
+            if patterns.is_empty() {
+                return Ok(None);
+            }
+            // A comment of a file is a pattern here.
+            let lines: Vec<String> =
+                patterns.iter().map(|line| line.strip_prefix('#').map_or_else(|| line.clone(), |_| format!("\\{line}"))).collect();
+            match Ignore::parse(&lines.join("\n"), IgnoreSyntax::Glob) {
+                (ignore, bad) if bad.is_empty() => Ok(Some(ignore)),
+                (_, bad) => Err(bad.into_iter().map(|(_, why)| why).collect::<Vec<_>>().join("; ")),
+            }
+        };
+        Ok(Self { include: read(include)?, exclude: read(exclude)? })
+    }
+
+    /// Whether the file with this path is looked at.
+    pub(crate) fn takes(&self, path: &str) -> bool {
+        let named = |patterns: &Ignore| {
+            let folders = path.match_indices('/').map(|(at, _)| &path[..at]);
+            patterns.says(path, false).or_else(|| folders.rev().find_map(|folder| patterns.says(folder, true))).unwrap_or(false)
+        };
+        self.include.as_ref().is_none_or(named) && !self.exclude.as_ref().is_some_and(named)
+    }
+}
+
 /// A `.gitignore` pattern as a regular expression over a path without a leading slash.
 fn glob(pattern: &str) -> String {
     let tied = pattern.trim_end_matches('/').contains('/');
@@ -152,5 +187,27 @@ mod tests {
         for (path, expect) in [("sub/project_a_dag.py", Some(true)), ("tenant_1.py", Some(true)), ("tenant_x.py", None)] {
             assert_eq!(ignore.says(path, false), expect, "{path}");
         }
+    }
+
+    #[test]
+    fn a_filter_takes_what_is_included_and_not_excluded() {
+        let takes = |include: &[&str], exclude: &[&str], path: &str| {
+            let own = |patterns: &[&str]| patterns.iter().map(|one| (*one).to_owned()).collect::<Vec<_>>();
+            Filter::new(&own(include), &own(exclude)).unwrap().takes(path)
+        };
+        for (include, exclude, path, expect) in [
+            (&[] as &[&str], &[] as &[&str], "a/b.py", true),
+            (&["*.py"], &[], "a/b.py", true),
+            (&["*.py"], &[], "a/b.yaml", false),
+            (&["team_a/"], &[], "team_a/x/b.py", true),
+            (&["team_a/"], &[], "team_b/b.py", false),
+            (&["team_a"], &["legacy/"], "team_a/legacy/b.py", false),
+            (&[], &["**/old_*.py"], "a/old_b.py", false),
+            (&[], &["a/*.py", "!a/keep.py"], "a/keep.py", true),
+            (&["#odd.py"], &[], "#odd.py", true),
+        ] {
+            assert_eq!(takes(include, exclude, path), expect, "{include:?} {exclude:?} {path}");
+        }
+        assert!(Filter::new(&["[".to_owned()], &[]).is_err() || Filter::new(&["[".to_owned()], &[]).is_ok_and(|filter| !filter.takes("a")));
     }
 }

@@ -14,7 +14,7 @@ use tracing::debug;
 use updraft_model::{DagId, DagSpec};
 
 use crate::diagnostic::{Diagnostic, Kind, Warning};
-use crate::ignore::IgnoreSyntax;
+use crate::ignore::{Filter, IgnoreSyntax};
 use crate::python::{self, Processor, Snapshot};
 use crate::scan::{self, FileEntry, Hash, Language, RootError, Scan};
 use crate::yaml;
@@ -50,6 +50,9 @@ pub struct FileResult {
     pub output: String,
     /// How long Python took.
     pub duration_ms: u64,
+    /// The variables, connections and configuration that it asked for: it is read again when an answer changes.
+    #[serde(default, skip_serializing_if = "python::Asked::is_empty")]
+    pub asked: python::Asked,
 }
 
 /// What has changed since the last refresh.
@@ -118,6 +121,7 @@ impl Place {
 pub struct Loader {
     processor: Option<Processor>,
     syntax: IgnoreSyntax,
+    filter: Filter,
     scan: Scan,
     known: BTreeMap<String, Known>,
     owners: BTreeMap<DagId, String>,
@@ -151,6 +155,13 @@ impl Loader {
         self
     }
 
+    /// Looks only at the files that the filter takes.
+    #[must_use]
+    pub fn filtered(mut self, filter: Filter) -> Self {
+        self.filter = filter;
+        self
+    }
+
     /// Files that are an error instead of being read, as long as they have this hash.
     pub(crate) fn set_aside(&mut self, files: BTreeMap<String, String>) {
         self.set_aside = files;
@@ -170,13 +181,14 @@ impl Loader {
         // Phase 1: look.
         let (folder, syntax, before) = (root.to_owned(), self.syntax, std::mem::take(&mut self.scan));
         let (looked, before) = blocking(move || (scan::scan(&folder, syntax, Some(&before)), before)).await?;
-        let found = match looked {
+        let mut found = match looked {
             Ok(found) => found,
             Err(error) => {
                 self.scan = before;
                 return Err(error.into());
             }
         };
+        found.files.retain(|path, _| self.filter.takes(path));
         let complete = found.problems.is_empty();
         let emptied = found.files.is_empty() && !self.known.is_empty();
         let mut changes = Changes { problems: found.problems.clone(), notes: found.notes.clone(), emptied, ..Changes::default() };
@@ -267,8 +279,9 @@ impl Loader {
                 .collect(),
             answers: outcome.asked.answers(snapshot),
             missing: outcome.errors.iter().any(|error| matches!(error.kind, Kind::Import | Kind::Exception)),
-            asked: outcome.asked,
+            asked: outcome.asked.clone(),
         };
+        known.result.asked = outcome.asked;
         known.dags = outcome.dags.into_iter().map(Arc::new).collect();
         known.result.errors = outcome.errors;
         known.result.warnings = outcome.warnings;
@@ -414,7 +427,7 @@ impl Hashes<'_> {
     fn still(&mut self, needs: &Needs, snapshot: &Snapshot) -> bool {
         needs.files.iter().all(|(place, hash)| self.file(place) == *hash)
             && needs.folders.iter().all(|(place, hash)| self.folder(place) == *hash)
-            && (needs.asked == python::Asked::default() || needs.asked.answers(snapshot) == needs.answers)
+            && (needs.asked.is_empty() || needs.asked.answers(snapshot) == needs.answers)
     }
 }
 

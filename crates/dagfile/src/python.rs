@@ -12,8 +12,7 @@ use std::path::PathBuf;
 
 pub use interpreter::Interpreter;
 pub use processor::{Options, Processor, Status};
-pub(crate) use protocol::Asked;
-pub use protocol::{Outcome, Snapshot};
+pub use protocol::{Asked, Capitals, Outcome, Snapshot, Withheld};
 
 /// Why Python files cannot be read at all. What is wrong with one file is a [`crate::Diagnostic`] instead.
 #[derive(Debug, thiserror::Error)]

@@ -1,10 +1,11 @@
 //! YAML and JSON DAG files.
 //!
-//! [`parse`] gives every DAG of a file and every mistake, each with line, column and what to do. A broken DAG does not hide the good ones
+//! dag-factory's files are read, too (`factory`). [`parse`] gives every DAG of a file and every mistake, each with line, column and what to do. A broken DAG does not hide the good ones
 //! beside it. Nothing is executed, and size, depth and aliases are capped: a hostile file costs one error.
 
 mod convert;
 mod de;
+mod factory;
 mod node;
 mod shape;
 #[cfg(test)]
@@ -63,13 +64,16 @@ pub fn parse(file: &str, bytes: &[u8]) -> Parsed {
         if looks_like_a_dag(document) {
             told.parsed.is_dag_file = true;
             convert::document(document, &mut told);
+        } else if factory::is_one(document) {
+            told.parsed.is_dag_file = true;
+            factory::document(document, &mut told);
         }
     }
     if let Some(broken) = broken {
         told.parsed.is_dag_file |= text.contains("dag_id") || text.contains("updraft/v");
         told.error(broken.at, broken.kind, broken.message, broken.hint, None);
     } else if told.parsed.is_dag_file {
-        for document in documents.iter().filter(|document| !looks_like_a_dag(document)) {
+        for document in documents.iter().filter(|document| !looks_like_a_dag(document) && !factory::is_one(document)) {
             let message = "this document is no DAG: it has neither `dag_id` nor `tasks`";
             told.error(document.at, Kind::NoDag, message.to_owned(), None, None);
         }

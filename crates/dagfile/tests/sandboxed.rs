@@ -31,6 +31,11 @@ const TESTS: &[Test] = &[
     ("a_memory_bomb_is_ended", a_memory_bomb_is_ended),
     ("an_exit_is_one_error", an_exit_is_one_error),
     ("a_huge_answer_is_one_error", a_huge_answer_is_one_error),
+    ("fifty_megabytes_of_dag_are_one_error", fifty_megabytes_of_dag_are_one_error),
+    ("a_fork_bomb_is_ended", a_fork_bomb_is_ended),
+    ("deep_recursion_and_a_crash_are_one_error_each", deep_recursion_and_a_crash_are_one_error_each),
+    ("what_is_printed_is_no_answer", what_is_printed_is_no_answer),
+    ("another_user_without_privileges_keeps_it_all_in_as_well", another_user_without_privileges_keeps_it_all_in_as_well),
     ("our_process_cannot_be_signalled", our_process_cannot_be_signalled),
     ("a_killed_child_is_started_again", a_killed_child_is_started_again),
     ("an_idle_child_is_ended", an_idle_child_is_ended),
@@ -291,6 +296,133 @@ fn a_huge_answer_is_one_error() {
     assert_eq!(room.parse("good.py", GOOD).dags.len(), 1);
 }
 
+fn fifty_megabytes_of_dag_are_one_error() {
+    let room = room();
+    let text = "from airflow import DAG\nfrom airflow.operators.bash import BashOperator\nwith DAG('big', schedule=None):\n    for n in range(55):\n        BashOperator(task_id='a%d' % n, bash_command='x' * 1_000_000)\n";
+    let outcome = room.parse("big.py", text);
+    // It fits the limit of an answer, and is read whole or refused by name: never half.
+    match outcome.errors.first() {
+        Some(error) => assert_eq!((error.kind, outcome.dags.len()), (Kind::TooLarge, 0), "{error}"),
+        None => assert_eq!(outcome.dags[0].tasks.len(), 55),
+    }
+    let outcome = room.parse("bigger.py", &text.replace("range(55)", "range(80)"));
+    assert_eq!((outcome.dags.len(), outcome.errors[0].kind), (0, Kind::TooLarge), "{}", outcome.errors[0]);
+    assert!(outcome.errors[0].hint.is_some());
+    assert_eq!(room.parse("good.py", GOOD).dags.len(), 1);
+}
+
+fn a_fork_bomb_is_ended() {
+    let room = room_with(Options { timeout: Duration::from_secs(1), ..options() });
+    // Each of them in a session of its own, so that no group's signal reaches it. It stops by itself: the processes of `nobody` are counted together,
+    // and other tests run beside this one.
+    let bomb = "# airflow dag\nimport os, time\nfor n in range(250):\n    try:\n        if os.fork() == 0:\n            os.setsid()\n            time.sleep(600)\n            os._exit(0)\n    except OSError: break\nwhile True: time.sleep(1)\n";
+    let scratch = room.ask("say(os.environ['HOME'])\n").remove(0);
+    let before = Instant::now();
+    let outcome = room.parse("bomb.py", bomb);
+    assert_eq!(outcome.errors[0].kind, Kind::Timeout, "{}", outcome.errors[0]);
+    assert!(before.elapsed() < Duration::from_secs(15), "{:?}", before.elapsed());
+    assert_eq!(room.parse("good.py", GOOD).dags.len(), 1, "the next file is read");
+    drop(room);
+    let left = processes_with(&format!("HOME={scratch}"));
+    assert!(left.is_empty(), "{left:?} are left");
+}
+
+/// Processes, by their words, that were started with this in their environment and are not dead.
+fn processes_with(mark: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc").unwrap().flatten() {
+        let Ok(environment) = fs::read(entry.path().join("environ")) else { continue };
+        if environment.split(|byte| *byte == 0).any(|pair| pair == mark.as_bytes()) {
+            let words = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+            found.push(String::from_utf8_lossy(&words).replace('\0', " "));
+        }
+    }
+    found
+}
+
+fn deep_recursion_and_a_crash_are_one_error_each() {
+    let room = room();
+    let deep = "# airflow dag\nimport sys\nsys.setrecursionlimit(10 ** 9)\ndef f(x):\n    return [f(x)]\nf(0)\n";
+    let outcome = room.parse("deep.py", deep);
+    assert!(matches!(outcome.errors[0].kind, Kind::Exception | Kind::Memory | Kind::Signal), "{}", outcome.errors[0]);
+    let nested = format!("# airflow dag\nx = {}{}\n", "[".repeat(100_000), "]".repeat(100_000));
+    let outcome = room.parse("nested.py", &nested);
+    assert!(matches!(outcome.errors[0].kind, Kind::Syntax | Kind::Memory | Kind::Signal | Kind::Exception), "{}", outcome.errors[0]);
+    // As a library in C does that is broken.
+    let outcome = room.parse("crash.py", "# airflow dag\nimport ctypes\nctypes.string_at(8)\n");
+    assert_eq!(outcome.errors[0].kind, Kind::Signal, "{}", outcome.errors[0]);
+    assert!(outcome.errors[0].message.contains("SIGSEGV"), "{}", outcome.errors[0]);
+    assert_eq!(room.parse("good.py", GOOD).dags.len(), 1);
+    assert_eq!(room.processor.status().starts, 1, "none of it ended the parser");
+}
+
+fn what_is_printed_is_no_answer() {
+    let room = room();
+    let lie = r#"{"id": 1, "dags": [], "errors": [], "warnings": [], "asked": {}, "modules": [], "folders": []}"#;
+    let text = format!(
+        "{GOOD}\nimport os\nfor fd in range(0, 64):\n    try: os.write(fd, {lie:?}.encode() + b'\\n')\n    except OSError: pass\nprint({lie:?})\n"
+    );
+    let outcome = room.parse("prints.py", &text);
+    // It may spoil its own answer, as it has that in its hands, and nobody else's.
+    assert!(outcome.dags.len() == 1 || !outcome.errors.is_empty(), "{outcome:?}");
+    let outcome = room.parse("good.py", GOOD);
+    assert_eq!((outcome.dags.len(), outcome.errors.len(), outcome.output.as_str()), (1, 0, ""));
+}
+
+/// A container that is neither root nor may make a namespace: the same room, by landlock, seccomp and limits alone.
+fn another_user_without_privileges_keeps_it_all_in_as_well() {
+    use std::os::unix::process::CommandExt as _;
+    const SOMEBODY: u32 = 23_456;
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("skipped: only root can become somebody else, and whoever is not root has run the other tests as such");
+        return;
+    }
+    let place = tempfile::Builder::new().permissions(fs::Permissions::from_mode(0o755)).tempdir_in("/tmp").unwrap();
+    let (program, scratch) = (place.path().join("sandboxed"), place.path().join("scratch"));
+    fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    fs::create_dir(&scratch).unwrap();
+    std::os::unix::fs::chown(&scratch, Some(SOMEBODY), Some(SOMEBODY)).unwrap();
+    let python = std::process::Command::new("/usr/bin/python3").arg("--version").output();
+    if !python.is_ok_and(|output| output.status.success()) {
+        eprintln!("skipped: there is no /usr/bin/python3 that another user could run");
+        return;
+    }
+    // No binary with capabilities of its own helps it, either.
+    let mut command = std::process::Command::new("setpriv");
+    command
+        .args(["--no-new-privs", "--bounding-set", "-all", "--clear-groups"])
+        .args([&format!("--reuid={SOMEBODY}"), &format!("--regid={SOMEBODY}")]);
+    command.arg(&program).args([
+        "a_dag_is_read",
+        "nothing_but_the_dag_folder",
+        "nothing_can_be_written",
+        "there_is_no_network",
+        "dangerous_calls",
+        "the_environment_is_empty",
+        "an_endless_loop",
+        "a_memory_bomb",
+        "an_exit_is",
+        "a_huge_answer",
+        "a_fork_bomb",
+        "deep_recursion",
+        "what_is_printed",
+        "our_process_cannot",
+    ]);
+    command
+        .env_clear()
+        .env("PATH", "/usr/bin:/bin")
+        .env("TMPDIR", &scratch)
+        .env("HOME", &scratch)
+        .env("USER", "somebody")
+        .current_dir("/")
+        .process_group(0);
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(said.matches("... ok").count() >= 14, "{said}");
+}
+
 fn our_process_cannot_be_signalled() {
     let room = room();
     if !landlocked(&room) {
@@ -411,7 +543,7 @@ fn a_changed_helper_is_a_reason_to_parse() {
     put("list.txt", "a b\n");
     put(
         "uses.py",
-        "import os\nfrom airflow import DAG\nfrom airflow.models import Variable\nfrom helper import NAME\nnames = open(os.path.join(os.path.dirname(__file__), 'list.txt')).read().split()\nfor n in names:\n    globals()[n] = DAG(NAME + n + Variable.get('x', 'q'), schedule=None)\n",
+        "import os\nfrom airflow import DAG\nfrom airflow.configuration import conf\nfrom airflow.models import Variable\nfrom helper import NAME\nnames = open(os.path.join(os.path.dirname(__file__), 'list.txt')).read().split()\nfor n in names:\n    globals()[n] = DAG(NAME + n + Variable.get('x', 'q') + conf.get('acme', 'c', fallback=''), schedule=None)\n",
     );
     put("other.py", GOOD);
     let mut loader = Loader::new(Some(room.processor.clone()), IgnoreSyntax::Glob);
@@ -434,4 +566,16 @@ fn a_changed_helper_is_a_reason_to_parse() {
     assert!(refresh(&snapshot).is_empty(), "an answer that nobody asked for changes nothing");
     snapshot.variables.insert("x".to_owned(), "z".to_owned());
     assert_eq!(refresh(&snapshot), ["uses.py:twocz"]);
+    snapshot.conf.insert("acme.other".to_owned(), "1".to_owned());
+    assert!(refresh(&snapshot).is_empty());
+    snapshot.conf.insert("acme.c".to_owned(), "d".to_owned());
+    assert_eq!(refresh(&snapshot), ["uses.py:twoczd"]);
+    // The environment's names are in capitals, and come after those of the folder.
+    snapshot.capitals.variables.insert("X".to_owned(), "loud".to_owned());
+    assert_eq!(refresh(&snapshot), ["uses.py:twoczd"], "read again, since nobody can tell that it is the same");
+    snapshot.variables.remove("x");
+    assert_eq!(refresh(&snapshot), ["uses.py:twocloudd"]);
+    drop(refresh);
+    let asked = loader.results().find(|file| file.path == "uses.py").unwrap().asked.clone();
+    assert_eq!((asked.variables, asked.conf), (vec!["x".to_owned()], vec!["acme.c".to_owned()]));
 }

@@ -40,7 +40,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{info, warn};
 use updraft_model::end::Stopped;
-use updraft_model::{AttemptKey, EndFacts};
+use updraft_model::{AttemptKey, EndFacts, InstanceKey, LaunchSpec, RunKey};
 use updraft_worker::runner::{Assignment, LaunchError, Launched, LogPosition, LogRead, Outcome, Progress, Runner, StopError};
 
 pub use api::Calls;
@@ -52,6 +52,12 @@ pub use rights::{Right, rights, rights_of};
 use crate::api::Cluster;
 use crate::entry::{Entry, Registry};
 use crate::errors::Fault;
+
+/// The pod that a task would be, without a cluster: with an attempt's number and the ids of nobody. Or why it cannot be one, for its author.
+pub fn preview(config: &Config, namespace: &str, spec: &LaunchSpec) -> Result<serde_json::Value, String> {
+    let key = AttemptKey { instance: InstanceKey { run: RunKey(0), idx: 0, map_index: -1 }, attempt: 1 };
+    pod::build(config, namespace, Gate::None, key, uuid::Uuid::nil(), spec).map(|built| built.pod).map_err(|mistake| mistake.to_string())
+}
 
 /// Most news of pods that wait to be taken.
 const NEWS: usize = 4096;

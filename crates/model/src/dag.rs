@@ -40,6 +40,17 @@ pub enum Schedule {
         /// What must have changed: `{"asset": {"name": …, "uri": …}}`, `{"any": […]}`, `{"all": […]}`, `{"alias": …}`, `{"asset_ref": …}`.
         expression: Value,
     },
+    /// At the times of a list.
+    Events {
+        /// The times, in order, each once.
+        times: Vec<DateTime<Utc>>,
+        /// Whether a run that is triggered by hand is for the last of them that has come, instead of for its own time.
+        #[serde(default, skip_serializing_if = "is_false")]
+        restrict_to_events: bool,
+        /// What to call them. Absent: how many there are.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        description: Option<String>,
+    },
     /// Every so many milliseconds, counted from the start date.
     Delta {
         /// The distance between two runs.

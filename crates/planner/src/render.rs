@@ -7,11 +7,17 @@
 //!
 //! Rendered, as Airflow does: of a bash task the command, the environment and the folder; of a pod the fields of [`POD_TEMPLATES`].
 
+mod arithmetic;
 mod context;
+mod filters;
+mod json;
+mod macros;
+mod mistakes;
 mod moment;
 mod python;
 mod quantity;
 mod rewrite;
+mod span;
 
 #[cfg(test)]
 mod tests;
@@ -27,6 +33,7 @@ use serde_json::{Map, Value as Json};
 use updraft_model::dag::{EnvVar, PodTask};
 use updraft_model::{DagSpec, LaunchSpec, Semantics, TaskKind, TaskSpec};
 
+pub use mistakes::{Mistake, mistakes};
 pub use quantity::{InvalidQuantity, bytes_of};
 
 /// Arguments of a pod, beside the fields of [`PodTask`], that are templates.
@@ -289,31 +296,7 @@ pub fn uses_settings(task: &TaskSpec) -> bool {
 
 /// Whether a template of the task has one of the words.
 fn mentions(task: &TaskSpec, words: &[&str]) -> bool {
-    let text = |text: &str| is_template(text) && words.iter().any(|word| text.contains(word));
-    fn any(json: &Json, found: &dyn Fn(&str) -> bool) -> bool {
-        match json {
-            Json::String(text) => found(text),
-            Json::Array(items) => items.iter().any(|item| any(item, found)),
-            Json::Object(items) => items.values().any(|item| any(item, found)),
-            _ => false,
-        }
-    }
-    match &task.run {
-        TaskKind::Empty | TaskKind::Airflow(_) => false,
-        TaskKind::Bash { bash_command, env, cwd, .. } => {
-            text(bash_command) || env.iter().flatten().any(|(_, value)| text(value)) || cwd.as_deref().is_some_and(text)
-        }
-        TaskKind::Pod(pod) => {
-            [&pod.image, &pod.name, &pod.namespace].into_iter().flatten().chain(&pod.cmds).chain(&pod.arguments).any(|t| text(t))
-                || pod.labels.values().chain(pod.annotations.values()).any(|t| text(t))
-                || pod
-                    .env_vars
-                    .iter()
-                    .any(|var| var.value.as_deref().is_some_and(text) || var.value_from.as_ref().is_some_and(|json| any(json, &text)))
-                || pod.container_resources.iter().any(|json| any(json, &text))
-                || pod.rest.iter().any(|(name, json)| POD_TEMPLATES.contains(&name.as_str()) && any(json, &text))
-        }
-    }
+    mistakes::templates(task).iter().any(|(_, text)| words.iter().any(|word| text.contains(word)))
 }
 
 fn context_variables(ctx: &RenderContext, task: &TaskSpec, env: &mut BTreeMap<String, String>) {
@@ -347,8 +330,11 @@ impl Renderer<'_> {
             // Jinja takes one line break off the end.
             return Ok(source.strip_suffix('\n').map_or(source, |s| s.strip_suffix('\r').unwrap_or(s)).to_owned());
         }
+        // Jinja knows one kind of line break.
+        let source =
+            if source.contains('\r') { Cow::Owned(source.replace("\r\n", "\n").replace('\r', "\n")) } else { Cow::Borrowed(source) };
         let scope = self.scope.get_or_init(|| context::Scope::value(self.ctx, self.task)).clone();
-        let rewritten = rewrite::sums(source);
+        let rewritten = rewrite::sums(&source);
         let rendered = engine().render_str(&rewritten, scope.clone());
         // Whatever became of the text: it is thrown away, and this is why.
         let (task, field_name) = (self.task.task_id.to_string(), field.to_owned());
@@ -371,8 +357,7 @@ impl Renderer<'_> {
             message = format!("{message}: {cause}");
             source = cause.source();
         }
-        // The functions that sums were turned into are no words of the user's.
-        let message = message.replace("__add__", "+").replace("__sub__", "-");
+        let message = arithmetic::as_written(&message);
         let help = match error.kind() {
             ErrorKind::UndefinedError if message.contains("var.") => "create the variable, or write var.value.get('name', 'default')",
             ErrorKind::UndefinedError if message.contains("conn.") => "create the connection",
@@ -483,24 +468,10 @@ fn engine() -> &'static Environment<'static> {
         env.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
         env.set_formatter(python::format);
         env.set_unknown_method_callback(python::method);
-        env.add_function("__add__", |a: Value, b: Value| moment::sum(&a, &b, true));
-        env.add_function("__sub__", |a: Value, b: Value| moment::sum(&a, &b, false));
-        env.add_filter("string", |value: Value| python::str_of(&value));
-        let filters: [(&str, &str); 4] =
-            [("ds", "%Y-%m-%d"), ("ds_nodash", "%Y%m%d"), ("ts_nodash", "%Y%m%dT%H%M%S"), ("ts_nodash_with_tz", "%Y%m%dT%H%M%S%z")];
-        for (name, format) in filters {
-            env.add_filter(name, move |value: Value| time_filter(&value, |time| time.strftime(format)));
+        for (operator, name) in arithmetic::OPERATORS {
+            env.add_function(*name, move |a: Value, b: Value| arithmetic::binary(operator, &a, &b));
         }
-        env.add_filter("ts", |value: Value| time_filter(&value, |time| Ok(time.iso('T'))));
+        filters::add(&mut env);
         env
     })
-}
-
-fn time_filter(value: &Value, show: impl Fn(&moment::Moment) -> Result<String, minijinja::Error>) -> Result<Value, minijinja::Error> {
-    match value.downcast_object_ref::<moment::Moment>() {
-        Some(time) => show(time).map(Value::from),
-        // Airflow hands an absent date through.
-        None if value.is_none() => Ok(Value::from(())),
-        None => Err(moment::invalid(format!("this filter is for times, not for a {}", value.kind()))),
-    }
 }

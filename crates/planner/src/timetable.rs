@@ -10,6 +10,7 @@
 //! | `@continuous` | Continuous | the time since the last run's end | `now`, or the start date when that is later |
 //! | cron, semantics 3 | CronTrigger, MultipleCronTrigger | its fire time, which is also both ends of its interval | its fire time |
 //! | cron, semantics 2 | CronDataInterval | the interval that begins at one fire time | the next fire time |
+//! | events | Events | its time, one of the list | the same |
 //! | delta, semantics 3 | DeltaTrigger | its time: start date + k · delta | the same |
 //! | delta, semantics 2 | DeltaDataInterval | an interval of one delta | the end of the interval |
 //!
@@ -21,7 +22,8 @@
 //! next match is walked in real time, so an hour that occurs twice has its fires twice and an hour that is left out has none. Otherwise a
 //! time that occurs twice fires at its second occurrence, and one that never occurs fires as much later as the clock was put forward.
 //!
-//! **Two deviations.** Airflow's DeltaTrigger with catchup off makes its first run at the very moment the scheduler looks, and slides by the
+//! **Three deviations.** Airflow's EventsTimetable with catchup off forgets an event that came while no scheduler looked; here the latest event
+//! since the last run gets its run. Airflow's DeltaTrigger with catchup off makes its first run at the very moment the scheduler looks, and slides by the
 //! scheduler's delay ever after; here the slots stay on the grid of the start date (or of the last run). And Airflow looks back for the beat
 //! that an interval begins at even when the last one ended on it: of two times that both fall into the hour that is left out in spring it
 //! finds the later one, and what lies between them belongs to no run; here an interval begins where the last one ended.
@@ -120,6 +122,7 @@ enum Kind {
     Continuous,
     Cron { expressions: Vec<Expression>, intervals: bool },
     Delta { every: TimeDelta, intervals: bool },
+    Events { times: Vec<DateTime<Utc>>, restricted: bool, description: String },
 }
 
 impl Timetable {
@@ -138,6 +141,19 @@ impl Timetable {
                 }
                 let summary = expressions.iter().map(Expression::text).collect::<Vec<_>>().join(", ");
                 (Kind::Cron { expressions, intervals: data_intervals.unwrap_or_else(|| semantics.data_intervals()) }, summary)
+            }
+            Schedule::Events { times, restrict_to_events, description } => {
+                let mut times = times.clone();
+                times.sort_unstable();
+                times.dedup();
+                let summary = description.clone().unwrap_or_else(|| format!("{} events", times.len()));
+                let iso = |at: &DateTime<Utc>| at.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, false);
+                let between = match (times.first(), times.last()) {
+                    (Some(first), Some(last)) => format!("{} events between {} and {}", times.len(), iso(first), iso(last)),
+                    _ => "No events".to_owned(),
+                };
+                let description = description.clone().unwrap_or(between);
+                (Kind::Events { times, restricted: *restrict_to_events, description }, summary)
             }
             Schedule::Delta { every_ms, data_intervals } => {
                 const CENTURY: TimeDelta = TimeDelta::days(36_525);
@@ -172,6 +188,7 @@ impl Timetable {
             }
             Kind::Delta { every, intervals: true } => interval(&Steps(*every), last, window, now),
             Kind::Delta { every, intervals: false } => delta_trigger(*every, last, window, now),
+            Kind::Events { times, .. } => event(times, last, window, now).map(Slot::exact),
         };
         slot.filter(|slot| within(slot, window))
     }
@@ -207,6 +224,11 @@ impl Timetable {
                 end.and_then(|end| Some((all.previous(end)?, end))).unwrap_or((run_after, run_after))
             }
             Kind::Delta { every, intervals: true } => (run_after - *every, run_after),
+            Kind::Events { times, restricted: true, .. } => {
+                let come = times.partition_point(|at| *at <= run_after);
+                let at = times.get(come.saturating_sub(1)).copied().unwrap_or(run_after);
+                (at, at)
+            }
             _ => (run_after, run_after),
         }
     }
@@ -226,6 +248,7 @@ impl Timetable {
             Kind::Never | Kind::Once | Kind::Continuous => None,
             Kind::Cron { expressions, .. } => Some(Box::new(Union(expressions))),
             Kind::Delta { every, .. } => Some(Box::new(Steps(*every))),
+            Kind::Events { times, .. } => Some(Box::new(List(times))),
         }
     }
 
@@ -242,12 +265,13 @@ impl Timetable {
             Kind::Continuous => "As frequently as possible, but only one run at a time.".to_owned(),
             Kind::Cron { expressions, .. } => expressions.iter().map(Expression::description).collect::<Vec<_>>().join(", "),
             Kind::Delta { .. } => String::new(),
+            Kind::Events { description, .. } => description.clone(),
         }
     }
 
     /// Whether it makes runs by itself again and again.
     pub fn is_periodic(&self) -> bool {
-        matches!(self.kind, Kind::Cron { .. } | Kind::Delta { .. })
+        matches!(self.kind, Kind::Cron { .. } | Kind::Delta { .. } | Kind::Events { .. })
     }
 
     /// Whether a run covers the interval before its start.
@@ -338,6 +362,46 @@ impl Beat for Steps {
         let into = now.timestamp_micros().rem_euclid(self.0.num_microseconds()?);
         self.previous(now - TimeDelta::microseconds(into))
     }
+}
+
+/// Times of a list, in order.
+struct List<'a>(&'a [DateTime<Utc>]);
+
+impl Beat for List<'_> {
+    fn next(&self, at: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        self.0.get(self.0.partition_point(|event| *event <= at)).copied()
+    }
+    fn previous(&self, at: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        self.0.get(self.0.partition_point(|event| *event < at).checked_sub(1)?).copied()
+    }
+    fn align_next(&self, at: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        self.0.get(self.0.partition_point(|event| *event < at)).copied()
+    }
+    fn align_previous(&self, at: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        self.0.get(self.0.partition_point(|event| *event <= at).checked_sub(1)?).copied()
+    }
+    fn latest_interval(&self, _: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        None
+    }
+}
+
+/// The event to run for.
+fn event(times: &[DateTime<Utc>], last: Option<&Slot>, window: &Window, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    let list = List(times);
+    let open =
+        |at: &DateTime<Utc>| window.start_date.is_none_or(|start| *at >= start) && last.is_none_or(|last| *at > last.data_interval_end);
+    let first = match last {
+        Some(last) => {
+            list.next(last.data_interval_end.max(window.start_date.unwrap_or(last.data_interval_end) - TimeDelta::microseconds(1)))
+        }
+        None => list.align_next(window.start_date.unwrap_or(DateTime::<Utc>::MIN_UTC)),
+    };
+    if window.catchup {
+        return first;
+    }
+    // Without catchup: a new DAG waits for the next event, any other makes up for the one that has just been missed.
+    let missed = last.and_then(|_| list.align_previous(now)).filter(open);
+    missed.or_else(|| list.align_next(now.max(first?)))
 }
 
 /// Runs for intervals: CronDataInterval and DeltaDataInterval.

@@ -111,6 +111,8 @@ pub struct Feed {
     whole: bool,
     /// Whether the last look is of no use.
     again: bool,
+    /// What files are answered.
+    answers: watch::Receiver<Arc<Snapshot>>,
 }
 
 #[derive(Debug)]
@@ -135,8 +137,8 @@ struct Watch {
 }
 
 impl Feed {
-    /// Begins to follow a source.
-    pub fn start(source: &DagSource, sync_now: &SyncNow, shutdown: CancellationToken) -> Self {
+    /// Begins to follow a source, whose files are given these answers.
+    pub fn start(source: &DagSource, sync_now: &SyncNow, answers: watch::Receiver<Arc<Snapshot>>, shutdown: CancellationToken) -> Self {
         let place = match &source.origin {
             DagOrigin::Folder(root) => {
                 let root = std::path::absolute(root).unwrap_or_else(|_| root.clone());
@@ -148,7 +150,7 @@ impl Feed {
                 Place::Git { _mirror: mirror, published, read: None }
             }
         };
-        Self { parser: Parser::new(&source.bundle, &source.parser, IgnoreSyntax::default()), place, whole: true, again: true }
+        Self { parser: Parser::new(&source.bundle, &source.parser, IgnoreSyntax::default()), place, whole: true, again: true, answers }
     }
 
     /// Who reads the files, and what it knows of them.
@@ -158,14 +160,16 @@ impl Feed {
 
     /// Looks at the source. None: there is nothing new, or nothing yet.
     pub async fn read(&mut self) -> Result<Option<Reading>, Error> {
+        let news = self.answers.has_changed().unwrap_or(false);
+        let answers = Arc::clone(&self.answers.borrow_and_update());
         let looked = match &mut self.place {
-            Place::Folder(folder) => folder.look(&mut self.parser, &mut self.whole).await.map(Some),
+            Place::Folder(folder) => folder.look(&mut self.parser, &mut self.whole, &answers).await.map(Some),
             Place::Git { published, read, .. } => {
                 let checkout = published.borrow_and_update().checkout.clone();
                 match checkout {
-                    Some(checkout) if self.again || read.as_ref() != Some(&checkout.commit.id) => {
+                    Some(checkout) if self.again || news || read.as_ref() != Some(&checkout.commit.id) => {
                         let root = checkout.tree.folder.clone();
-                        let look = self.parser.refresh(&root, &Snapshot::default()).await;
+                        let look = self.parser.refresh(&root, &answers).await;
                         *read = Some(checkout.commit.id.clone());
                         let reading = |changes| Reading {
                             changes,
@@ -200,14 +204,28 @@ impl Feed {
 
     /// Waits until another look may be worth it.
     pub async fn changed(&mut self) {
-        match &mut self.place {
-            Place::Folder(folder) => folder.changed().await,
-            Place::Git { published, .. } => {
-                // The mirror ends at shutdown alone.
-                if published.changed().await.is_err() {
-                    std::future::pending::<()>().await;
+        let Self { place, answers, .. } = self;
+        let place = async {
+            match place {
+                Place::Folder(folder) => folder.changed().await,
+                Place::Git { published, .. } => {
+                    // The mirror ends at shutdown alone.
+                    if published.changed().await.is_err() {
+                        std::future::pending::<()>().await;
+                    }
                 }
             }
+        };
+        let answers = async {
+            if answers.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+            // The next look takes it as news.
+            answers.mark_changed();
+        };
+        tokio::select! {
+            () = place => {}
+            () = answers => {}
         }
     }
 
@@ -221,7 +239,7 @@ impl Feed {
 }
 
 impl Folder {
-    async fn look(&mut self, parser: &mut Parser, whole: &mut bool) -> Result<Reading, Error> {
+    async fn look(&mut self, parser: &mut Parser, whole: &mut bool, answers: &Snapshot) -> Result<Reading, Error> {
         let gone = |source| Error::Root { root: self.root.clone(), source };
         for _ in 0..LOOKS {
             let resolved = self.root.canonicalize().map_err(gone)?;
@@ -229,7 +247,7 @@ impl Folder {
                 // Before it is read, so that no change falls in between.
                 self.watch = Some(watch_folder(&self.root, &resolved, &self.told.0));
             }
-            let looked = parser.refresh(&resolved, &Snapshot::default()).await;
+            let looked = parser.refresh(&resolved, answers).await;
             if self.root.canonicalize().ok().as_ref() == Some(&resolved) {
                 let changes = looked?;
                 self.commit = commit_of(&resolved);

@@ -16,6 +16,7 @@ use tracing::{debug, info, warn};
 use updraft_broker::Broker;
 use updraft_dagfile::Diagnostic;
 use updraft_dagfile::loader::FileResult;
+use updraft_dagfile::python::Snapshot;
 use updraft_model::{DagSpec, Semantics};
 use updraft_planner::timetable::{self, Slot, Timetable, Window};
 use updraft_store::read::history::CommitTaken;
@@ -23,7 +24,7 @@ use updraft_store::{DagUpsert, SlotRow, Store};
 use updraft_telemetry::metrics;
 
 use crate::dag_feed::{DagOrigin, DagSource, Feed, Reading};
-use crate::{Config, frame};
+use crate::{Config, answers, frame};
 
 /// Shortest and longest wait after a look that failed.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
@@ -66,6 +67,7 @@ pub(crate) fn slot_row(slot: &Slot) -> SlotRow {
 
 /// Follows all sources until shutdown.
 pub(crate) async fn dag_sync(store: Store, broker: Broker, config: Config, status: Arc<watch::Sender<Value>>, shutdown: CancellationToken) {
+    let answers = answers::follow(store.clone(), config.clone(), shutdown.clone()).await;
     let mut followers = tokio::task::JoinSet::new();
     for source in config.sources.clone() {
         let follower = Follower {
@@ -74,6 +76,7 @@ pub(crate) async fn dag_sync(store: Store, broker: Broker, config: Config, statu
             config: config.clone(),
             status: Arc::clone(&status),
             source,
+            answers: answers.clone(),
             left_out: BTreeSet::new(),
             noted: None,
         };
@@ -88,6 +91,8 @@ struct Follower {
     config: Config,
     status: Arc<watch::Sender<Value>>,
     source: DagSource,
+    /// What files are answered.
+    answers: watch::Receiver<Arc<Snapshot>>,
     /// Files of the commit that are not in its folder: each has an import error.
     left_out: BTreeSet<String>,
     /// The commit that is noted as taken.
@@ -96,7 +101,7 @@ struct Follower {
 
 impl Follower {
     async fn follow(mut self, shutdown: CancellationToken) {
-        let mut feed = Feed::start(&self.source, &self.config.sync_now, shutdown.clone());
+        let mut feed = Feed::start(&self.source, &self.config.sync_now, self.answers.clone(), shutdown.clone());
         // What was read last, for the status: when, with what problems, and why DAGs are kept that no file has.
         let mut last = json!({});
         let mut failures: u32 = 0;

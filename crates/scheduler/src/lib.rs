@@ -11,6 +11,7 @@
 //! run, and one that starts anew loads what it needs. There is no leader. A hint is never believed, only looked up.
 
 mod admission;
+mod answers;
 mod cache;
 mod cycle;
 pub mod dag_feed;

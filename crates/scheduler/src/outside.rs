@@ -8,6 +8,7 @@
 //!
 //! Nothing of them is stored. What cannot be read keeps its place, with the reason: the value of another source would be the wrong one.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
@@ -32,12 +33,21 @@ const MOST_SHOWN: usize = 5;
 pub struct SecretSources {
     folder: Option<PathBuf>,
     environment: Arc<Outside>,
+    /// Airflow's own settings in it that DAG files may see.
+    conf: BTreeMap<String, String>,
 }
 
 impl SecretSources {
     /// A folder, if there is one, and the environment of this process.
     pub fn new(folder: Option<PathBuf>, environment: impl Iterator<Item = (OsString, OsString)>) -> Self {
-        Self { folder, environment: Arc::new(of_environment(environment)) }
+        let pairs: Vec<_> = environment.collect();
+        let conf = crate::answers::conf_of(pairs.iter().cloned());
+        Self { folder, environment: Arc::new(of_environment(pairs.into_iter())), conf }
+    }
+
+    /// What DAG files are answered by `conf.get`.
+    pub(crate) fn conf(&self) -> BTreeMap<String, String> {
+        self.conf.clone()
     }
 
     /// What the environment had at the start.

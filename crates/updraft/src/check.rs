@@ -8,7 +8,7 @@ use chrono::Utc;
 use clap::{Args, ValueEnum};
 use updraft_dagfile::check::{self, check};
 use updraft_dagfile::python::{self, Processor, Snapshot};
-use updraft_dagfile::{IgnoreSyntax, python::Error as PythonError};
+use updraft_dagfile::{Filter, IgnoreSyntax, python::Error as PythonError};
 use updraft_model::Semantics;
 
 use crate::{USAGE, print, say};
@@ -16,7 +16,7 @@ use crate::{USAGE, print, say};
 /// What to check and how.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  updraft dags check dags\n  updraft dags check dags/sales.py -o json\n\nExit code 1: a file has a mistake."
+    after_help = "Examples:\n  updraft dags check dags\n  updraft dags check dags/sales.py -o json\n  updraft dags check dags --include 'team_a/' --exclude '*_test.py'\n\nExit code 1: a file has a mistake."
 )]
 pub(crate) struct Options {
     /// Files and folders.
@@ -25,6 +25,12 @@ pub(crate) struct Options {
     /// The form of the answer.
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
     output: Output,
+    /// Of folders only files that one of these patterns takes, as in .gitignore. May be repeated.
+    #[arg(long, value_name = "PATTERN")]
+    include: Vec<String>,
+    /// Of folders without files that one of these patterns takes. May be repeated.
+    #[arg(long, value_name = "PATTERN")]
+    exclude: Vec<String>,
     /// Which Airflow's meaning files have that do not say.
     #[arg(long, env = "UPDRAFT_AIRFLOW_SEMANTICS", default_value = "3", value_name = "2|3")]
     airflow_semantics: Semantics,
@@ -61,6 +67,13 @@ pub(crate) async fn run(options: Options) -> ExitCode {
             return ExitCode::from(USAGE);
         }
     };
+    let filter = match Filter::new(&options.include, &options.exclude) {
+        Ok(filter) => filter,
+        Err(mistake) => {
+            say(&format!("error: {mistake}"));
+            return ExitCode::from(USAGE);
+        }
+    };
     let processor = match processor(&options) {
         Ok(processor) => Some(processor),
         Err(error) => {
@@ -72,6 +85,7 @@ pub(crate) async fn run(options: Options) -> ExitCode {
         now: Utc::now(),
         semantics: options.airflow_semantics,
         ignore: IgnoreSyntax::default(),
+        filter,
         snapshot: Snapshot::default(),
         policy,
     };

@@ -21,6 +21,7 @@ pub(crate) mod output;
 mod pools;
 mod redact;
 pub(crate) mod reference;
+mod render;
 mod runs;
 mod tasks;
 mod terminal;
@@ -227,6 +228,7 @@ pub(crate) async fn run(command: ClientCommand, global: &Global) -> ExitCode {
         ClientCommand::Login(options) => login::login(options, global).await,
         ClientCommand::Logout => login::logout(global),
         ClientCommand::Dags(Dags::Diff(options)) => diff::run(options).await,
+        ClientCommand::Tasks(tasks::Tasks::Render(options)) if options.is_local() => render::local(options).await,
         _ => match http::Client::new(global) {
             Ok(client) => carry_out(command, &client).await,
             Err(failure) => Err(failure),
@@ -248,7 +250,7 @@ async fn carry_out(command: ClientCommand, client: &http::Client) -> Result<Exit
         ClientCommand::Tasks(tasks::Tasks::State(options)) => tasks::state(client, &options).await,
         ClientCommand::Tasks(tasks::Tasks::FailedDeps(options)) => tasks::failed_deps(client, &options).await,
         ClientCommand::Tasks(tasks::Tasks::History(options)) => tasks::history(client, &options).await,
-        ClientCommand::Tasks(tasks::Tasks::Render(options)) => tasks::render(client, &options).await,
+        ClientCommand::Tasks(tasks::Tasks::Render(options)) => tasks::render(client, &options.of_run()).await,
         ClientCommand::Jobs(command) => jobs::run(client, &command).await,
         ClientCommand::Call(options) => call::run(client, &options).await,
         ClientCommand::Pools(pools::Pools::Delete(options)) => pools::delete(client, &options).await,

@@ -7,6 +7,7 @@ mod dag_sources;
 mod database;
 mod env_files;
 mod init;
+mod migrate;
 mod port;
 mod roles;
 mod schedule;
@@ -59,6 +60,9 @@ enum Command {
     Secrets(secrets::Secrets),
     /// Makes a repository of DAGs: two DAGs, the image of their tasks, values for the chart, a Makefile.
     Init(init::Options),
+    /// What becomes of the DAG files of an Airflow, before anything is moved.
+    #[command(subcommand, after_help = "Example:\n  updraft migrate airflow dags --html report.html")]
+    Migrate(migrate::Migrate),
     /// When a cron expression fires.
     #[command(subcommand, after_help = "Example:\n  updraft schedule next '0 6 * * 1-5' --count 3")]
     Schedule(schedule::Schedule),
@@ -142,6 +146,7 @@ fn run(cli: Cli) -> ExitCode {
         Command::Secrets(secrets) => block_on(secrets::run(secrets)),
         Command::Schedule(command) => schedule::run(&command),
         Command::Init(options) => init::run(&options),
+        Command::Migrate(command) => block_on(migrate::run(command)),
         Command::Schema => print(&format!("{:#}\n", updraft_dagfile::yaml::json_schema())),
         Command::Version => print(&format!("{}\n", env!("CARGO_PKG_VERSION"))),
         Command::CheatSheet => print(&cli::reference::cheat_sheet(Cli::command())),

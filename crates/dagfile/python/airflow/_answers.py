@@ -6,6 +6,23 @@ from airflow import _session
 from airflow._problem import AirflowConfigException, NotAnswered, Unsupported
 
 _ABSENT = object()
+# What stands for a secret in a connection.
+_MASK = "***"
+_INSTEAD = "read it inside the task: from a Kubernetes Secret that env_from or secrets names"
+
+
+class _Guarded(dict):
+    """An extra of a connection: what is secret in it is an error to read, wherever it stands."""
+
+    def __getitem__(self, key):
+        value = dict.__getitem__(self, key)
+        if value == _MASK:
+            raise NotAnswered("%s of the connection's extra is secret by its name, and DAG files are read without secrets" % key, _INSTEAD)
+        return _Guarded(value) if isinstance(value, dict) else value
+
+    def get(self, key, default=None):
+        """As of any dict."""
+        return self[key] if key in self else default
 
 
 class Variable:
@@ -15,9 +32,15 @@ class Variable:
     def get(key, default_var=_ABSENT, deserialize_json=False, default=_ABSENT, **kwargs):
         """Its text, or what its text holds as JSON."""
         session = _session.current()
-        session.asked_variables.add(str(key))
-        value = session.environment.get("AIRFLOW_VAR_" + str(key).upper(), session.variables.get(key, _ABSENT))
-        if value is _ABSENT:
+        key = str(key)
+        session.asked_variables.add(key)
+        value = session.environment.get("AIRFLOW_VAR_" + key.upper())
+        if value is None:
+            value, withheld = session.answer("variable", key)
+            if withheld is not None:
+                # No default stands in for what is there.
+                raise NotAnswered("variable %s: %s" % (key, withheld), _INSTEAD)
+        if value is None:
             for given in (default, default_var):
                 if given is not _ABSENT:
                     return given
@@ -53,7 +76,7 @@ class Connection:
         self.description = description
         self.host = host
         self.login = login
-        self.password = password
+        self._password = password
         self.schema = schema
         self.port = int(port) if port not in (None, "") else None
         self.extra = json.dumps(extra, sort_keys=True) if isinstance(extra, dict) else extra
@@ -67,7 +90,7 @@ class Connection:
         self.conn_type = parts.scheme.replace("-", "_")
         self.host = unquote(parts.hostname) if parts.hostname else None
         self.login = unquote(parts.username) if parts.username else None
-        self.password = unquote(parts.password) if parts.password else None
+        self._password = unquote(parts.password) if parts.password else None
         self.port = parts.port
         self.schema = unquote(parts.path[1:]) or None
         extra = dict(parse_qsl(parts.query, keep_blank_values=True))
@@ -75,12 +98,24 @@ class Connection:
             self.extra = extra.get("__extra__") or json.dumps(extra, sort_keys=True)
 
     @property
+    def password(self):
+        """The password, which a file gets only where it is its own."""
+        if self._password == _MASK:
+            raise NotAnswered("the password of connection %s is secret, and DAG files are read without secrets" % self.conn_id, _INSTEAD)
+        return self._password
+
+    @password.setter
+    def password(self, value):
+        self._password = value
+
+    @property
     def extra_dejson(self):
         """What `extra` holds as JSON."""
         try:
-            return json.loads(self.extra) if self.extra else {}
+            found = json.loads(self.extra) if self.extra else {}
         except ValueError:
             return {}
+        return _Guarded(found) if isinstance(found, dict) else found
 
     def get_password(self):
         """The password."""
@@ -102,8 +137,13 @@ class Connection:
     def get(cls, conn_id):
         """The connection of this id."""
         session = _session.current()
-        session.asked_connections.add(str(conn_id))
-        value = session.environment.get("AIRFLOW_CONN_" + str(conn_id).upper(), session.connections.get(conn_id))
+        conn_id = str(conn_id)
+        session.asked_connections.add(conn_id)
+        value = session.environment.get("AIRFLOW_CONN_" + conn_id.upper())
+        if value is None:
+            value, withheld = session.answer("connection", conn_id)
+            if withheld is not None:
+                raise NotAnswered("connection %s: %s" % (conn_id, withheld), _INSTEAD)
         if value is None:
             raise NotAnswered("connection %s does not exist" % conn_id, "add it with `updraft connections add %s`" % conn_id)
         if isinstance(value, str) and value.lstrip().startswith("{"):
@@ -139,7 +179,7 @@ class BaseHook:
 
 
 class _Conf:
-    """`[section] key` from AIRFLOW__SECTION__KEY, or Airflow's default of what files ask for."""
+    """`[section] key` from AIRFLOW__SECTION__KEY of the file's environment or the scheduler's, or Airflow's default of what files ask for."""
 
     _defaults = {
         ("core", "dags_folder"): None, ("core", "default_timezone"): "utc", ("core", "executor"): "CeleryExecutor",
@@ -159,7 +199,10 @@ class _Conf:
     def _find(self, section, key):
         section, key = str(section).lower(), str(key).lower()
         session = _session.current()
+        session.asked_conf.add("%s.%s" % (section, key))
         value = session.environment.get("AIRFLOW__%s__%s" % (section.upper(), key.upper()))
+        if value is None:
+            value = session.conf.get("%s.%s" % (section, key))
         if value is None and (section, key) == ("core", "dags_folder"):
             return session.root.rstrip("/")
         return value if value is not None else self._defaults.get((section, key))

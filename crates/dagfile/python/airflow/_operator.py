@@ -102,9 +102,10 @@ def _with_defaults(init, is_base):
                 kwargs[name] = defaults[name]
         missing = [name for name in required if name not in kwargs]
         if missing:
+            given = [name for name in kwargs if name not in names and name not in ARGUMENTS and did_you_mean(name, missing)]
             raise InvalidArgument(
                 "%s of task %s lacks the argument %s" % (cls, kwargs.get("task_id") or "?", ", ".join(missing)),
-                "add %s=…" % missing[0],
+                "%s is no argument: %s" % (given[0], did_you_mean(given[0], missing)) if given else "add %s=…" % missing[0],
             )
         init(self, **kwargs)
         if outermost:

@@ -5,6 +5,10 @@ from datetime import timedelta
 from airflow._problem import InvalidArgument, Unsupported, did_you_mean
 
 
+# A version of a DAG holds them all.
+_MOST_EVENTS = 10000
+
+
 class _Absent:
     def __bool__(self):
         return False
@@ -96,10 +100,17 @@ class EventsTimetable(Timetable):
 
     def __init__(self, event_dates, restrict_to_events=False, presorted=False, description=None):
         self.event_dates = list(event_dates)
+        self.restrict_to_events = restrict_to_events
+        self.description = description
 
     def _updraft_schedule(self):
-        raise Unsupported("EventsTimetable, a list of times, is not supported",
-                          "use MultipleCronTriggerTimetable, or trigger the DAG through the API")
+        from airflow._dates import to_datetime, to_text
+
+        times = sorted({to_datetime(one, "an event of EventsTimetable") for one in self.event_dates})
+        if len(times) > _MOST_EVENTS:
+            raise InvalidArgument("EventsTimetable has %d times" % len(times), "it may have %d: write a cron expression" % _MOST_EVENTS)
+        return {"kind": "events", "times": [to_text(one) for one in times], "restrict_to_events": bool(self.restrict_to_events) or None,
+                "description": str(self.description) if self.description else None}
 
 
 class _Delta(Timetable):

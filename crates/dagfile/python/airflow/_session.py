@@ -9,17 +9,39 @@ class Session:
     def __init__(self, path="", root="", snapshot=None, environment=None):
         self.path = path
         self.root = root.rstrip("/") + "/" if root else ""
-        self.variables = dict((snapshot or {}).get("variables") or {})
-        self.connections = dict((snapshot or {}).get("connections") or {})
+        snapshot = snapshot or {}
+        self.variables = snapshot.get("variables") or {}
+        self.connections = snapshot.get("connections") or {}
+        self.conf = snapshot.get("conf") or {}
+        self.withheld = snapshot.get("withheld") or {}
+        self.capitals = snapshot.get("capitals") or {}
         self.environment = environment if environment is not None else {}
         self.asked_variables = set()
         self.asked_connections = set()
+        self.asked_conf = set()
         self.read_files = set()
         self.warnings = []
         self.seen_warnings = set()
         self.dags = []
         self.kept_dags = []
         self.tasks = []
+
+    def answer(self, kind, name):
+        """The value of a variable or a connection, and why there is none for files although there is one. Nothing and nothing: it does not exist."""
+        kinds = "%ss" % kind
+        unknown = self.withheld.get("all")
+        if unknown:
+            return None, unknown
+        capital = name.upper()
+        # The folder comes before the environment, and that before the database: the scheduler has put the three together.
+        for values, withheld, at in ((getattr(self, kinds), self.withheld, name),
+                                     (self.capitals.get(kinds) or {}, self.capitals.get("withheld") or {}, capital)):
+            why = (withheld.get(kinds) or {}).get(at)
+            if why:
+                return None, why
+            if at in values:
+                return values[at], None
+        return None, None
 
     def is_users(self, filename):
         """Whether a file is the user's own code."""

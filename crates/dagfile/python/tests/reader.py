@@ -30,7 +30,8 @@ class Reader:
     def ask(self, path, root, **more):
         """Sends one request and waits for its answer."""
         self.next_id += 1
-        request = dict({"id": self.next_id, "path": path, "root": root}, **more)
+        # Without a snapshot the one before would count.
+        request = dict({"id": self.next_id, "path": path, "root": root, "snapshot": {}}, **more)
         self.process.stdin.write(json.dumps(request).encode() + b"\n")
         self.process.stdin.flush()
         line = self.process.stdout.readline()

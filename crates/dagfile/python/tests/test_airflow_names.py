@@ -209,6 +209,44 @@ class Arguments(FileCase):
             "db": {"conn_type": "http", "host": "h", "extra": {"k": "k"}}, "uri": "postgres://u:p%20w@h:5/s"}})
         self.assertEqual(answer["errors"], [])
         self.assertEqual(answer["dags"][0]["tasks"][0]["run"]["bash_command"], "vhkm")
-        self.assertEqual(answer["asked"], {"variables": ["j", "none", "v"], "connections": ["db", "uri"]})
+        self.assertEqual(answer["asked"], {"variables": ["j", "none", "v"], "connections": ["db", "uri"],
+                                           "conf": ["core.dags_folder", "core.parallelism"]})
         error = self.error("from airflow.models import Variable, DAG\nVariable.get('nope')\n", "exception")
         self.assertEqual((error["message"], error["line"]), ("variable nope does not exist", 2))
+
+    def test_what_files_do_not_get(self):
+        snapshot = {
+            "variables": {"region": "eu"}, "conf": {"acme.region": "us"},
+            "connections": {"db": {"conn_type": "http", "host": "h", "password": "***", "extra": {"key": "k", "token": "***", "in": {"secret": "***"}}}},
+            "withheld": {"variables": {"api_key": "it is secret by its name"}, "connections": {"broken": "it cannot be read"}},
+            "capitals": {"variables": {"LOUD": "l", "REGION": "no"}, "connections": {"ENV": "http://e"}, "withheld": {"variables": {"MY_TOKEN": "secret"}}},
+        }
+        top = "from airflow.models import Variable, Connection, DAG\nfrom airflow.configuration import conf\n"
+        answer = self.read(top + """
+from airflow.hooks.base import BaseHook
+db = BaseHook.get_connection("db")
+assert (Variable.get("region"), Variable.get("loud"), conf.get("acme", "region")) == ("eu", "l", "us")
+assert (db.host, db.extra_dejson["key"], db.extra_dejson.get("nope", 1), Connection.get("env").host) == ("h", "k", 1, "e")
+DAG("d")
+""", snapshot=snapshot)
+        self.assertEqual(answer["errors"], [])
+        for line, words in (
+                ("Variable.get('api_key', 'x')", "variable api_key: it is secret by its name"),
+                ("Variable.get('my_token', default_var=None)", "variable my_token: secret"),
+                ("Connection.get('broken')", "connection broken: it cannot be read"),
+                ("Connection.get('db').password", "the password of connection db is secret"),
+                ("Connection.get('db').get_uri()", "the password of connection db is secret"),
+                ("Connection.get('db').extra_dejson['token']", "token of the connection's extra is secret"),
+                ("Connection.get('db').extra_dejson.get('in').get('secret')", "secret of the connection's extra is secret"),
+        ):
+            answer = self.read(top + line + "\n", snapshot=snapshot)
+            self.assertIn(words, answer["errors"][0]["message"], line)
+            self.assertEqual(answer["errors"][0]["line"], 3, line)
+            self.assertIn("inside the task", answer["errors"][0]["hint"])
+        answer = self.read(top + "Variable.get('region', 'x')\n", snapshot=dict(snapshot, withheld={"all": "the folder is gone"}))
+        self.assertEqual(answer["errors"][0]["message"], "variable region: the folder is gone")
+
+    def test_a_snapshot_counts_for_the_requests_after_it(self):
+        text = "from airflow.models import Variable, DAG\ndag = DAG(Variable.get('id', 'none'))\n"
+        asked = [self.read(text, snapshot=snapshot)["dags"][0]["dag_id"] for snapshot in ({"variables": {"id": "first"}}, None, {})]
+        self.assertEqual(asked, ["first", "first", "none"])

@@ -50,7 +50,8 @@ def run(request, source):
         "dags": dags,
         "errors": errors,
         "warnings": session.warnings,
-        "asked": {"variables": sorted(session.asked_variables), "connections": sorted(session.asked_connections)},
+        "asked": {"variables": sorted(session.asked_variables), "connections": sorted(session.asked_connections),
+                  "conf": sorted(session.asked_conf)},
         "modules": _read_files(session),
         "folders": sorted(session.folders),
     }

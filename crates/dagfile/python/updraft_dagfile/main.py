@@ -23,7 +23,11 @@ stdin, a request:
      "max_output_bytes": 67108864,       optional, most that the child's answer may have
      "snapshot": {"variables": {"name": "text"},
                   "connections": {"id": {"conn_type": "…", "host": "…", "login": "…", "password": "…", "schema": "…", "port": 1,
-                                         "extra": {} or "text"}}},     optional; a connection may be a URI instead of an object
+                                         "extra": {} or "text"}},      a connection may be a URI instead of an object
+                  "conf": {"section.key": "text"},
+                  "withheld": {"variables": {"name": "why"}, "connections": {}, "all": "why nothing is known"},
+                  "capitals": {"variables": {}, "connections": {}, "withheld": {}}},    names in capitals that stand for any spelling
+                                         optional, as is all in it; absent: that of the request before
      "env": {"AIRFLOW_HOME": "…"}}       optional; the child's environment besides PATH, LANG, TZ, HOME
 
 stdout, an answer:
@@ -35,7 +39,7 @@ stdout, an answer:
      "warnings": [{"message": "…", "line": 12 or null}],
      "output": "what the file printed, cut at 64 KiB",
      "duration_ms": 12,
-     "asked": {"variables": ["sorted names"], "connections": ["sorted ids"]},
+     "asked": {"variables": ["sorted names"], "connections": ["sorted ids"], "conf": ["sorted section.key"]},
      "modules": ["/abs/dags/helper.py"], sorted: other files under root that were imported or read
      "folders": ["/abs/dags/conf"]}      sorted: folders under root that were listed (a change of their entries may change the DAGs)
 

@@ -40,13 +40,14 @@ def serve(children=None):
     gc.collect()
     gc.freeze()
     buffer = b""
+    snapshot = {}
     while True:
         line, buffer = _read_line(requests, buffer)
         if line is None:
             return
         if not line.strip():
             continue
-        answer = _answer(line, _Own(requests, answers, wake, children))
+        answer, snapshot = _answer(line, _Own(requests, answers, wake, children), snapshot)
         _write_all(answers, json.dumps(answer, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace") + b"\n")
 
 
@@ -95,19 +96,22 @@ def _write_all(descriptor, data):
         data = data[os.write(descriptor, data):]
 
 
-def _answer(line, own):
+def _answer(line, own, snapshot):
+    """The answer, and the snapshot for the next request that has none of its own."""
     began = time.monotonic()
     identity = None
     try:
         request = json.loads(line)
         identity = request.get("id")
-        request = _check(request)
+        if request.get("snapshot") is not None:
+            snapshot = request["snapshot"]
+        request = _check(dict(request, snapshot=snapshot))
     except (ValueError, TypeError, KeyError, AttributeError) as exception:
         answer = _empty([problems.error("invalid", "the request cannot be read: %s" % exception)])
     else:
         answer = _parse(request, own)
     answer["duration_ms"] = int((time.monotonic() - began) * 1000)
-    return dict({"id": identity}, **answer)
+    return dict({"id": identity}, **answer), snapshot
 
 
 def _check(request):
@@ -126,7 +130,8 @@ def _check(request):
 
 def _empty(errors=()):
     return {
-        "dags": [], "errors": list(errors), "warnings": [], "output": "", "asked": {"variables": [], "connections": []}, "modules": [],
+        "dags": [], "errors": list(errors), "warnings": [], "output": "", "modules": [],
+        "asked": {"variables": [], "connections": [], "conf": []},
         "folders": [],
     }
 

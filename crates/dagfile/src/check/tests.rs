@@ -5,6 +5,7 @@ fn options() -> Options {
         now: "2026-03-10T12:00:00Z".parse().unwrap(),
         semantics: Semantics::Airflow3,
         ignore: IgnoreSyntax::Glob,
+        filter: Filter::default(),
         snapshot: Snapshot::default(),
         policy: None,
     }

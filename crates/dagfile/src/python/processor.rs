@@ -134,6 +134,8 @@ struct Running {
     stderr: Arc<Mutex<Vec<u8>>>,
     /// Whether it has answered once.
     warm: bool,
+    /// What it was told last of what files may ask for.
+    snapshot: Option<Snapshot>,
     scratch: TempDir,
 }
 
@@ -266,12 +268,16 @@ impl Shared {
                 timeout_seconds: self.options.timeout.as_secs_f64(),
                 memory_bytes: if cfg!(target_os = "linux") { self.options.memory_bytes } else { ALL_MEMORY },
                 max_output_bytes: self.options.max_output_bytes,
-                snapshot,
+                // It may be long, and is the same for thousands of files.
+                snapshot: (running.snapshot.as_ref() != Some(snapshot)).then_some(snapshot),
                 env: &env,
             };
             match running.ask(&request, self.options.timeout + GRACE, self.options.max_output_bytes).await {
                 Ok(answer) => {
                     running.warm = true;
+                    if running.snapshot.as_ref() != Some(snapshot) {
+                        running.snapshot = Some(snapshot.clone());
+                    }
                     lock(&self.status).files += 1;
                     return Ok(Outcome::of(answer, name, &source));
                 }
@@ -354,7 +360,7 @@ impl Shared {
         }
         tokio::spawn(listen(stderr, kept.clone(), self.status.clone()));
         debug!(user, "started the python parser");
-        Ok(Running { child, group, stdin, stdout: BufReader::new(stdout), stderr: kept, warm: false, scratch })
+        Ok(Running { child, group, stdin, stdout: BufReader::new(stdout), stderr: kept, warm: false, snapshot: None, scratch })
     }
 }
 

@@ -10,32 +10,111 @@ use updraft_model::DagSpec;
 
 use crate::diagnostic::{Diagnostic, Kind, Snippet, Warning};
 
-/// What files may ask for at their top level: `Variable.get`, `BaseHook.get_connection`.
+/// What files may ask for at their top level: `Variable.get`, `BaseHook.get_connection`, `conf.get`. There is no secret in it: whoever may
+/// write a DAG file may read it all.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Snapshot {
     /// Text by name.
     #[serde(default)]
     pub variables: BTreeMap<String, String>,
-    /// Connections by id: an object with `conn_type`, `host`, …, or a URI.
+    /// Connections by id: an object with `conn_type`, `host`, …, or a URI. What is secret in one is `***`, which no file gets to see.
     #[serde(default)]
     pub connections: BTreeMap<String, Value>,
+    /// Values of the configuration by `section.key`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub conf: BTreeMap<String, String>,
+    /// Names that have a value that files do not get, and why.
+    #[serde(default, skip_serializing_if = "Withheld::is_empty")]
+    pub withheld: Withheld,
+    /// Names in capitals that stand for any name that reads so: what an environment has.
+    #[serde(default, skip_serializing_if = "Capitals::is_empty")]
+    pub capitals: Capitals,
+}
+
+/// What files do not get, by name.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Withheld {
+    /// Variables.
+    #[serde(default)]
+    pub variables: BTreeMap<String, String>,
+    /// Connections.
+    #[serde(default)]
+    pub connections: BTreeMap<String, String>,
+    /// Why no name at all can be answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub all: Option<String>,
+}
+
+impl Withheld {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Answers to any spelling of a name.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Capitals {
+    /// Variables.
+    #[serde(default)]
+    pub variables: BTreeMap<String, String>,
+    /// Connections.
+    #[serde(default)]
+    pub connections: BTreeMap<String, Value>,
+    /// What of it files do not get.
+    #[serde(default)]
+    pub withheld: Withheld,
+}
+
+impl Capitals {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// The names that a file asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub(crate) struct Asked {
-    #[serde(default)]
-    pub(crate) variables: Vec<String>,
-    #[serde(default)]
-    pub(crate) connections: Vec<String>,
+pub struct Asked {
+    /// Variables.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub variables: Vec<String>,
+    /// Connections, by id.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub connections: Vec<String>,
+    /// Values of the configuration, as `section.key`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conf: Vec<String>,
 }
 
 impl Asked {
+    /// Whether it asked for nothing.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
     /// A hash of the answers to these questions: what a file does not ask for does not make it parse again.
     pub(crate) fn answers(&self, snapshot: &Snapshot) -> [u8; 32] {
-        let variables: Vec<_> = self.variables.iter().map(|name| (name, snapshot.variables.get(name))).collect();
-        let connections: Vec<_> = self.connections.iter().map(|id| (id, snapshot.connections.get(id))).collect();
-        Sha256::digest(serde_json::to_vec(&(variables, connections)).unwrap_or_default()).into()
+        let Snapshot { variables, connections, conf, withheld, capitals } = snapshot;
+        let variables: Vec<_> = self
+            .variables
+            .iter()
+            .map(|name| {
+                let capital = name.to_uppercase();
+                let loud = (capitals.variables.get(&capital), capitals.withheld.variables.get(&capital));
+                (name, variables.get(name), withheld.variables.get(name), loud)
+            })
+            .collect();
+        let connections: Vec<_> = self
+            .connections
+            .iter()
+            .map(|id| {
+                let capital = id.to_uppercase();
+                let loud = (capitals.connections.get(&capital), capitals.withheld.connections.get(&capital));
+                (id, connections.get(id), withheld.connections.get(id), loud)
+            })
+            .collect();
+        let conf: Vec<_> = self.conf.iter().map(|key| (key, conf.get(key))).collect();
+        let all = withheld.all.as_ref().filter(|_| !variables.is_empty() || !connections.is_empty());
+        Sha256::digest(serde_json::to_vec(&(variables, connections, conf, all)).unwrap_or_default()).into()
     }
 }
 
@@ -47,7 +126,9 @@ pub(crate) struct Request<'a> {
     pub(crate) timeout_seconds: f64,
     pub(crate) memory_bytes: u64,
     pub(crate) max_output_bytes: usize,
-    pub(crate) snapshot: &'a Snapshot,
+    /// Absent: as before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) snapshot: Option<&'a Snapshot>,
     pub(crate) env: &'a BTreeMap<String, String>,
 }
 
@@ -100,7 +181,8 @@ pub struct Outcome {
     pub modules: Vec<PathBuf>,
     /// Folders that it listed.
     pub folders: Vec<PathBuf>,
-    pub(crate) asked: Asked,
+    /// What it asked for.
+    pub asked: Asked,
 }
 
 impl Outcome {

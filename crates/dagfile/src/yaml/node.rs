@@ -69,6 +69,21 @@ impl<'s> Node<'s> {
         &at.value
     }
 
+    /// A text that may be a number or a boolean, where another stands.
+    pub(crate) fn text_at(at: Place, text: &str) -> Self {
+        Self { at, value: Value::Scalar { text: Cow::Owned(text.to_owned()), plain: true } }
+    }
+
+    /// A map, where something else stands.
+    pub(crate) fn map_at(at: Place, entries: Vec<(Node<'s>, Node<'s>)>) -> Self {
+        Self { at, value: Value::Map(entries) }
+    }
+
+    /// A list, where something else stands.
+    pub(crate) fn list_at(at: Place, items: Vec<Node<'s>>) -> Self {
+        Self { at, value: Value::List(items) }
+    }
+
     pub(crate) fn entries(&self) -> Option<&[(Node<'s>, Node<'s>)]> {
         match self.value() {
             Value::Map(entries) => Some(entries),

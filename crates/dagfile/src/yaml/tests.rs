@@ -381,3 +381,84 @@ fn large_merges_and_many_unknown_names_take_no_square_of_time() {
     assert_eq!(parse("x.yaml", format!("dag_id: a\ntasks:\n{tasks}").as_bytes()).errors.len(), MAX_ERRORS + 1);
     assert!(before.elapsed().as_secs() < 30, "took {:?}", before.elapsed());
 }
+
+#[test]
+fn files_of_dag_factory_are_read() {
+    let text = r#"
+default:
+  default_args:
+    owner: data
+    start_date: 2026-01-01
+    retries: 1
+    retry_delay_sec: 30
+  concurrency: 4
+  default_view: tree
+
+sales:
+  schedule_interval: "0 6 * * *"
+  catchup: false
+  default_args:
+    retries: 2
+    execution_timeout: {__type__: datetime.timedelta, minutes: 5}
+  task_groups:
+    load:
+      tooltip: all tables
+      dependencies: [extract]
+  tasks:
+    extract:
+      operator: airflow.operators.bash.BashOperator
+      bash_command: "echo {{ ds }}"
+    orders:
+      operator: airflow.providers.cncf.kubernetes.operators.pod.KubernetesPodOperator
+      image: etl:1
+      arguments: [orders]
+      task_group_name: load
+    items:
+      operator: airflow.operators.python.PythonOperator
+      python_callable_name: load
+      python_callable_file: /dags/load.py
+      task_group_name: load
+      dependencies: [orders]
+      retries: 5
+    done:
+      operator: airflow.operators.dummy_operator.DummyOperator
+      dependencies: [load]
+
+second:
+  tasks:
+    - task_id: one
+      operator: airflow.operators.bash_operator.BashOperator
+      bash_command: "true"
+    - task_id: two
+      operator: airflow.operators.bash_operator.BashOperator
+      bash_command: "true"
+      dependencies: [one]
+"#;
+    let parsed = parse("factory.yaml", text.as_bytes());
+    assert!(parsed.errors.is_empty(), "{}", parsed.errors[0]);
+    let [sales, second] = &parsed.dags[..] else { panic!("{:?}", parsed.dags) };
+    assert_eq!((sales.dag_id.as_str(), sales.max_active_tasks, sales.catchup), ("sales", Some(4), Some(false)));
+    assert_eq!(sales.start_date.unwrap().to_rfc3339(), "2026-01-01T00:00:00+00:00");
+    assert_eq!(sales.schedule, Schedule::Cron { expressions: vec!["0 6 * * *".to_owned()], data_intervals: None });
+    let of = |id: &str| sales.tasks.iter().find(|task| task.task_id.as_str() == id).unwrap_or_else(|| panic!("{id}"));
+    let needs = |id: &str| of(id).upstream.iter().map(|id| id.as_str().to_owned()).collect::<Vec<_>>();
+    assert_eq!(needs("load.orders"), ["extract"]);
+    assert_eq!(needs("load.items"), ["extract", "load.orders"]);
+    assert_eq!(needs("done"), ["load.items", "load.orders"]);
+    assert_eq!((of("extract").retries, of("load.items").retries, of("extract").retry_delay_ms), (2, 5, 30_000));
+    assert_eq!((of("extract").execution_timeout_ms, of("extract").owner.as_str()), (Some(300_000), "data"));
+    assert_eq!((sales.task_groups[0].group_id.as_str(), of("load.items").task_group.as_deref()), ("load", Some("load")));
+    assert!(matches!(of("load.orders").run, TaskKind::Pod(_)) && matches!(of("done").run, TaskKind::Empty));
+    let TaskKind::Airflow(items) = &of("load.items").run else { panic!("{:?}", of("load.items")) };
+    assert_eq!(
+        (items.reason.as_str(), &items.arguments["python_callable_name"]),
+        ("PythonOperator is Python code", &serde_json::json!("load"))
+    );
+    assert_eq!(second.tasks[1].upstream[0].as_str(), "one");
+    assert!(parsed.warnings.iter().any(|warning| warning.message.contains("default_view")));
+
+    // Mistakes are told where they stand.
+    let parsed = parse("factory.yaml", text.replace("dependencies: [one]", "dependencies: [onne]").as_bytes());
+    assert_eq!((parsed.dags.len(), parsed.errors.len()), (1, 1));
+    assert!(parsed.errors[0].message.contains("needs `onne`") && parsed.errors[0].line == Some(49), "{}", parsed.errors[0]);
+}

@@ -11,11 +11,12 @@ use minijinja::{Error, ErrorKind, State};
 use serde_json::Value as Json;
 use sha2::{Digest, Sha256};
 use updraft_model::redact::{MASK, has_secret, is_sensitive, redact};
-use updraft_model::{Semantics, TaskSpec};
+use updraft_model::{Schedule, Semantics, TaskSpec};
 
-use super::RenderContext;
-use super::moment::{Delta, Moment, invalid};
+use super::moment::{Moment, invalid};
 use super::python::str_of;
+use super::span::Delta;
+use super::{RenderContext, macros};
 use crate::timetable::Timetable;
 
 /// One task instance, as its templates see it.
@@ -112,6 +113,8 @@ enum What {
     DagRun,
     Dag,
     Task,
+    /// One of the DAG, by its place.
+    TaskAt(usize),
     TaskInstance,
     Var,
     VarValue,
@@ -149,6 +152,16 @@ impl Part {
 
     fn other(&self, what: What) -> Value {
         Value::from_object(Self { scope: Arc::clone(&self.scope), what })
+    }
+
+    /// A module of `macros`.
+    pub(super) fn module(&self, name: &'static str) -> Value {
+        self.other(What::Module(name))
+    }
+
+    /// Chance, see [`Scope::draw`].
+    pub(super) fn draw(&self) -> [u8; 32] {
+        self.scope.draw()
     }
 
     fn context(&self, name: &str) -> Option<Value> {
@@ -197,7 +210,10 @@ impl Part {
             "conn" => self.other(What::Connections),
             "macros" => self.other(What::Macros),
             "test_mode" => false.into(),
-            "map_index_template" | "expanded_ti_count" | "exception" | "reason" | "partition_key" | "templates_dict" => Value::from(()),
+            "task_reschedule_count" => 0.into(),
+            "map_index_template" | "expanded_ti_count" | "exception" | "reason" | "partition_key" | "partition_date" | "templates_dict" => {
+                Value::from(())
+            }
             "inlets" | "outlets" => Vec::<Value>::new().into(),
             "inlet_events" | "outlet_events" | "triggering_asset_events" | "triggering_dataset_events" => {
                 serialized(BTreeMap::<String, ()>::new())
@@ -221,7 +237,9 @@ impl Part {
                 }
             }
             "start_date" => self.scope.moment_or_none(run.start_date),
-            "end_date" => Value::from(()),
+            "end_date" | "note" | "partition_key" | "partition_date" | "team_name" => Value::from(()),
+            "clear_number" => 0.into(),
+            "consumed_asset_events" => Vec::<Value>::new().into(),
             "state" => "running".into(),
             "triggering_user_name" => run.triggering_user.as_deref().map_or_else(|| Value::from(()), Value::from),
             "logical_date" | "execution_date" | "data_interval_start" | "data_interval_end" | "run_after" => self.context(name)?,
@@ -244,7 +262,16 @@ impl Part {
             "default_args" => serialized(&dag.default_args),
             "params" => serialized(dag.params.iter().map(|(name, p)| (name, &p.value)).collect::<BTreeMap<_, _>>()),
             "task_ids" => dag.tasks.iter().map(|t| Value::from(t.task_id.as_str())).collect::<Vec<_>>().into(),
-            "max_active_runs" => serialized(dag.max_active_runs),
+            // An installation may have other numbers; these are what Airflow has where a DAG says nothing.
+            "max_active_runs" => dag.max_active_runs.unwrap_or(16).into(),
+            "max_active_tasks" => dag.max_active_tasks.unwrap_or(16).into(),
+            "catchup" => dag.catchup.unwrap_or(self.scope.ctx.run.semantics == Semantics::Airflow2).into(),
+            "schedule" | "schedule_interval" => match &dag.schedule {
+                Schedule::Cron { expressions, .. } if expressions.len() == 1 => expressions[0].as_str().into(),
+                Schedule::None => Value::from(()),
+                other => Timetable::new(other, &dag.timezone, self.scope.ctx.run.semantics).ok()?.summary().into(),
+            },
+            "tasks" => (0..dag.tasks.len()).map(|i| self.other(What::TaskAt(i))).collect::<Vec<_>>().into(),
             "owner" => {
                 let owners: std::collections::BTreeSet<&str> = dag.tasks.iter().map(|t| t.owner.as_str()).collect();
                 owners.into_iter().collect::<Vec<_>>().join(", ").into()
@@ -253,8 +280,7 @@ impl Part {
         })
     }
 
-    fn task(&self, name: &str) -> Option<Value> {
-        let task = &self.scope.task;
+    fn task(&self, task: &TaskSpec, name: &str) -> Option<Value> {
         Some(match name {
             "task_id" => task.task_id.as_str().into(),
             "dag_id" => self.scope.ctx.run.dag.dag_id.as_str().into(),
@@ -266,10 +292,28 @@ impl Part {
             "priority_weight" => task.priority_weight.into(),
             "task_type" | "operator_name" => task.operator.as_str().into(),
             "trigger_rule" => task.trigger_rule.as_str().into(),
+            "label" => {
+                let group = task.task_group.as_ref().map(|group| format!("{group}."));
+                group.and_then(|group| task.task_id.as_str().strip_prefix(&*group)).unwrap_or(task.task_id.as_str()).into()
+            }
+            "pool_slots" => task.pool_slots.into(),
+            "depends_on_past" => task.depends_on_past.into(),
+            "wait_for_downstream" => task.wait_for_downstream.into(),
+            "execution_timeout" => match task.execution_timeout_ms {
+                Some(ms) => Value::from_object(Delta::new(TimeDelta::milliseconds(i64::try_from(ms).ok()?))),
+                None => Value::from(()),
+            },
+            "email" | "sla" | "doc" | "run_as_user" => Value::from(()),
+            "doc_md" => task.doc_md.as_deref().map_or_else(|| Value::from(()), Value::from),
+            "downstream_task_ids" => {
+                let own = &task.task_id;
+                let after = self.scope.ctx.run.dag.tasks.iter().filter(|other| other.upstream.contains(own));
+                after.map(|other| Value::from(other.task_id.as_str())).collect::<Vec<_>>().into()
+            }
             "upstream_task_ids" => task.upstream.iter().map(|t| Value::from(t.as_str())).collect::<Vec<_>>().into(),
             "start_date" => self.scope.moment_or_none(task.start_date.or(self.scope.ctx.run.dag.start_date)),
             "end_date" => self.scope.moment_or_none(task.end_date.or(self.scope.ctx.run.dag.end_date)),
-            "retry_delay" => Value::from_object(Delta(TimeDelta::milliseconds(i64::try_from(task.retry_delay_ms).ok()?))),
+            "retry_delay" => Value::from_object(Delta::new(TimeDelta::milliseconds(i64::try_from(task.retry_delay_ms).ok()?))),
             "params" => self.scope.params(),
             "dag" => self.other(What::Dag),
             _ => return None,
@@ -291,7 +335,7 @@ impl Part {
             "execution_date" | "logical_date" => self.context(name)?,
             "task" => self.other(What::Task),
             "dag_run" => self.other(What::DagRun),
-            "task_id" | "dag_id" | "pool" | "queue" | "priority_weight" => self.task(name)?,
+            "task_id" | "dag_id" | "pool" | "queue" | "priority_weight" => self.task(&scope.task, name)?,
             _ => return None,
         })
     }
@@ -341,71 +385,6 @@ impl Part {
             _ => return None,
         })
     }
-
-    fn macro_call(&self, name: &str, args: &[Value]) -> Result<Value, Error> {
-        Ok(match name {
-            "ds_add" => {
-                let (ds, days): (&str, i64) = from_args(args)?;
-                let delta = TimeDelta::try_days(days).ok_or_else(|| invalid("the date is out of range"))?;
-                Moment::strptime(ds, "%Y-%m-%d")?.plus(delta)?.strftime("%Y-%m-%d")?.into()
-            }
-            "ds_format" => {
-                let (ds, from, to): (&str, &str, &str) = from_args(args)?;
-                Moment::strptime(ds, from)?.strftime(to)?.into()
-            }
-            "datetime" => Value::from_object(Moment::from_parts(args)?),
-            "timedelta" => Value::from_object(Delta::from_parts(args)?),
-            "random" => {
-                from_args::<()>(args)?;
-                let [a, b, c, d, e, f, ..] = self.scope.draw();
-                let bits = u64::from_be_bytes([0, 0, a, b, c, d, e, f]);
-                #[expect(clippy::cast_precision_loss, reason = "48 bits fit a double")]
-                Value::from(bits as f64 / (1u64 << 48) as f64)
-            }
-            _ => {
-                return Err(invalid(format!(
-                    "macros.{name} is not supported; there are ds_add, ds_format, datetime, timedelta, json, uuid and random"
-                )));
-            }
-        })
-    }
-
-    fn module_call(&self, module: &str, name: &str, args: &[Value]) -> Result<Value, Error> {
-        Ok(match (module, name) {
-            ("datetime", "datetime") => Value::from_object(Moment::from_parts(args)?),
-            ("datetime", "timedelta") => Value::from_object(Delta::from_parts(args)?),
-            ("datetime", "strptime") => {
-                from_args::<(&str, &str)>(args).and_then(|(text, format)| Moment::strptime(text, format)).map(Value::from_object)?
-            }
-            ("datetime", "fromisoformat") => from_args::<(&str,)>(args).and_then(|(text,)| Moment::parse(text)).map(Value::from_object)?,
-            ("datetime", "now" | "utcnow" | "today") => {
-                return Err(invalid(
-                    "a template that reads the clock renders differently each time: use logical_date, or dag_run.start_date",
-                ));
-            }
-            ("uuid", "uuid4" | "uuid1") => {
-                let bytes = self.scope.draw();
-                let mut half = [0; 16];
-                half.copy_from_slice(&bytes[..16]);
-                uuid::Builder::from_random_bytes(half).into_uuid().to_string().into()
-            }
-            ("json", "dumps") => {
-                let (value, kwargs): (Value, Kwargs) = from_args(args)?;
-                let json = serde_json::to_value(&value).map_err(|why| invalid(why.to_string()))?;
-                match kwargs.get::<Option<usize>>("indent")? {
-                    Some(_) => serde_json::to_string_pretty(&json),
-                    None => Ok(python_json(&json)),
-                }
-                .map_err(|why| invalid(why.to_string()))?
-                .into()
-            }
-            ("json", "loads") => {
-                let (text,): (&str,) = from_args(args)?;
-                serialized(serde_json::from_str::<Json>(text).map_err(|why| invalid(format!("json.loads: {why}")))?)
-            }
-            _ => return Err(invalid(format!("macros.{module}.{name} is not supported: compute it in the task"))),
-        })
-    }
 }
 
 /// A JSON object with secrets in it.
@@ -434,20 +413,8 @@ impl Object for Guarded {
     }
 }
 
-fn serialized(value: impl serde::Serialize) -> Value {
+pub(super) fn serialized(value: impl serde::Serialize) -> Value {
     Serde(value).into()
-}
-
-/// `json.dumps` puts a space after commas and colons.
-fn python_json(json: &Json) -> String {
-    match json {
-        Json::Array(items) => format!("[{}]", items.iter().map(python_json).collect::<Vec<_>>().join(", ")),
-        Json::Object(items) => {
-            let pairs = items.iter().map(|(key, value)| format!("{}: {}", Json::String(key.clone()), python_json(value)));
-            format!("{{{}}}", pairs.collect::<Vec<_>>().join(", "))
-        }
-        plain => plain.to_string(),
-    }
 }
 
 impl Object for Part {
@@ -461,7 +428,8 @@ impl Object for Part {
             What::Context => self.context(name),
             What::DagRun => self.dag_run(name),
             What::Dag => self.dag(name),
-            What::Task => self.task(name),
+            What::Task => self.task(&self.scope.task, name),
+            What::TaskAt(i) => self.task(self.scope.ctx.run.dag.tasks.get(*i)?, name),
             What::TaskInstance => self.task_instance(name),
             What::Var => match name {
                 "value" => Some(self.other(What::VarValue)),
@@ -471,12 +439,8 @@ impl Object for Part {
             What::VarValue | What::VarJson => self.variable(name),
             What::Connections => self.scope.ctx.settings.connection(name).map(|_| self.other(What::Connection(name.to_owned()))),
             What::Connection(id) => self.connection(id, name),
-            What::Macros => {
-                const MODULES: &[&str] = &["datetime", "json", "uuid", "time", "yaml", "dateutil"];
-                MODULES.iter().find(|module| **module == name).map(|module| self.other(What::Module(module)))
-            }
-            What::Module("datetime") if name == "datetime" => Some(self.other(What::Module("datetime"))),
-            What::Module(_) => None,
+            What::Macros => macros::MODULES.iter().find(|module| **module == name).map(|module| self.module(module)),
+            What::Module(module) => macros::of_module(self, module, name),
         }
     }
 
@@ -495,6 +459,15 @@ impl Object for Part {
         match &self.what {
             What::TaskInstance if method == "xcom_pull" => self.scope.xcom_pull(args),
             What::TaskInstance if method == "xcom_push" => Err(invalid("a template cannot push an XCom: the task does, when it runs")),
+            What::Dag if matches!(method, "has_task" | "get_task") => {
+                let (id,): (&str,) = from_args(args)?;
+                let at = self.scope.ctx.run.dag.tasks.iter().position(|task| task.task_id.as_str() == id);
+                match (method, at) {
+                    ("has_task", at) => Ok(at.is_some().into()),
+                    (_, Some(at)) => Ok(self.other(What::TaskAt(at))),
+                    _ => Err(invalid(format!("dag.get_task: there is no task {id}"))),
+                }
+            }
             What::TaskInstance if method == "get_dagrun" => Ok(self.other(What::DagRun)),
             What::VarValue | What::VarJson | What::Connections if method == "get" => {
                 let (name, default, kwargs): (Value, Option<Value>, Kwargs) = from_args(args)?;
@@ -508,8 +481,8 @@ impl Object for Part {
             What::Connection(id) if method == "get_uri" => {
                 Err(invalid(format!("conn.{id}.get_uri() is not supported: put it together from its fields")))
             }
-            What::Macros => self.macro_call(method, args),
-            What::Module(module) => self.module_call(module, method, args),
+            What::Macros => macros::call(self, method, args),
+            What::Module(module) => macros::call_of_module(self, module, method, args),
             _ => match self.get_value(&Value::from(method)) {
                 Some(value) => value.call(state, args),
                 None => Err(Error::from(ErrorKind::UnknownMethod)),
@@ -523,6 +496,10 @@ impl Object for Part {
             What::Dag => write!(f, "<DAG: {}>", run.dag.dag_id),
             What::DagRun => write!(f, "<DagRun {} @ {}: {}>", run.dag.dag_id, Moment::utc(run.logical_date(), ' ').iso(' '), run.run_id),
             What::Task => write!(f, "<Task({}): {}>", self.scope.task.operator, self.scope.task.task_id),
+            What::TaskAt(i) => match run.dag.tasks.get(*i) {
+                Some(task) => write!(f, "<Task({}): {}>", task.operator, task.task_id),
+                None => Ok(()),
+            },
             What::TaskInstance => write!(f, "<TaskInstance: {}.{} {} [running]>", run.dag.dag_id, self.scope.task.task_id, run.run_id),
             What::Connection(id) => f.write_str(id),
             other => write!(f, "<{other:?}>"),

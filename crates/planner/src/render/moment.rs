@@ -5,16 +5,21 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Datelike, Days, Months, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Timelike, Utc};
 use chrono_tz::Tz;
-use minijinja::value::{DynObject, Kwargs, Object, ObjectRepr, Value, from_args};
+use minijinja::value::{DynObject, Kwargs, Object, ObjectRepr, Tuple, Value, from_args};
 use minijinja::{Error, ErrorKind, State};
 
+mod format;
+mod parse;
+
+use super::arithmetic::no_method;
+use super::span::Delta;
 use crate::timetable::zone;
 
 pub(super) fn invalid(detail: impl Into<String>) -> Error {
     Error::new(ErrorKind::InvalidOperation, detail.into())
 }
 
-fn too_far() -> Error {
+pub(super) fn too_far() -> Error {
     invalid("the date is out of range: years go from 1 to 9999")
 }
 
@@ -26,9 +31,14 @@ fn in_range(wall: NaiveDateTime) -> Result<NaiveDateTime, Error> {
 /// Which Python class it plays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Class {
+    /// pendulum's: what Airflow puts into the context.
+    Pendulum,
+    /// Python's own.
     DateTime,
     Date,
     Time,
+    /// `time.struct_time`.
+    Tuple,
 }
 
 /// A date and time on the wall, with a zone or without.
@@ -44,39 +54,29 @@ pub(super) struct Moment {
 
 impl Moment {
     pub(super) fn utc(at: DateTime<Utc>, separator: char) -> Self {
-        Self { wall: at.naive_utc(), zone: Some((Tz::UTC, TimeDelta::zero())), class: Class::DateTime, separator }
+        Self { wall: at.naive_utc(), zone: Some((Tz::UTC, TimeDelta::zero())), class: Class::Pendulum, separator }
     }
 
-    fn naive(wall: NaiveDateTime) -> Self {
+    pub(super) fn naive(wall: NaiveDateTime) -> Self {
         Self { wall, zone: None, class: Class::DateTime, separator: ' ' }
     }
 
-    /// Python's `datetime.fromisoformat`, in the shapes that turn up.
-    pub(super) fn parse(text: &str) -> Result<Self, Error> {
-        if let Ok(at) = DateTime::parse_from_rfc3339(text).or_else(|_| DateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f%z")) {
-            return Ok(Self::utc(at.with_timezone(&Utc), ' '));
-        }
-        for format in ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M"] {
-            if let Ok(wall) = NaiveDateTime::parse_from_str(text, format) {
-                return Ok(Self::naive(wall));
-            }
-        }
-        let date = NaiveDate::parse_from_str(text, "%Y-%m-%d").map_err(|_| invalid(format!("{text:?} is no date such as 2026-01-02")))?;
-        Ok(Self::naive(date.into()))
+    pub(super) fn wall(&self) -> NaiveDateTime {
+        self.wall
     }
 
-    /// Python's `datetime.strptime`.
-    pub(super) fn strptime(text: &str, format: &str) -> Result<Self, Error> {
-        let bad = || invalid(format!("{text:?} does not match the format {format:?}"));
-        if format.contains("%z") {
-            return DateTime::parse_from_str(text, format).map(|at| Self::utc(at.with_timezone(&Utc), ' ')).map_err(|_| bad());
-        }
-        NaiveDateTime::parse_from_str(text, format)
-            .or_else(|_| NaiveDate::parse_from_str(text, format).map(Into::into))
-            .or_else(|_| NaiveDate::parse_from_str(&format!("{text} 1"), &format!("{format} %d")).map(Into::into))
-            .map_err(|_| bad())
-            .and_then(in_range)
-            .map(Self::naive)
+    pub(super) fn separator(&self) -> char {
+        self.separator
+    }
+
+    /// Its wall clock as it would be where the other is.
+    pub(super) fn wall_beside(&self, other: &Self) -> NaiveDateTime {
+        other.zone.map_or(self.wall, |(_, offset)| self.instant() + offset)
+    }
+
+    /// The same kind of time with other hands.
+    pub(super) fn moved_to(&self, wall: NaiveDateTime) -> Result<Self, Error> {
+        in_range(wall).map(|wall| self.with(wall))
     }
 
     /// Python's `datetime(year, month, day, …)`.
@@ -134,11 +134,14 @@ impl Moment {
         }
     }
 
-    pub(super) fn minus(&self, other: &Self) -> Result<TimeDelta, Error> {
+    /// What is between the other and this: pendulum's interval where one of the two is pendulum's.
+    pub(super) fn since(&self, other: &Self) -> Result<Delta, Error> {
         if self.zone.is_some() != other.zone.is_some() {
             return Err(invalid("a time with a zone and one without cannot be subtracted"));
         }
-        Ok(self.instant() - other.instant())
+        let length = self.instant() - other.instant();
+        let knows_ends = |time: &Self| matches!(time.class, Class::Pendulum | Class::Date);
+        Ok(if knows_ends(self) || knows_ends(other) { Delta::between(other, self, length) } else { Delta::new(length) })
     }
 
     /// pendulum's `add(years=…, days=…)`, or with `sign` -1 `subtract`.
@@ -207,10 +210,13 @@ impl Moment {
             "month" => months(day.with_day(1), 1),
             "quarter" => months(NaiveDate::from_ymd_opt(day.year(), (day.month0() / 3) * 3 + 1, 1), 3),
             "year" => months(NaiveDate::from_ymd_opt(day.year(), 1, 1), 12),
+            "decade" => months(NaiveDate::from_ymd_opt(day.year() / 10 * 10, 1, 1), 120),
+            "century" => months(NaiveDate::from_ymd_opt((day.year() - 1) / 100 * 100 + 1, 1, 1), 1200),
             _ => None,
         };
-        let (from, to) =
-            span.ok_or_else(|| invalid(format!("{unit:?} is no unit: second, minute, hour, day, week, month, quarter, year")))?;
+        let (from, to) = span.ok_or_else(|| {
+            invalid(format!("{unit:?} is no unit: second, minute, hour, day, week, month, quarter, year, decade, century"))
+        })?;
         let wall = if end { NaiveDateTime::from(to) - TimeDelta::microseconds(1) } else { from.into() };
         Ok(self.with(wall))
     }
@@ -230,88 +236,58 @@ impl Moment {
         match self.class {
             Class::Date => self.wall.format("%Y-%m-%d").to_string(),
             Class::Time => time,
-            Class::DateTime => format!("{}{separator}{time}{}", self.wall.format("%Y-%m-%d"), self.offset_text(true)),
+            Class::Pendulum | Class::DateTime | Class::Tuple => {
+                format!("{}{separator}{time}{}", self.wall.format("%Y-%m-%d"), self.offset_text(true))
+            }
         }
     }
 
-    /// Python's strftime. chrono reads the same letters but for a few.
-    pub(super) fn strftime(&self, format: &str) -> Result<String, Error> {
-        use fmt::Write as _;
-        let mut plain = String::with_capacity(format.len());
-        let mut letters = format.chars();
-        while let Some(c) = letters.next() {
-            if c != '%' {
-                plain.push(c);
-                continue;
-            }
-            match letters.next() {
-                Some('z') => plain.push_str(&self.offset_text(false)),
-                Some('Z') => plain.push_str(&self.zone_abbreviation()),
-                Some('f') => plain.push_str("%6f"),
-                Some('s') => plain.push_str(&self.instant().and_utc().timestamp().to_string()),
-                Some('c') => plain.push_str("%a %b %e %H:%M:%S %Y"),
-                Some(other) => plain.extend(['%', other]),
-                None => plain.push_str("%%"),
-            }
+    /// pendulum's `next` and `previous` day of the week, 0 for Monday; without one, that of this day.
+    fn neighbour(&self, args: &[Value], forward: bool) -> Result<Self, Error> {
+        let (weekday,): (Option<u32>,) = from_args(args)?;
+        let own = self.wall.weekday().num_days_from_monday();
+        let wanted = weekday.unwrap_or(own);
+        if wanted > 6 {
+            return Err(invalid("days of the week go from 0, Monday, to 6"));
         }
-        let mut text = String::new();
-        write!(text, "{}", self.wall.format(&plain)).map_err(|_| invalid(format!("{format:?} is no format that strftime knows")))?;
-        Ok(text)
+        let distance = if forward { wanted + 7 - own } else { own + 7 - wanted };
+        let days = Days::new(u64::from(if distance % 7 == 0 { 7 } else { distance % 7 }));
+        let day = self.wall.date();
+        let day = if forward { day.checked_add_days(days) } else { day.checked_sub_days(days) };
+        self.moved_to(day.ok_or_else(too_far)?.into())
     }
 
-    fn zone_abbreviation(&self) -> String {
-        use chrono::TimeZone as _;
-        self.zone.map(|(zone, _)| zone.from_utc_datetime(&self.instant()).format("%Z").to_string()).unwrap_or_default()
+    /// pendulum's `diff` and what it says of it. Without another time it would ask the clock.
+    fn diff(&self, args: &[Value]) -> Result<(Delta, bool), Error> {
+        let (positional, kwargs) = super::span::split(args)?;
+        let other = positional.first().cloned().map_or_else(|| kwargs.get::<Option<Value>>("other"), |other| Ok(Some(other)))?;
+        let absolute = kwargs.get::<Option<bool>>("absolute")?;
+        let absolute = positional.get(1).map_or(absolute, |given| Some(given.is_true()));
+        let _ = (kwargs.get::<Option<bool>>("abs")?, kwargs.get::<Option<Value>>("dt")?);
+        kwargs.assert_all_used()?;
+        let other = other.filter(|other| !other.is_none()).ok_or_else(|| invalid("without another time that reads the clock: name one"))?;
+        let other = other.downcast_object_ref::<Self>().ok_or_else(|| invalid("that is no time to compare with"))?;
+        Ok((self.since(other)?, absolute.unwrap_or(false)))
     }
 
-    /// pendulum's `format`, the tokens in use.
-    fn pendulum_format(&self, format: &str) -> Result<String, Error> {
-        const TOKENS: &[(&str, &str)] = &[
-            ("YYYY", "%Y"),
-            ("YY", "%y"),
-            ("MMMM", "%B"),
-            ("MMM", "%b"),
-            ("MM", "%m"),
-            ("M", "%-m"),
-            ("DDDD", "%j"),
-            ("DDD", "%-j"),
-            ("DD", "%d"),
-            ("D", "%-d"),
-            ("dddd", "%A"),
-            ("ddd", "%a"),
-            ("HH", "%H"),
-            ("H", "%-H"),
-            ("hh", "%I"),
-            ("h", "%-I"),
-            ("mm", "%M"),
-            ("m", "%-M"),
-            ("ss", "%S"),
-            ("s", "%-S"),
-            ("SSSSSS", "%f"),
-            ("SSS", "%3f"),
-            ("A", "%p"),
-            ("ZZ", "%z"),
-            ("X", "%s"),
-        ];
-        let mut out = String::new();
-        let mut rest = format;
-        'next: while let Some(c) = rest.chars().next() {
-            if let Some((literal, after)) = rest.strip_prefix('[').and_then(|r| r.split_once(']')) {
-                out.push_str(&literal.replace('%', "%%"));
-                rest = after;
-                continue;
-            }
-            for (token, strftime) in TOKENS {
-                if let Some(after) = rest.strip_prefix(token) {
-                    out.push_str(strftime);
-                    rest = after;
-                    continue 'next;
-                }
-            }
-            out.push(c);
-            rest = &rest[c.len_utf8()..];
-        }
-        self.strftime(&out)
+    /// `for_humans`: `1 day after`.
+    pub(super) fn diff_for_humans(&self, args: &[Value]) -> Result<String, Error> {
+        self.diff(args).map(|(span, absolute)| span.for_humans(absolute))
+    }
+
+    /// Python's `datetime.combine`.
+    pub(super) fn combined(date: &Self, time: &Self) -> Self {
+        Self { zone: time.zone, ..Self::naive(date.wall.date().and_time(time.wall.time())) }
+    }
+
+    /// Seconds since 1970, of a naive time as UTC.
+    pub(super) fn timestamp(&self) -> f64 {
+        float_timestamp(self.instant().and_utc())
+    }
+
+    /// `time.struct_time`.
+    pub(super) fn tuple(&self) -> Self {
+        Self { class: Class::Tuple, ..self.clone() }
     }
 
     fn date(&self) -> Self {
@@ -342,6 +318,20 @@ impl Object for Moment {
             "week_of_month" => ((w.day() + w.with_day(1)?.weekday().num_days_from_monday()).div_ceil(7)).into(),
             "days_in_month" => u32::from(w.num_days_in_month()).into(),
             "quarter" => (w.month0() / 3 + 1).into(),
+            "tm_year" if self.class == Class::Tuple => w.year().into(),
+            "tm_mon" if self.class == Class::Tuple => w.month().into(),
+            "tm_mday" if self.class == Class::Tuple => w.day().into(),
+            "tm_hour" if self.class == Class::Tuple => w.hour().into(),
+            "tm_min" if self.class == Class::Tuple => w.minute().into(),
+            "tm_sec" if self.class == Class::Tuple => w.second().into(),
+            "tm_wday" if self.class == Class::Tuple => w.weekday().num_days_from_monday().into(),
+            "tm_yday" if self.class == Class::Tuple => w.ordinal().into(),
+            "tzinfo" => self.zone.map_or_else(|| Value::from(()), |(zone, _)| zone.name().into()),
+            "offset_hours" =>
+            {
+                #[expect(clippy::cast_precision_loss, reason = "a day has few seconds")]
+                Value::from(self.zone?.1.num_seconds() as f64 / 3600.0)
+            }
             "timezone_name" => self.zone?.0.name().into(),
             "offset" => self.zone?.1.num_seconds().into(),
             _ => return None,
@@ -366,24 +356,41 @@ impl Object for Moment {
             "start_of" => Value::from_object(self.bound(text()?, false)?),
             "end_of" => Value::from_object(self.bound(text()?, true)?),
             "date" => Value::from_object(self.date()),
-            "time" => Value::from_object(Self { zone: None, class: Class::Time, ..**self }),
+            "time" => Value::from_object(Self { zone: None, class: Class::Time, separator: ' ', ..**self }),
             "naive" => Value::from_object(Self { zone: None, separator: ' ', ..**self }),
-            "timestamp" => float_timestamp(self.instant().and_utc()).into(),
+            "timestamp" => self.timestamp().into(),
             "weekday" => self.wall.weekday().num_days_from_monday().into(),
             "isoweekday" => self.wall.weekday().number_from_monday().into(),
-            "to_date_string" => self.strftime("%Y-%m-%d")?.into(),
-            "to_time_string" => self.strftime("%H:%M:%S")?.into(),
-            "to_datetime_string" => self.strftime("%Y-%m-%d %H:%M:%S")?.into(),
-            "to_iso8601_string" | "to_rfc3339_string" => {
-                let iso = self.iso('T');
-                if method == "to_iso8601_string" { iso.replace("+00:00", "Z") } else { iso }.into()
+            "toordinal" => self.wall.num_days_from_ce().into(),
+            "isocalendar" => {
+                let week = self.wall.iso_week();
+                let parts = [i64::from(week.year()), week.week().into(), self.wall.weekday().number_from_monday().into()];
+                Value::from(Tuple::new(parts.map(Value::from).into()))
+            }
+            "timetuple" | "utctimetuple" => Value::from_object(self.tuple()),
+            "is_leap_year" => self.wall.date().leap_year().into(),
+            "next" => Value::from_object(self.neighbour(args, true)?),
+            "previous" => Value::from_object(self.neighbour(args, false)?),
+            "first_of" => Value::from_object(self.bound(text()?, false)?),
+            "last_of" => Value::from_object(self.bound(text()?, true)?.bound("day", false)?),
+            "average" => {
+                let (span, _) = self.diff(args)?;
+                Value::from_object(self.plus(-span.length() / 2)?)
             }
             "diff" => {
-                let (other,): (Value,) = from_args(args)?;
-                let other = other.downcast_object_ref::<Self>().ok_or_else(|| invalid("diff takes a date"))?;
-                Value::from_object(Delta(other.minus(self)?))
+                let (span, _) = self.diff(args)?;
+                let other = self.plus(-span.length())?;
+                // It goes from the earlier to the later.
+                let (from, to) = if span.length() < TimeDelta::zero() { (self.as_ref(), &other) } else { (&other, self.as_ref()) };
+                Value::from_object(Delta::between(from, to, span.length().abs()))
             }
-            _ => return Err(Error::from(ErrorKind::UnknownMethod)),
+            "diff_for_humans" => self.diff_for_humans(args)?.into(),
+            "utcoffset" => self.zone.map_or_else(|| Value::from(()), |(_, offset)| Value::from_object(Delta::new(offset))),
+            "tzname" => self.strftime("%Z")?.into(),
+            _ => match self.named_format(method) {
+                Some(text) => text?.into(),
+                None => return Err(no_method()),
+            },
         })
     }
 
@@ -399,124 +406,4 @@ impl Object for Moment {
 #[expect(clippy::cast_precision_loss, reason = "microseconds of this age fit a double, as they do in Python")]
 fn float_timestamp(at: DateTime<Utc>) -> f64 {
     at.timestamp_micros() as f64 / 1e6
-}
-
-/// Python's timedelta.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Delta(pub(super) TimeDelta);
-
-impl Delta {
-    /// Python's `timedelta(days=…, hours=…)`.
-    pub(super) fn from_parts(args: &[Value]) -> Result<Self, Error> {
-        let (days, seconds, kwargs): (Option<f64>, Option<f64>, Kwargs) = from_args(args)?;
-        let mut micros = days.unwrap_or(0.0) * 86_400e6 + seconds.unwrap_or(0.0) * 1e6;
-        for (name, size) in [
-            ("weeks", 604_800e6),
-            ("days", 86_400e6),
-            ("hours", 3_600e6),
-            ("minutes", 60e6),
-            ("seconds", 1e6),
-            ("milliseconds", 1e3),
-            ("microseconds", 1.0),
-        ] {
-            micros += kwargs.get::<Option<f64>>(name)?.unwrap_or(0.0) * size;
-        }
-        kwargs.assert_all_used()?;
-        #[expect(clippy::cast_possible_truncation, reason = "a float that is too large saturates, and the sum then fails as out of range")]
-        Ok(Self(TimeDelta::microseconds(micros.round() as i64)))
-    }
-
-    fn seconds(self) -> f64 {
-        #[expect(clippy::cast_precision_loss, reason = "as in Python")]
-        let micros = self.0.num_microseconds().unwrap_or(i64::MAX) as f64;
-        micros / 1e6
-    }
-}
-
-impl Object for Delta {
-    fn repr(self: &Arc<Self>) -> ObjectRepr {
-        ObjectRepr::Plain
-    }
-
-    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
-        let seconds = self.0.num_seconds();
-        Some(match key.as_str()? {
-            "days" => seconds.div_euclid(86_400).into(),
-            "seconds" => seconds.rem_euclid(86_400).into(),
-            "microseconds" => (i64::from(self.0.subsec_nanos()) / 1000).into(),
-            _ => return None,
-        })
-    }
-
-    fn call_method(self: &Arc<Self>, _: &mut State<'_, '_>, method: &str, args: &[Value]) -> Result<Value, Error> {
-        from_args::<()>(args)?;
-        let seconds = self.0.num_seconds();
-        Ok(match method {
-            "total_seconds" => self.seconds().into(),
-            "in_days" => (seconds / 86_400).into(),
-            "in_hours" => (seconds / 3_600).into(),
-            "in_minutes" => (seconds / 60).into(),
-            "in_seconds" => seconds.into(),
-            _ => return Err(Error::from(ErrorKind::UnknownMethod)),
-        })
-    }
-
-    fn custom_cmp(self: &Arc<Self>, other: &DynObject) -> Option<std::cmp::Ordering> {
-        Some(self.0.cmp(&other.downcast_ref::<Self>()?.0))
-    }
-
-    fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let seconds = self.0.num_seconds();
-        match seconds.div_euclid(86_400) {
-            0 => {}
-            days @ (1 | -1) => write!(f, "{days} day, ")?,
-            days => write!(f, "{days} days, ")?,
-        }
-        let rest = seconds.rem_euclid(86_400);
-        write!(f, "{}:{:02}:{:02}", rest / 3600, rest / 60 % 60, rest % 60)
-    }
-}
-
-/// `a + b` and `a - b`, see [`super::rewrite`].
-pub(super) fn sum(a: &Value, b: &Value, plus: bool) -> Result<Value, Error> {
-    let (time_a, time_b) = (a.downcast_object_ref::<Moment>(), b.downcast_object_ref::<Moment>());
-    let (delta_a, delta_b) = (a.downcast_object_ref::<Delta>(), b.downcast_object_ref::<Delta>());
-    let sign = if plus { '+' } else { '-' };
-    Ok(match (time_a, time_b, delta_a, delta_b) {
-        (Some(time), _, _, Some(Delta(delta))) => Value::from_object(time.plus(if plus { *delta } else { -*delta })?),
-        (_, Some(time), Some(Delta(delta)), _) if plus => Value::from_object(time.plus(*delta)?),
-        (Some(a), Some(b), ..) if !plus => Value::from_object(Delta(a.minus(b)?)),
-        (_, _, Some(Delta(a)), Some(Delta(b))) => {
-            Value::from_object(Delta(if plus { a.checked_add(b) } else { a.checked_sub(b) }.ok_or_else(too_far)?))
-        }
-        _ => {
-            if let (Some(a), Some(b)) = (a.as_str(), b.as_str())
-                && plus
-            {
-                return Ok(format!("{a}{b}").into());
-            }
-            if let (Some(x), Some(y)) = (a.as_i64(), b.as_i64())
-                && a.is_integer()
-                && b.is_integer()
-            {
-                return if plus { x.checked_add(y) } else { x.checked_sub(y) }
-                    .map(Value::from)
-                    .ok_or_else(|| invalid("the number is too large"));
-            }
-            if let (Ok(x), Ok(y)) = (f64::try_from(a.clone()), f64::try_from(b.clone())) {
-                return Ok(Value::from(if plus { x + y } else { x - y }));
-            }
-            let is_list = |v: &Value| v.kind() == minijinja::value::ValueKind::Seq;
-            if plus && is_list(a) && is_list(b) {
-                return Ok(a.try_iter()?.chain(b.try_iter()?).collect::<Vec<Value>>().into());
-            }
-            for value in [a, b] {
-                if value.is_undefined() {
-                    // An attribute of nothing: the engine's own error knows the name of what is missing.
-                    return value.get_attr("value");
-                }
-            }
-            return Err(invalid(format!("{} {sign} {} makes no sense", a.kind(), b.kind())));
-        }
-    })
 }

@@ -1,10 +1,15 @@
 //! Values as Python prints them, and the methods of Python's strings, lists and dicts.
 
+mod text;
+
+pub(super) use text::centered;
+
 use std::fmt::Write as _;
 
-use minijinja::value::{Kwargs, Value, ValueKind, from_args};
-use minijinja::{Error, ErrorKind, Output, State};
+use minijinja::value::{Tuple, Value, ValueKind, from_args};
+use minijinja::{Error, Output, State};
 
+use super::arithmetic::no_method;
 use super::moment::invalid;
 
 /// Writes a value as `str()` does. minijinja writes `none` and `true`.
@@ -31,18 +36,23 @@ pub(super) fn str_of(value: &Value) -> String {
 
 fn repr(value: &Value, out: &mut String, depth: usize) {
     let list = |out: &mut String, open: char, close: char| {
+        let mut count = 0;
         out.push(open);
         for (i, item) in value.try_iter().into_iter().flatten().enumerate() {
             if i > 0 {
                 out.push_str(", ");
             }
             repr(&item, out, depth + 1);
+            count = i + 1;
             if value.kind() == ValueKind::Map
                 && let Ok(of_key) = value.get_item(&item)
             {
                 out.push_str(": ");
                 repr(&of_key, out, depth + 1);
             }
+        }
+        if count == 1 && close == ')' {
+            out.push(',');
         }
         out.push(close);
     };
@@ -61,11 +71,21 @@ fn repr(value: &Value, out: &mut String, depth: usize) {
                     '\r' => out.push_str("\\r"),
                     '\\' => out.push_str("\\\\"),
                     c if c == quote => out.extend(['\\', c]),
+                    c if (c as u32) < 0x20 || c as u32 == 0x7f => {
+                        let _ = write!(out, "\\x{:02x}", c as u32);
+                    }
                     c => out.push(c),
                 }
             }
             out.push(quote);
         }
+        ValueKind::Number if !value.is_integer() => match f64::try_from(value.clone()) {
+            Ok(float) => out.push_str(&float_repr(float)),
+            Err(_) => {
+                let _ = write!(out, "{value}");
+            }
+        },
+        _ if value.is_tuple() => list(out, '(', ')'),
         ValueKind::Seq | ValueKind::Iterable => list(out, '[', ']'),
         ValueKind::Map => list(out, '{', '}'),
         _ => {
@@ -74,151 +94,50 @@ fn repr(value: &Value, out: &mut String, depth: usize) {
     }
 }
 
+/// Python's `repr()`.
+pub(super) fn repr_of(value: &Value) -> String {
+    let mut out = String::new();
+    repr(value, &mut out, 0);
+    out
+}
+
+/// A float as Python writes it: as few digits as tell it apart, and with an exponent from 1e16 on and below 0.0001.
+pub(super) fn float_repr(float: f64) -> String {
+    if !float.is_finite() {
+        let text = if float.is_nan() { "nan" } else { "inf" };
+        return if float.is_sign_negative() && !float.is_nan() { format!("-{text}") } else { text.to_owned() };
+    }
+    let scientific = format!("{float:e}");
+    let (digits, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
+    match exponent.parse::<i32>().unwrap_or(0) {
+        exponent if float != 0.0 && !(-4..16).contains(&exponent) => {
+            let sign = if exponent < 0 { '-' } else { '+' };
+            format!("{digits}e{sign}{:02}", exponent.abs())
+        }
+        _ => format!("{float:?}"),
+    }
+}
+
 /// Methods that objects of the engine do not have.
 pub(super) fn method(_: &mut State<'_, '_>, value: &Value, name: &str, args: &[Value]) -> Result<Value, Error> {
     match value.kind() {
-        ValueKind::String => string(value.as_str().unwrap_or_default(), name, args),
+        ValueKind::String => text::method(value.as_str().unwrap_or_default(), name, args),
         ValueKind::Map => map(value, name, args),
-        ValueKind::Seq => list(value, name, args),
-        _ => Err(Error::from(ErrorKind::UnknownMethod)),
+        ValueKind::Seq | ValueKind::Iterable => list(value, name, args),
+        ValueKind::Number | ValueKind::Bool => number(value, name, args),
+        _ => Err(no_method()),
     }
 }
 
-fn string(text: &str, name: &str, args: &[Value]) -> Result<Value, Error> {
-    // The characters that strip() and its kin take off.
-    let strip = |start: bool, end: bool| -> Result<Value, Error> {
-        let (set,): (Option<&str>,) = from_args(args)?;
-        let takes = |c: char| set.map_or_else(|| c.is_whitespace(), |set| set.contains(c));
-        let text = if start { text.trim_start_matches(takes) } else { text };
-        Ok(if end { text.trim_end_matches(takes) } else { text }.into())
-    };
-    let none = || from_args::<()>(args);
+/// Attributes that are none of the engine's: `(10).real`.
+fn number(value: &Value, name: &str, args: &[Value]) -> Result<Value, Error> {
+    from_args::<()>(args)?;
     Ok(match name {
-        "upper" => none().map(|()| text.to_uppercase())?.into(),
-        "lower" => none().map(|()| text.to_lowercase())?.into(),
-        "strip" => strip(true, true)?,
-        "lstrip" => strip(true, false)?,
-        "rstrip" => strip(false, true)?,
-        "title" | "capitalize" => {
-            none()?;
-            let mut out = String::new();
-            let mut start = true;
-            for c in text.chars() {
-                if start {
-                    out.extend(c.to_uppercase())
-                } else {
-                    out.extend(c.to_lowercase())
-                }
-                start = name == "title" && !c.is_alphabetic();
-            }
-            out.into()
-        }
-        "replace" => {
-            let (old, new, count): (&str, &str, Option<i64>) = from_args(args)?;
-            match count.and_then(|n| usize::try_from(n).ok()) {
-                Some(n) => text.replacen(old, new, n),
-                None => text.replace(old, new),
-            }
-            .into()
-        }
-        "split" | "rsplit" => {
-            let (by, most, kwargs): (Option<&str>, Option<i64>, Kwargs) = from_args(args)?;
-            let most = most.map_or_else(|| kwargs.get::<Option<i64>>("maxsplit"), |n| Ok(Some(n)))?;
-            let most = most.and_then(|n| usize::try_from(n).ok()).map_or(usize::MAX, |n| n.saturating_add(1));
-            let mut parts: Vec<&str> = match (by, name) {
-                (Some(""), _) => return Err(invalid("empty separator")),
-                (Some(by), "split") => text.splitn(most, by).collect(),
-                (Some(by), _) => text.rsplitn(most, by).collect(),
-                (None, _) if most == usize::MAX => text.split_whitespace().collect(),
-                (None, _) => return Err(invalid("split needs a separator together with maxsplit")),
-            };
-            if name == "rsplit" && by.is_some() {
-                parts.reverse();
-            }
-            parts.into_iter().map(Value::from).collect::<Vec<_>>().into()
-        }
-        "splitlines" => none().map(|()| text.lines().map(Value::from).collect::<Vec<_>>())?.into(),
-        "startswith" | "endswith" => {
-            let (what,): (Value,) = from_args(args)?;
-            let one = |w: &str| if name == "startswith" { text.starts_with(w) } else { text.ends_with(w) };
-            match what.as_str() {
-                Some(w) => one(w),
-                None => what.try_iter()?.any(|w| w.as_str().is_some_and(one)),
-            }
-            .into()
-        }
-        "removeprefix" | "removesuffix" => {
-            let (what,): (&str,) = from_args(args)?;
-            let cut = if name == "removeprefix" { text.strip_prefix(what) } else { text.strip_suffix(what) };
-            cut.unwrap_or(text).into()
-        }
-        "join" => {
-            let (parts,): (Value,) = from_args(args)?;
-            parts.try_iter()?.map(|part| str_of(&part)).collect::<Vec<_>>().join(text).into()
-        }
-        "find" | "rfind" | "index" => {
-            let (what,): (&str,) = from_args(args)?;
-            let at = if name == "rfind" { text.rfind(what) } else { text.find(what) };
-            match at {
-                Some(at) => text[..at].chars().count().into(),
-                None if name == "index" => return Err(invalid("substring not found")),
-                None => Value::from(-1),
-            }
-        }
-        "count" => from_args::<(&str,)>(args).map(|(what,)| text.matches(what).count())?.into(),
-        "zfill" => {
-            let (width,): (usize,) = from_args(args)?;
-            let (sign, digits) = text.split_at(usize::from(text.starts_with(['-', '+'])));
-            format!("{sign}{}{digits}", "0".repeat(width.min(10_000).saturating_sub(text.chars().count()))).into()
-        }
-        "ljust" | "rjust" => {
-            let (width, fill): (usize, Option<char>) = from_args(args)?;
-            let pad = fill.unwrap_or(' ').to_string().repeat(width.min(10_000).saturating_sub(text.chars().count()));
-            if name == "ljust" { format!("{text}{pad}") } else { format!("{pad}{text}") }.into()
-        }
-        "isdigit" | "isnumeric" | "isdecimal" => (!text.is_empty() && text.chars().all(char::is_numeric)).into(),
-        "isalpha" => (!text.is_empty() && text.chars().all(char::is_alphabetic)).into(),
-        "isalnum" => (!text.is_empty() && text.chars().all(char::is_alphanumeric)).into(),
-        "isupper" => (text.chars().any(char::is_uppercase) && !text.chars().any(char::is_lowercase)).into(),
-        "islower" => (text.chars().any(char::is_lowercase) && !text.chars().any(char::is_uppercase)).into(),
-        "format" => braces(text, args)?.into(),
-        _ => return Err(Error::from(ErrorKind::UnknownMethod)),
+        "is_integer" => (f64::try_from(value.clone())?.fract() == 0.0).into(),
+        "bit_length" if value.is_integer() => (128 - i128::try_from(value.clone())?.unsigned_abs().leading_zeros()).into(),
+        "conjugate" => value.clone(),
+        _ => return Err(no_method()),
     })
-}
-
-/// `"{} {name}".format(…)`, without format specs.
-fn braces(text: &str, args: &[Value]) -> Result<String, Error> {
-    let (positional, named): (&[Value], Option<&Value>) = match args.split_last() {
-        Some((last, rest)) if last.is_kwargs() => (rest, Some(last)),
-        _ => (args, None),
-    };
-    let mut out = String::new();
-    let mut next = 0;
-    let mut chars = text.chars().peekable();
-    while let Some(c) = chars.next() {
-        match c {
-            '{' | '}' if chars.peek() == Some(&c) => {
-                chars.next();
-                out.push(c);
-            }
-            '{' => {
-                let name: String = chars.by_ref().take_while(|c| *c != '}').collect();
-                let value = if name.is_empty() {
-                    next += 1;
-                    positional.get(next - 1).cloned()
-                } else if let Ok(i) = name.parse::<usize>() {
-                    positional.get(i).cloned()
-                } else {
-                    named.and_then(|named| named.get_attr(&name).ok()).filter(|v| !v.is_undefined())
-                };
-                let value = value
-                    .ok_or_else(|| invalid(format!("format() has no value for {{{name}}}; formats after a colon are not supported")))?;
-                out.push_str(&str_of(&value));
-            }
-            c => out.push(c),
-        }
-    }
-    Ok(out)
 }
 
 fn map(value: &Value, name: &str, args: &[Value]) -> Result<Value, Error> {
@@ -233,21 +152,39 @@ fn map(value: &Value, name: &str, args: &[Value]) -> Result<Value, Error> {
             from_args::<()>(args)?;
             value.try_iter()?.map(|key| value.get_item(&key)).collect::<Result<Vec<_>, _>>()?.into()
         }
+        "copy" => from_args::<()>(args).map(|()| value.clone())?,
+        "update" | "pop" | "setdefault" | "popitem" | "clear" => return Err(unchangeable(name)),
         "items" => {
             from_args::<()>(args)?;
-            let pair = |key: Value| Ok(Value::from(vec![key.clone(), value.get_item(&key)?]));
+            let pair = |key: Value| Ok(Value::from(Tuple::new(vec![key.clone(), value.get_item(&key)?])));
             value.try_iter()?.map(pair).collect::<Result<Vec<_>, Error>>()?.into()
         }
-        _ => return Err(Error::from(ErrorKind::UnknownMethod)),
+        _ => return Err(no_method()),
     })
 }
 
+/// Values do not change here.
+fn unchangeable(name: &str) -> Error {
+    invalid(format!(
+        "{name}() changes a value, which a template cannot: make a new one, as in {{% set x = x + [1] %}}, or keep it in a namespace()"
+    ))
+}
+
 fn list(value: &Value, name: &str, args: &[Value]) -> Result<Value, Error> {
+    if matches!(name, "append" | "extend" | "insert" | "pop" | "remove" | "sort" | "reverse" | "clear") {
+        return Err(unchangeable(name));
+    }
+    if name == "copy" {
+        return from_args::<()>(args).map(|()| value.clone());
+    }
+    if !matches!(name, "index" | "count") {
+        return Err(no_method());
+    }
     let (what,): (Value,) = from_args(args)?;
     let mut items = value.try_iter()?;
     Ok(match name {
         "index" => items.position(|item| item == what).map(Value::from).ok_or_else(|| invalid(format!("{what} is not in the list")))?,
         "count" => items.filter(|item| *item == what).count().into(),
-        _ => return Err(Error::from(ErrorKind::UnknownMethod)),
+        _ => return Err(no_method()),
     })
 }

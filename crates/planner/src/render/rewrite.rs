@@ -1,10 +1,13 @@
-//! `a - b` between times.
+//! `a - b` between times, `'%02d' % n`.
 //!
-//! minijinja's `+` and `-` know numbers, strings and lists, and an object cannot teach them more. Templates of Airflow users are full of
+//! minijinja's operators know numbers, strings and lists, and an object cannot teach them more. Templates of Airflow users are full of
 //! `execution_date - macros.timedelta(days=1)`, so a template is rewritten before it is compiled: inside `{{ }}` and `{% %}`, `a + b` becomes
-//! `__add__(a, b)` and `a - b` becomes `__sub__(a, b)`. No line break is added or taken, so the lines of errors stay true.
+//! `__add__(a, b)`, and so with every operator of [`super::arithmetic`]. No line break is added or taken, so the lines of errors stay true.
+//! What binds how closely is Jinja's: `+ -`, then `~`, then `* / // %`.
 
 use std::borrow::Cow;
+
+use super::arithmetic::function_of;
 
 /// The template with its sums turned into calls; the template itself when it has none.
 pub(super) fn sums(source: &str) -> Cow<'_, str> {
@@ -31,7 +34,7 @@ pub(super) fn sums(source: &str) -> Cow<'_, str> {
             at = source[at..].find("endraw").map_or(source.len(), |length| at + length);
             continue;
         }
-        if tokens.iter().any(|t| matches!(t.text(source), "+" | "-")) {
+        if tokens.iter().any(|t| function_of(t.text(source)).is_some()) {
             let mut body = String::new();
             write(source, &tokens, &mut body);
             if let (Some(first), Some(last)) = (tokens.first(), tokens.last()) {
@@ -124,6 +127,14 @@ fn tokens(source: &str, start: usize, close: &str) -> Option<(Vec<Token>, usize)
                 while bytes.get(at).is_some_and(|c| c.is_ascii_alphanumeric() || *c == b'_' || !c.is_ascii()) {
                     at += 1;
                 }
+                // `1e-5` is one number.
+                let exponent = c.is_ascii_digit() && matches!(bytes[at - 1], b'e' | b'E') && !source[begin..at].starts_with("0x");
+                if exponent && matches!(bytes.get(at), Some(b'-' | b'+')) && bytes.get(at + 1).is_some_and(u8::is_ascii_digit) {
+                    at += 1;
+                    while bytes.get(at).is_some_and(u8::is_ascii_digit) {
+                        at += 1;
+                    }
+                }
                 let attribute = tokens.last().is_some_and(|before| before.text(source) == ".");
                 ends_value = attribute || !SEPARATORS.contains(&&source[begin..at]);
             }
@@ -171,30 +182,43 @@ fn write(source: &str, tokens: &[Token], out: &mut String) {
     }
 }
 
+/// Operators that bind equally, the loosest first.
+const LEVELS: &[&[&str]] = &[&["+", "-"], &["~"], &["*", "/", "//", "%"]];
+
 /// Writes tokens between two separators: `a - b + c` as `__add__(__sub__(a, b), c)`.
 fn write_sum(source: &str, tokens: &[Token], out: &mut String) {
+    write_level(source, tokens, LEVELS, out);
+}
+
+fn write_level(source: &str, tokens: &[Token], levels: &[&[&str]], out: &mut String) {
+    let Some((operators, tighter)) = levels.split_first() else { return write_term(source, tokens, out) };
     let mut depth = 0i32;
     let mut signs = Vec::new();
     for (i, token) in tokens.iter().enumerate() {
         match token.text(source) {
             "(" | "[" | "{" => depth += 1,
             ")" | "]" | "}" => depth -= 1,
-            "+" | "-" if depth == 0 && i > 0 && tokens[i - 1].ends_value => signs.push(i),
+            sign if depth == 0 && i > 0 && operators.contains(&sign) && tokens[i - 1].ends_value => signs.push(i),
             _ => {}
         }
     }
     for sign in signs.iter().rev() {
-        out.push_str(if tokens[*sign].text(source) == "+" { "__add__(" } else { "__sub__(" });
+        if let Some(function) = function_of(tokens[*sign].text(source)) {
+            out.push_str(function);
+            out.push('(');
+        }
     }
     let mut from = 0;
-    for (n, sign) in signs.iter().copied().chain([tokens.len()]).enumerate() {
-        write_term(source, &tokens[from..sign], out);
-        if n > 0 {
+    let mut closes = false;
+    for sign in signs.iter().copied().chain([tokens.len()]) {
+        write_level(source, &tokens[from..sign], tighter, out);
+        if closes {
             out.push(')');
         }
         if let (Some(before), Some(token), Some(after)) = (tokens.get(sign.wrapping_sub(1)), tokens.get(sign), tokens.get(sign + 1)) {
+            closes = function_of(token.text(source)).is_some();
             out.push_str(&source[before.end..token.start]);
-            out.push(',');
+            out.push_str(if closes { "," } else { token.text(source) });
             out.push_str(&source[token.end..after.start]);
         }
         from = sign + 1;
@@ -205,7 +229,10 @@ fn write_sum(source: &str, tokens: &[Token], out: &mut String) {
 fn write_term(source: &str, tokens: &[Token], out: &mut String) {
     let mut i = 0;
     while let Some(token) = tokens.get(i) {
-        out.push_str(token.text(source));
+        // A `+` that adds nothing, as in `days=+1`, is none of the engine's words.
+        if token.text(source) != "+" {
+            out.push_str(token.text(source));
+        }
         let mut next = i + 1;
         if matches!(token.text(source), "(" | "[" | "{") {
             let mut depth = 1;
@@ -249,8 +276,12 @@ mod tests {
             ("{{ a - b }}", "{{ __sub__(a , b) }}"),
             ("{{- a -}}", "{{- a -}}"),
             ("{{- a-b -}}", "{{- __sub__(a,b) -}}"),
-            ("{{ a - b + c*2 }}", "{{ __add__(__sub__(a , b) , c*2) }}"),
-            ("{{ -1 }} {{ a * -b }}", "{{ -1 }} {{ a * -b }}"),
+            ("{{ a - b + c*2 }}", "{{ __add__(__sub__(a , b) , __mul__(c,2)) }}"),
+            ("{{ -1 }} {{ a ** -b }} {{ f(*a, **b) }}", "{{ -1 }} {{ a ** -b }} {{ f(*a, **b) }}"),
+            ("{{ 'a' ~ 1 + 2 ~ b }} {{ a * -b }}", "{{ __add__('a' ~ 1 , 2 ~ b) }} {{ __mul__(a , -b) }}"),
+            ("{{ '%02d' % n // 2 / x|int }}", "{{ __truediv__(__floordiv__(__mod__('%02d' , n) , 2) , x|int) }}"),
+            ("{{ f(days=+1, hours=-2) + +3 }}", "{{ __add__(f(days=1, hours=-2) , 3) }}"),
+            ("{{ 1e-5 + 1.5e+3 }} {{ 0x1e-5 }}", "{{ __add__(1e-5 , 1.5e+3) }} {{ __sub__(0x1e,5) }}"),
             ("{{ (a - b(c + 1)).x('-', y=1-2) }}", "{{ (__sub__(a , b(__add__(c , 1)))).x('-', y=__sub__(1,2)) }}"),
             ("{% for i in range(n - 1) %}{{ i }}{% endfor %}", "{% for i in range(__sub__(n , 1)) %}{{ i }}{% endfor %}"),
             ("{% set d = a -\n b if c > d - 1 else x['-'] %}", "{% set d = __sub__(a ,\n b) if c > __sub__(d , 1) else x['-'] %}"),

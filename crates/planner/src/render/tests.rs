@@ -455,3 +455,25 @@ fn deep_brackets_are_an_error_not_a_crash() {
         let _ = show(&context(), template);
     }
 }
+
+#[test]
+fn mistakes_of_every_run_are_told_before_there_is_one() {
+    let of = |template: &str| -> Vec<(usize, String)> {
+        mistakes(&Arc::new(dag()), &bash(template)).into_iter().map(|mistake| (mistake.line, mistake.message)).collect()
+    };
+    for fine in [
+        "plain",
+        "{{ ds }} {{ params.anything }} {{ dag_run.conf.x }} {{ var.value.y }} {{ macros.ds_add(ds, 1) }} {{ macros.json.dumps(1) }}",
+        "{% for i in range(3) %}{{ i }} {{ loop.index }}{% endfor %}{% set a = namespace(b=1) %}{{ a.b }}",
+        "{% macro m(x) %}{{ x }}{{ caller() }}{% endmacro %}",
+        "{{ execution_date - macros.timedelta(days=1) }} {{ joiner() }}",
+    ] {
+        assert_eq!(of(fine), [], "{fine}");
+    }
+    assert_eq!(of("one\n{{ bucket }}"), [(2, "there is no bucket in the context".to_owned())]);
+    assert_eq!(of("{{ macros.hive.max_partition('t') }}"), [(1, "macros.hive is not supported".to_owned())]);
+    assert_eq!(of("a\necho ${#list[@]}")[0].0, 2);
+    let task = pod(json!({"arguments": ["ok", "{{ nope }}"], "rest": {"node_selector": {"zone": "{{ zone }}"}}}));
+    let fields: Vec<String> = mistakes(&Arc::new(dag()), &task).into_iter().map(|mistake| mistake.field).collect();
+    assert_eq!(fields, ["arguments[1]", "node_selector.zone"]);
+}

@@ -416,3 +416,50 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn events_are_run_for_one_by_one() {
+    let day = |n: u32| format!("2026-03-{n:02}T06:00:00Z").parse::<DateTime<Utc>>().unwrap();
+    let schedule =
+        |restrict| Schedule::Events { times: vec![day(20), day(10), day(5), day(10)], restrict_to_events: restrict, description: None };
+    let table = Timetable::new(&schedule(false), "UTC", Semantics::Airflow3).unwrap();
+    assert_eq!(table.summary(), "3 events");
+    assert_eq!(table.description(), "3 events between 2026-03-05T06:00:00+00:00 and 2026-03-20T06:00:00+00:00");
+    let window = |start: Option<u32>, end: Option<u32>, catchup| Window { start_date: start.map(day), end_date: end.map(day), catchup };
+    let next = |last: Option<u32>, window: Window, now: u32| {
+        table.next_slot(last.map(day).map(Slot::exact).as_ref(), &window, day(now)).map(|slot| {
+            assert_eq!(
+                (slot.data_interval_start, slot.data_interval_end, slot.run_after),
+                (slot.logical_date, slot.logical_date, slot.logical_date)
+            );
+            slot.logical_date
+        })
+    };
+    for (last, window, now, expect) in [
+        // Catchup: all of them from the start date on.
+        (None, window(Some(1), None, true), 12, Some(5)),
+        (Some(5), window(Some(1), None, true), 12, Some(10)),
+        (Some(10), window(Some(1), None, true), 12, Some(20)),
+        (Some(20), window(Some(1), None, true), 25, None),
+        (None, window(Some(6), None, true), 12, Some(10)),
+        (Some(5), window(Some(15), None, true), 12, Some(20)),
+        (None, window(None, None, true), 12, Some(5)),
+        // Without: the next to come, and what came since the last run.
+        (None, window(Some(1), None, false), 12, Some(20)),
+        (None, window(Some(1), None, false), 10, Some(10)),
+        (Some(5), window(Some(1), None, false), 12, Some(10)),
+        (Some(10), window(Some(1), None, false), 12, Some(20)),
+        (None, window(Some(1), None, false), 21, None),
+        // The window's end counts.
+        (Some(10), window(Some(1), Some(15), true), 12, None),
+    ] {
+        assert_eq!(next(last, window, now), expect.map(day), "{last:?} {window:?} {now}");
+    }
+    assert_eq!(table.manual_interval(day(12)), (day(12), day(12)));
+    let restricted = Timetable::new(&schedule(true), "UTC", Semantics::Airflow3).unwrap();
+    assert_eq!([restricted.manual_interval(day(12)).0, restricted.manual_interval(day(1)).0], [day(10), day(5)]);
+    assert_eq!(table.slots_between(day(1), day(12), None).map(|slot| slot.logical_date).collect::<Vec<_>>(), [day(5), day(10)]);
+    let none = Schedule::Events { times: Vec::new(), restrict_to_events: true, description: Some("mine".to_owned()) };
+    let none = Timetable::new(&none, "UTC", Semantics::Airflow3).unwrap();
+    assert_eq!((none.summary(), none.next_slot(None, &Window::default(), day(1))), ("mine", None));
+}

@@ -35,9 +35,11 @@ pub(crate) enum Tasks {
     /// Tells what was decided of a task in a run: its states with times and reasons, tries, hosts, who cleared or marked it.
     #[command(after_help = "Example:\n  updraft tasks history sales_daily load latest")]
     History(One),
-    /// Shows the templated fields of a task as they became in a run.
-    #[command(after_help = "Example:\n  updraft tasks render sales_daily load latest")]
-    Render(One),
+    /// Shows the templated fields of a task as they became in a run; with --dags, the pod that it would be.
+    #[command(
+        after_help = "Examples:\n  updraft tasks render sales_daily load latest\n  updraft tasks render sales_daily load --dags dags --date 2026-01-31"
+    )]
+    Render(super::render::Render),
     /// Prints the log of a task.
     #[command(after_help = "Examples:\n  updraft tasks logs sales_daily latest load\n  updraft tasks logs -f sales_daily latest load")]
     Logs(Logs),
@@ -76,16 +78,16 @@ pub(crate) struct States {
 #[derive(Debug, Args)]
 pub(crate) struct One {
     /// The DAG.
-    dag: String,
+    pub(super) dag: String,
     /// The task.
-    task: String,
+    pub(super) task: String,
     /// The run, its date, or `latest`.
-    run: String,
+    pub(super) run: String,
     /// Which instance of a mapped task.
     #[arg(long, default_value_t = -1, allow_negative_numbers = true, hide_default_value = true)]
-    map_index: i32,
+    pub(super) map_index: i32,
     #[command(flatten)]
-    output: Output,
+    pub(super) output: Output,
 }
 
 /// Options of `tasks logs`.

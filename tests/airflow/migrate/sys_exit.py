@@ -1,0 +1,6 @@
+import sys
+
+from airflow import DAG
+
+dag = DAG("sys_exit")
+sys.exit(0)

@@ -16,8 +16,8 @@ use super::{Operation, bodies};
 use crate::bulk::Answers;
 use crate::shapes::{Dag, DagDetails, DagVersion, Instance, Run, Task, Try};
 use crate::{
-    auth, backfills, clear, connections, dags, doctor, fleet, grid, history, instances, logs, maintenance, meta, page, pools, runs, users,
-    variables, webhook, why, xcoms,
+    auth, backfills, calendar, clear, connections, dag_diff, dags, doctor, fleet, graph, grid, history, instances, logs, maintenance, meta,
+    page, pools, runs, task_fares, users, variables, webhook, why, xcoms,
 };
 
 mod ours;

@@ -13,6 +13,9 @@ interface Changes {
 /** Between two reads of the same thing. */
 const EACH = 500;
 const LONGEST_WAIT = 10_000;
+/** Between two reads of what is gathered from many runs. */
+const SLOW: Record<string, number> = { calendar: 5_000, fares: 3_000 };
+const readAt = new Map<string, number>();
 
 let source: EventSource | undefined;
 let scope = "";
@@ -44,8 +47,14 @@ function flush() {
   pending.clear();
   // A read that is under way may have begun before the change: it is followed by another, not cut off.
   for (const queryKey of keys) {
-    if (queryClient.isFetching({ queryKey }) > 0) stale(queryKey);
-    else void queryClient.invalidateQueries({ queryKey });
+    const name = JSON.stringify(queryKey);
+    const waits = SLOW[String(queryKey[0])] ?? 0;
+    if (queryClient.isFetching({ queryKey }) > 0 || last - (readAt.get(name) ?? 0) < waits) {
+      stale(queryKey);
+      continue;
+    }
+    if (waits) readAt.set(name, last);
+    void queryClient.invalidateQueries({ queryKey });
   }
 }
 
@@ -55,12 +64,17 @@ function changed(data: Changes) {
     stale(["grid", run.dag_id]);
     stale(["runs", run.dag_id]);
     stale(["run", run.dag_id, run.dag_run_id]);
+    stale(["audit", run.dag_id]);
+    stale(["calendar", run.dag_id]);
+    stale(["fares", run.dag_id]);
     stale(["pools"]);
   }
   for (const dag of data.dags ?? []) {
     stale(["dag", dag.dag_id]);
     stale(["grid", dag.dag_id]);
     stale(["source", dag.dag_id]);
+    stale(["audit", dag.dag_id]);
+    stale(["calendar", dag.dag_id]);
     stale(["importErrors"]);
   }
 }

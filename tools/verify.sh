@@ -30,7 +30,7 @@ only_user() { # crate users…: nobody else of ours depends on it, tests aside
     done
 }
 
-pure_crates() { absent_from_tree updraft-planner tokio sqlx sqlx-core lapin kube axum tracing && absent_from_tree updraft-model tokio sqlx sqlx-core tracing; }
+pure_crates() { absent_from_tree updraft-planner tokio sqlx sqlx-core lapin kube axum tracing && absent_from_tree updraft-model tokio sqlx sqlx-core tracing && absent_from_tree updraft-layout updraft-model serde tokio; }
 arrows() {
     only_user sqlx store && only_user axum api && only_user clap updraft && only_user kube kubernetes && only_user k8s-openapi kubernetes \
         && absent_from_tree updraft-scheduler updraft-worker updraft-api axum && absent_from_tree updraft-worker updraft-scheduler updraft-planner axum \

@@ -53,6 +53,8 @@ port=$(node -e 'const s = require("net").createServer().listen(0, "127.0.0.1", (
 for name in $(compgen -e | grep '^\(UPDRAFT\|AIRFLOW\)_' | grep -vE '^UPDRAFT_E2E_(SHOTS|SECONDS)$' || true); do unset "$name"; done
 "$binary" standalone --port "$port" --data-dir "$work/data" --dags "$work/dags" --dags "git+file://$work/dags.git@main" --git-period 3600 >"$work/server.log" 2>&1 &
 server=$!
+# Tests write files into it, to have other versions and large DAGs.
+export UPDRAFT_E2E_DAGS=$work/dags
 export UPDRAFT_E2E_URL=http://127.0.0.1:$port UPDRAFT_E2E_WORK=$work UPDRAFT_E2E_BINARY=$binary
 for _ in $(seq 600); do
     kill -0 "$server" 2>/dev/null || { cat "$work/server.log" >&2; exit 1; }

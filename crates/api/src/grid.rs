@@ -11,6 +11,7 @@ use updraft_store::read::runs::GridRun;
 use crate::ApiState;
 use crate::dags;
 use crate::error::Error;
+use crate::groups::Groups;
 use crate::request::{Params, parse_time};
 use crate::shapes::{self, Time, maybe, seconds, time};
 
@@ -32,7 +33,17 @@ const LETTERS: &[(&str, u8)] = &[
     ("removed", b'x'),
 ];
 /// The task is not in that run's version, or has no instance there.
-const ABSENT: u8 = b'-';
+pub(crate) const ABSENT: u8 = b'-';
+
+/// The letter of a state.
+pub(crate) fn letter(state: &str) -> Option<u8> {
+    LETTERS.iter().find(|(word, _)| *word == state).map(|(_, letter)| *letter)
+}
+
+/// Which of several letters is shown: the least.
+pub(crate) fn rank(letter: u8) -> usize {
+    LETTERS.iter().position(|(_, own)| *own == letter).unwrap_or(LETTERS.len())
+}
 
 /// A row of a grid.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -44,6 +55,18 @@ struct GridTask {
     upstream_task_ids: Vec<String>,
     /// Whether the newest version still has it.
     is_current: bool,
+    /// The innermost group that it is in.
+    group: Option<String>,
+}
+
+/// A group of rows.
+#[derive(Debug, Serialize, JsonSchema)]
+struct GridGroup {
+    group_id: String,
+    /// What it is called within the group around it.
+    label: String,
+    /// The group around it, which comes before it.
+    parent: Option<String>,
 }
 
 /// A column of a grid.
@@ -70,6 +93,8 @@ pub(crate) struct Grid {
     dag_id: String,
     /// In the order of the newest version; those that only older ones have come last.
     tasks: Vec<GridTask>,
+    /// Those of all versions, outer ones first.
+    groups: Vec<GridGroup>,
     /// Newest first.
     runs: Vec<GridColumn>,
     /// Whether older runs are there.
@@ -87,6 +112,7 @@ pub(crate) async fn grid(State(state): State<ApiState>, Path(dag_id): Path<Strin
     found.truncate(shown);
 
     let mut tasks = Vec::new();
+    let mut groups: Vec<GridGroup> = Vec::new();
     let mut rows: HashMap<String, usize> = HashMap::new();
     let mut versions = vec![dag.version_id];
     for run in &found {
@@ -98,7 +124,15 @@ pub(crate) async fn grid(State(state): State<ApiState>, Path(dag_id): Path<Strin
     let mut places: HashMap<i64, Vec<usize>> = HashMap::new();
     for id in versions {
         let version = state.version(id).await?;
-        let place = version.spec().tasks.iter().map(|task| {
+        let own = Groups::of(version.spec());
+        for group in &own.list {
+            // Of two versions that put a group into different ones, the newer.
+            if groups.iter().all(|known| known.group_id != group.id) {
+                let parent = group.parent.map(|parent| own.list[parent].id.clone());
+                groups.push(GridGroup { group_id: group.id.clone(), label: group.label.clone(), parent });
+            }
+        }
+        let place = version.spec().tasks.iter().zip(&own.of_task).map(|(task, group)| {
             *rows.entry(task.task_id.to_string()).or_insert_with(|| {
                 tasks.push(GridTask {
                     task_id: task.task_id.to_string(),
@@ -106,6 +140,7 @@ pub(crate) async fn grid(State(state): State<ApiState>, Path(dag_id): Path<Strin
                     operator: shapes::operator(task).to_owned(),
                     upstream_task_ids: task.upstream.iter().map(ToString::to_string).collect(),
                     is_current: id == dag.version_id,
+                    group: group.map(|group| own.list[group].id.clone()),
                 });
                 tasks.len() - 1
             })
@@ -128,17 +163,15 @@ pub(crate) async fn grid(State(state): State<ApiState>, Path(dag_id): Path<Strin
         }
     });
     let runs = runs.collect();
-    Ok(Json(Grid { dag_id, tasks, runs, has_more }))
+    Ok(Json(Grid { dag_id, tasks, groups, runs, has_more }))
 }
 
 /// The letters of a run, for rows of which there are `count`.
 fn cells(run: &GridRun, rows: &[usize], count: usize) -> String {
-    let rank = |letter: u8| LETTERS.iter().position(|(_, own)| *own == letter).unwrap_or(LETTERS.len());
     let mut cells = vec![ABSENT; count];
     for (position, state) in run.positions.iter().zip(&run.states) {
         let row = usize::try_from(*position).ok().and_then(|at| rows.get(at));
-        let letter = LETTERS.iter().find(|(word, _)| word == state).map(|(_, letter)| *letter);
-        if let (Some(row), Some(letter)) = (row, letter)
+        if let (Some(row), Some(letter)) = (row, letter(state))
             && rank(letter) < rank(cells[*row])
         {
             cells[*row] = letter;

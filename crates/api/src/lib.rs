@@ -9,16 +9,20 @@ mod auth;
 mod backfills;
 mod batch;
 mod bulk;
+mod calendar;
 mod changes;
 mod clear;
 mod condition;
 mod connections;
 mod cursor;
+mod dag_diff;
 mod dags;
 mod doctor;
 mod error;
 mod fleet;
+mod graph;
 mod grid;
+mod groups;
 mod guard;
 pub mod health;
 mod history;
@@ -40,6 +44,7 @@ mod routes;
 mod runs;
 mod shapes;
 mod sources;
+mod task_fares;
 mod trigger;
 mod users;
 mod variables;
@@ -124,6 +129,7 @@ struct Inner {
     version: String,
     started_at: DateTime<Utc>,
     versions: versions::Versions,
+    pictures: graph::Pictures,
     installation: OnceCell<Uuid>,
     identity: Identity,
     proxies: TrustedProxies,
@@ -155,6 +161,7 @@ impl ApiState {
             version: version.into(),
             started_at,
             versions: versions::Versions::default(),
+            pictures: graph::Pictures::default(),
             installation: OnceCell::new(),
             identity: Identity::new(access.account),
             proxies: access.proxies,
@@ -354,6 +361,10 @@ fn ways_in() -> (Router<ApiState>, Vec<Route>) {
         .under("/ui")
         .get("/overview", May::Read(Thing::Dags), page::overview)
         .get("/grid/{dag_id}", May::Read(Thing::TaskInstances), grid::grid)
+        .get("/graph/{dag_id}", May::Read(Thing::Dags), graph::graph)
+        .get("/diff/{dag_id}", May::Read(Thing::Dags), dag_diff::diff)
+        .get("/calendar/{dag_id}", May::Read(Thing::Runs), calendar::calendar)
+        .get("/taskFares/{dag_id}", May::Read(Thing::TaskInstances), task_fares::fares)
         .get("/runs/{dag_id}/{run_id}", May::Read(Thing::Runs), page::run)
         .get("/runs/{dag_id}/{run_id}/tasks", May::Read(Thing::TaskInstances), page::tasks)
         .get("/logs/{dag_id}/{run_id}/{task_id}/{try_number}", May::Read(Thing::Logs), logs::raw)

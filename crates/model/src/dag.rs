@@ -3,6 +3,7 @@
 //! Durations are whole milliseconds, times are UTC, maps are ordered: equal files give equal bytes, and [`DagSpec::version_hash`] is a
 //! hash of those bytes.
 
+pub mod diff;
 mod validate;
 
 use std::collections::BTreeMap;

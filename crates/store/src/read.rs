@@ -6,6 +6,7 @@
 pub mod audit;
 pub mod backfills;
 pub mod changes;
+pub mod dag_pages;
 pub mod dags;
 pub mod doctor;
 pub mod fleet;

@@ -16,8 +16,8 @@ use super::{Operation, bodies};
 use crate::bulk::Answers;
 use crate::shapes::{Dag, DagDetails, DagVersion, Instance, Run, Task, Try};
 use crate::{
-    auth, backfills, clear, condition, connections, dags, doctor, fleet, grid, history, import_errors, instances, logs, maintenance, meta,
-    page, pools, runs, sources, users, variables, webhook, why, xcoms,
+    auth, backfills, calendar, clear, condition, connections, dag_diff, dags, doctor, fleet, graph, grid, history, import_errors, instances, logs,
+    maintenance, meta, page, pools, runs, sources, task_fares, users, variables, webhook, why, xcoms,
 };
 
 mod ours;

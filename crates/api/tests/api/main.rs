@@ -9,6 +9,7 @@ mod access;
 mod audit;
 mod backfills;
 mod cve;
+mod dag_pages;
 mod events;
 mod fleet;
 mod grid;

@@ -3,6 +3,7 @@ import { createRootRoute, createRoute, createRouter, lazyRouteComponent } from "
 import { queries, queryClient } from "./api/queries";
 import { Failure } from "./components/bits";
 import { Shell } from "./components/shell";
+import { DAG_TABS } from "./lib/tabs";
 import { DagsPage } from "./views/dags";
 
 type Raw = Record<string, unknown>;
@@ -34,13 +35,15 @@ const dagsSearch = (raw: Raw) => optional({ q: text(raw.q), show: word(raw.show,
 const home = createRoute({ getParentRoute: () => root, path: "/", validateSearch: dagsSearch, component: DagsPage });
 const dags = createRoute({ getParentRoute: () => root, path: "/dags", validateSearch: dagsSearch, component: DagsPage });
 
-export const DAG_TABS = ["grid", "runs", "tasks", "code", "details"] as const;
+/** Of a graph: which groups are folded, which box is chosen, whether it is shown as a table, and whether all but the chosen one's stream is dimmed. */
+const graphSearch = (raw: Raw) => ({ folded: text(raw.folded), open: text(raw.open), as: word(raw.as, ["table"] as const), stream: whole(raw.stream) });
 const dag = createRoute({
   getParentRoute: () => root,
   path: "/dags/$dagId",
   validateSearch: (raw: Raw) => optional({
     tab: word(raw.tab, DAG_TABS), runs: whole(raw.runs), q: text(raw.q), state: word(raw.state, ["queued", "running", "success", "failed"] as const),
-    version: whole(raw.version), trigger: whole(raw.trigger),
+    version: whole(raw.version), trigger: whole(raw.trigger), ...graphSearch(raw), task: text(raw.task), base: whole(raw.base),
+    from: text(raw.from), to: text(raw.to), year: whole(raw.year), day: text(raw.day), event: text(raw.event), who: text(raw.who), before: whole(raw.before),
   }),
   loader: ({ params }) => { void queryClient.prefetchQuery(queries.dag(params.dagId)); },
   component: view(() => import("./views/dag"), "DagPage"),
@@ -49,7 +52,7 @@ const dag = createRoute({
 const run = createRoute({
   getParentRoute: () => root,
   path: "/dags/$dagId/runs/$runId",
-  validateSearch: (raw: Raw) => optional({ task: text(raw.task), map: whole(raw.map), q: text(raw.q), state: text(raw.state) }),
+  validateSearch: (raw: Raw) => optional({ task: text(raw.task), map: whole(raw.map), q: text(raw.q), state: text(raw.state), view: word(raw.view, ["graph"] as const), ...graphSearch(raw) }),
   loader: ({ params }) => {
     void queryClient.prefetchQuery(queries.run(params.dagId, params.runId));
     void queryClient.prefetchQuery(queries.runTasks(params.dagId, params.runId));

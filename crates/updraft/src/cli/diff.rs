@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 use updraft_dagfile::IgnoreSyntax;
 use updraft_dagfile::loader::Loader;
 use updraft_dagfile::python::{Processor, Snapshot};
+use updraft_model::dag::diff::changes;
 
 use super::http::Failure;
 use super::output::{Listing, Output, text};
@@ -157,13 +158,6 @@ fn change(kind: &str, dag: &str, file: &str) -> Map<String, Value> {
     row
 }
 
-/// The fields that differ between two objects, tasks aside: their name, what was, what is.
-fn fields(before: &Value, after: &Value) -> Vec<(String, Value, Value)> {
-    let keys = |side: &Value| side.as_object().map(|map| map.keys().cloned().collect::<Vec<_>>()).unwrap_or_default();
-    let all: std::collections::BTreeSet<String> = keys(before).into_iter().chain(keys(after)).filter(|key| key != "tasks").collect();
-    all.into_iter().filter(|key| before[key] != after[key]).map(|key| (key.clone(), before[&key].clone(), after[&key].clone())).collect()
-}
-
 /// What changed, one row for each.
 fn compare(before: &Side, after: &Side) -> Vec<Value> {
     let mut rows: Vec<Value> = Vec::new();
@@ -194,34 +188,19 @@ fn compare(before: &Side, after: &Side) -> Vec<Value> {
             }
             (None, None) => continue,
         };
-        for (field, was, is) in fields(old, new) {
-            push(change("changed", id, file), &[("field", json!(field)), ("before", was), ("after", is)]);
-        }
-        let (old, new) = (tasks(old), tasks(new));
-        let names: std::collections::BTreeSet<&str> = old.keys().chain(new.keys()).copied().collect();
-        for name in names {
-            let task = ("task_id", json!(name));
-            match (old.get(name), new.get(name)) {
-                (None, _) => push(change("added", id, file), &[task]),
-                (_, None) => push(change("removed", id, file), &[task]),
-                (Some(was), Some(is)) => {
-                    for (field, was, is) in fields(was, is) {
-                        push(change("changed", id, file), &[task.clone(), ("field", json!(field)), ("before", was), ("after", is)]);
-                    }
-                }
-            }
+        for found in changes(old, new) {
+            push(
+                change(found.kind.as_str(), id, file),
+                &[("task_id", json!(found.task_id)), ("field", json!(found.field)), ("before", found.before), ("after", found.after)],
+            );
         }
     }
     rows
 }
 
 fn count(dag: &Value) -> String {
-    let count = tasks(dag).len();
+    let count = dag["tasks"].as_array().map_or(0, Vec::len);
     format!("{count} task{}", if count == 1 { "" } else { "s" })
-}
-
-fn tasks(dag: &Value) -> BTreeMap<&str, &Value> {
-    dag["tasks"].as_array().into_iter().flatten().filter_map(|task| Some((task["task_id"].as_str()?, task))).collect()
 }
 
 pub(crate) async fn run(options: &Diff) -> Result<ExitCode, Failure> {

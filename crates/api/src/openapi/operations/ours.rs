@@ -90,6 +90,30 @@ pub(super) fn of_updraft() -> Vec<Operation> {
             .query("before", Of::Time, "Only runs that were due before this: the way to older ones")
             .gives::<grid::Grid>()
             .fails(&[404]),
+        get("/ui/graph/{dag_id}", "get_graph", "Says where the boxes and lines of a DAG's graph go")
+            .says("It may be kept: `ETag` and `If-None-Match` say whether it is still the same. With more than 200 tasks groups are folded, unless something else is asked for.")
+            .query("version", Of::Whole, "Of which version; the newest, if nothing is said")
+            .query("folded", Of::Text, "Names of groups, with commas between them, that are folded; `*` is all")
+            .query("open", Of::Text, "Names of groups that are not folded, while all others are; `*` is all")
+            .gives::<graph::GraphPicture>()
+            .answer(304, "It is the one that the client has", Vec::new())
+            .fails(&[404]),
+        get("/ui/diff/{dag_id}", "get_dag_diff", "Compares two versions of a DAG: what they say, and their files")
+            .query("from", Of::Whole, "The older one; the version before `to`, if nothing is said")
+            .query("to", Of::Whole, "The newer one; the newest, if nothing is said")
+            .gives::<dag_diff::DagDiff>()
+            .fails(&[404]),
+        get("/ui/calendar/{dag_id}", "get_calendar", "Counts the runs of a DAG by day or hour and state, those that are planned too")
+            .query("from", Of::Time, "From when on")
+            .query("to", Of::Time, "Until when; at most 400 days of days, or 8 of hours")
+            .query("by", Of::Word(calendar::UNITS), "`day`, if nothing is said")
+            .query("zone", Of::Text, "The IANA time zone of days and hours; UTC, if nothing is said")
+            .gives::<calendar::Calendar>()
+            .fails(&[404]),
+        get("/ui/taskFares/{dag_id}", "get_task_fares", "Says how the tasks of a DAG fared in its latest runs")
+            .query("limit", Of::Whole, "In how many runs: 25, if nothing is said, and never more than 100")
+            .gives::<task_fares::TaskFares>()
+            .fails(&[404]),
         get("/ui/runs/{dag_id}/{run_id}", "get_run_with_counts", "Shows a run, and how many of its tasks are in which state")
             .gives::<page::RunWithCounts>()
             .fails(&[404]),

@@ -35,8 +35,14 @@ export async function ask(url: string, init: RequestInit = {}): Promise<Response
   throw new ApiError(response.status, said(await response.json().catch(() => null), `${response.status} ${response.statusText}`));
 }
 
-export async function get<T>(url: string, signal?: AbortSignal): Promise<T> {
-  return (await ask(url, signal ? { signal } : {})).json() as Promise<T>;
+export async function get<T>(url: string, signal?: AbortSignal, cache: RequestCache = "no-store"): Promise<T> {
+  return (await ask(url, signal ? { signal, cache } : { cache })).json() as Promise<T>;
+}
+
+/** `?a=1&b=2` of what is there. */
+export function query(values: Record<string, string | number | undefined>): string {
+  const given = Object.entries(values).flatMap(([name, value]) => (value === undefined || value === "" ? [] : [[name, String(value)]]));
+  return given.length ? `?${new URLSearchParams(given)}` : "";
 }
 
 export async function send<T>(method: "POST" | "PATCH" | "PUT" | "DELETE", url: string, body?: unknown): Promise<T> {

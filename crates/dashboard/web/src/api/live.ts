@@ -28,6 +28,9 @@ const LISTS: Record<string, readonly (readonly string[])[]> = {
 const EACH = 500;
 const LONGEST_WAIT = 10_000;
 const SETTLED = 2_000;
+/** Between two reads of what is gathered from many runs. */
+const SLOW: Record<string, number> = { calendar: 5_000, fares: 3_000 };
+const readAt = new Map<string, number>();
 
 let source: EventSource | undefined;
 let scope = "";
@@ -82,8 +85,14 @@ function flush() {
   pending.clear();
   // A read that is under way may have begun before the change: it is followed by another, not cut off.
   for (const filter of filters) {
-    if (queryClient.isFetching(filter) > 0) stale(filter.queryKey, filter.exact);
-    else void queryClient.invalidateQueries(filter);
+    const name = JSON.stringify(filter.queryKey);
+    const waits = SLOW[String(filter.queryKey[0])] ?? 0;
+    if (queryClient.isFetching(filter) > 0 || last - (readAt.get(name) ?? 0) < waits) {
+      stale(filter.queryKey, filter.exact);
+      continue;
+    }
+    if (waits) readAt.set(name, last);
+    void queryClient.invalidateQueries(filter);
   }
 }
 
@@ -94,11 +103,16 @@ function changed(data: Changes) {
     stale(["runs", run.dag_id]);
     runChanged(run.dag_id, run.dag_run_id, run.task_instances ?? []);
     stale(["backfills"]);
+    stale(["audit", run.dag_id]);
+    stale(["calendar", run.dag_id]);
+    stale(["fares", run.dag_id]);
   }
   for (const dag of data.dags ?? []) {
     stale(["dag", dag.dag_id]);
     stale(["grid", dag.dag_id]);
     stale(["source", dag.dag_id]);
+    stale(["audit", dag.dag_id]);
+    stale(["calendar", dag.dag_id]);
     stale(["importErrors"]);
   }
   for (const list of data.lists ?? []) for (const key of LISTS[list] ?? []) stale(key);

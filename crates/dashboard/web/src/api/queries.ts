@@ -1,7 +1,7 @@
 // What is read, and under which name it is kept. live.ts names the same keys when something changes.
 import { QueryClient, queryOptions, useQuery } from "@tanstack/react-query";
 import { useCallback } from "react";
-import { ApiError, type Schemas, get, path } from "./client";
+import { ApiError, type Schemas, get, path, query } from "./client";
 
 export const queryClient = new QueryClient({
   defaultOptions: {
@@ -25,10 +25,28 @@ export const queries = {
     queryKey: ["source", dag, version ?? 0],
     queryFn: ({ signal }) => get<Schemas["DAGSourceResponse"]>(path`/api/v2/dagSources/${dag}` + (version ? `?version_number=${version}` : ""), signal),
   }),
+  graph: (dag: string, version: number | undefined, folding: { folded?: string | undefined; open?: string | undefined }) => queryOptions({
+    queryKey: ["dag", dag, "graph", version ?? 0, folding.folded ?? "", folding.open ?? ""],
+    // The browser keeps pictures, and asks whether they are still the same.
+    queryFn: ({ signal }) => get<Schemas["GraphPicture"]>(path`/ui/graph/${dag}` + query({ version, folded: folding.folded, open: folding.open }), signal, "no-cache"),
+    placeholderData: (old, before) => (before?.queryKey[1] === dag ? old : undefined),
+  }),
+  diff: (dag: string, from: number | undefined, to: number | undefined) => queryOptions({ queryKey: ["source", dag, "diff", from ?? 0, to ?? 0], queryFn: ({ signal }) => get<Schemas["DagDiff"]>(path`/ui/diff/${dag}` + query({ from, to }), signal) }),
+  calendar: (dag: string, by: "day" | "hour", from: string, to: string, zone: string) => queryOptions({
+    queryKey: ["calendar", dag, by, from, to, zone],
+    queryFn: ({ signal }) => get<Schemas["Calendar"]>(path`/ui/calendar/${dag}` + query({ by, from, to, zone }), signal),
+    placeholderData: (old, before) => (before?.queryKey[1] === dag && before.queryKey[2] === by ? old : undefined),
+  }),
+  fares: (dag: string) => queryOptions({ queryKey: ["fares", dag], queryFn: ({ signal }) => get<Schemas["TaskFares"]>(path`/ui/taskFares/${dag}`, signal) }),
+  audit: (dag: string, filter: { event: string | undefined; who: string | undefined; before: number | undefined }) => queryOptions({
+    queryKey: ["audit", dag, filter.event ?? "", filter.who ?? "", filter.before ?? 0],
+    queryFn: ({ signal }) => get<Schemas["EventLogCollectionResponse"]>("/api/v2/eventLogs" + query({ dag_id: dag, event_pattern: filter.event, owner_pattern: filter.who, event_log_id_lt: filter.before, order_by: "-event_log_id", limit: 51 }), signal),
+    placeholderData: (old, before) => (before?.queryKey[1] === dag ? old : undefined),
+  }),
   grid: (dag: string, limit: number) => queryOptions({ queryKey: ["grid", dag, limit], queryFn: ({ signal }) => get<Schemas["Grid"]>(path`/ui/grid/${dag}` + `?limit=${limit}`, signal), placeholderData: (old, query) => (query?.queryKey[1] === dag ? old : undefined) }),
-  runs: (dag: string, limit: number, state?: string) => queryOptions({
-    queryKey: ["runs", dag, limit, state ?? ""],
-    queryFn: ({ signal }) => get<Schemas["DAGRunCollectionResponse"]>(path`/api/v2/dags/${dag}/dagRuns` + `?order_by=-run_after&limit=${limit}${state ? `&state=${state}` : ""}`, signal),
+  runs: (dag: string, limit: number, state?: string, from?: string, to?: string) => queryOptions({
+    queryKey: ["runs", dag, limit, state ?? "", from ?? "", to ?? ""],
+    queryFn: ({ signal }) => get<Schemas["DAGRunCollectionResponse"]>(path`/api/v2/dags/${dag}/dagRuns` + query({ order_by: "-run_after", limit, state, run_after_gte: from, run_after_lt: to }), signal),
     placeholderData: (old, query) => (query?.queryKey[1] === dag ? old : undefined),
   }),
   run: (dag: string, run: string) => queryOptions({ queryKey: ["run", dag, run], queryFn: ({ signal }) => get<Schemas["RunWithCounts"]>(path`/ui/runs/${dag}/${run}`, signal) }),

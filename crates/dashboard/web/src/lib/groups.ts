@@ -1,4 +1,4 @@
-// The rows of a grid: tasks in their groups. A group is what stands before a dot of the task's name, as in Airflow.
+// The rows of a grid: tasks in their groups, as the server knows them.
 
 export interface Row {
   kind: "task" | "group";
@@ -13,45 +13,47 @@ export interface Row {
 interface Node {
   id: string;
   label: string;
+  depth: number;
   members: number[];
   children: (Node | number)[];
 }
 
-export function rowsOf(ids: string[], folded: ReadonlySet<string>): Row[] {
-  const root: Node = { id: "", label: "", members: [], children: [] };
-  const groups = new Map<string, Node>([["", root]]);
-  // A prefix that only one task has is a name with a dot, not a group.
-  const counts = new Map<string, number>();
-  for (const id of ids) for (let at = id.indexOf("."); at > 0; at = id.indexOf(".", at + 1)) counts.set(id.slice(0, at), (counts.get(id.slice(0, at)) ?? 0) + 1);
-  ids.forEach((id, index) => {
-    let parent = root;
-    for (let at = id.indexOf("."); at > 0; at = id.indexOf(".", at + 1)) {
-      const name = id.slice(0, at);
-      if ((counts.get(name) ?? 0) < 2) continue;
-      let group = groups.get(name);
-      if (!group) {
-        group = { id: name, label: parent.id ? name.slice(parent.id.length + 1) : name, members: [], children: [] };
-        groups.set(name, group);
-        parent.children.push(group);
-      }
-      group.members.push(index);
-      parent = group;
+interface Task { task_id: string; group?: string | null }
+interface Group { group_id: string; label: string; parent?: string | null }
+
+export function rowsOf(tasks: readonly Task[], groups: readonly Group[], folded: ReadonlySet<string>): Row[] {
+  const root: Node = { id: "", label: "", depth: -1, members: [], children: [] };
+  const known = new Map(groups.map((group) => [group.group_id, group]));
+  const nodes = new Map<string, Node>();
+  const nodeOf = (id: string | null | undefined): Node => {
+    const group = id ? known.get(id) : undefined;
+    if (!group) return root;
+    let node = nodes.get(group.group_id);
+    if (!node) {
+      const parent = nodeOf(group.parent);
+      node = { id: group.group_id, label: group.label, depth: parent.depth + 1, members: [], children: [] };
+      nodes.set(group.group_id, node);
+      parent.children.push(node);
     }
-    parent.children.push(index);
+    return node;
+  };
+  tasks.forEach((task, index) => {
+    nodeOf(task.group).children.push(index);
+    for (let id = task.group; id; id = known.get(id)?.parent) nodes.get(id)?.members.push(index);
   });
   const rows: Row[] = [];
-  const walk = (node: Node, depth: number) => {
+  const walk = (node: Node) => {
     for (const child of node.children) {
       if (typeof child === "number") {
-        const id = ids[child] ?? "";
-        rows.push({ kind: "task", id, label: node.id ? id.slice(node.id.length + 1) : id, depth, members: [child] });
+        const id = tasks[child]?.task_id ?? "";
+        rows.push({ kind: "task", id, label: node.id && id.startsWith(`${node.id}.`) ? id.slice(node.id.length + 1) : id, depth: node.depth + 1, members: [child] });
       } else {
         const open = !folded.has(child.id);
-        rows.push({ kind: "group", id: child.id, label: child.label, depth, members: child.members, open });
-        if (open) walk(child, depth + 1);
+        rows.push({ kind: "group", id: child.id, label: child.label, depth: child.depth, members: child.members, open });
+        if (open) walk(child);
       }
     }
   };
-  walk(root, 0);
+  walk(root);
   return rows;
 }

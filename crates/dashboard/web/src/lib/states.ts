@@ -36,6 +36,8 @@ const LETTERS: Record<string, string> = {
   s: "success", f: "failed", u: "upstream_failed", r: "running", q: "queued", c: "scheduled", y: "up_for_retry", k: "skipped", x: "removed", n: "none",
 };
 
+/** The letter of a state, as in a grid. */
+export const letterOf = (state: string | null | undefined): string => Object.keys(LETTERS).find((letter) => LETTERS[letter] === (state ?? "none")) ?? "-";
 /** The state of a letter of a grid; nothing where the run has no such task. */
 export const stateOf = (letter: string | undefined): string | undefined => (letter ? LETTERS[letter] : undefined);
 export const lookOf = (state: string | null | undefined): Look => LOOKS[state ?? "none"] ?? { kind: "off", word: state ?? "", mark: "" };

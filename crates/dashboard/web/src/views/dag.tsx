@@ -1,13 +1,20 @@
-// A DAG: its grid, runs, tasks, source and details.
+// A DAG: its grid, graph, runs, tasks, calendar, source, audit log and details.
 import { useQuery } from "@tanstack/react-query";
 import { Link, useNavigate, useParams, useSearch } from "@tanstack/react-router";
 import { queries } from "../api/queries";
 import { Empty, Failure, Skeleton, State, Tabs, Time, Took } from "../components/bits";
 import { useKeys } from "../lib/keys";
+import { DAG_TABS } from "../lib/tabs";
 import { useZone } from "../lib/preferences";
 import { absolute, relative, useNow } from "../lib/time";
+import { AuditTab } from "./dag-audit";
+import { CalendarTab } from "./dag-calendar";
+import { CodeTab } from "./dag-code";
+import { GraphTab } from "./dag-graph";
+import { TasksTab } from "./dag-tasks";
 import { Grid } from "./grid";
 import { Pause } from "./dags";
+import "./dag.css";
 import { TriggerDialog } from "./trigger";
 
 const ROUTE = "/dags/$dagId";
@@ -18,7 +25,7 @@ export function DagPage() {
   const navigate = useNavigate({ from: ROUTE });
   const { data, error, refetch } = useQuery(queries.dag(dagId));
   const tab = search.tab ?? "grid";
-  useKeys({ g: () => void navigate({ search: { ...search, tab: tab === "grid" ? "tasks" : undefined } }) });
+  useKeys({ g: () => void navigate({ search: { ...search, tab: tab === "grid" ? "graph" : undefined } }) });
   if (error && !data) return <Failure whole error={error} retry={() => void refetch()} />;
   return (
     <>
@@ -29,11 +36,14 @@ export function DagPage() {
       </div>
       {data?.is_stale && <p className="notice">Its file no longer has this DAG: nothing of it is started any more. Its runs stay until they are deleted.</p>}
       {data?.has_import_errors && <p className="notice">Its file has an error: its last good version goes on. <Link to="/import-errors">What is wrong</Link></p>}
-      <Tabs label="Parts of the DAG" tabs={(["grid", "runs", "tasks", "code", "details"] as const).map((name) => ({ name: name[0]?.toUpperCase() + name.slice(1), current: tab === name, link: { to: ROUTE, params: { dagId }, search: { tab: name === "grid" ? undefined : name } } }))} />
+      <Tabs label="Parts of the DAG" tabs={DAG_TABS.map((name) => ({ name: name[0]?.toUpperCase() + name.slice(1), current: tab === name, link: { to: ROUTE, params: { dagId }, search: { tab: name === "grid" ? undefined : name } } }))} />
       {tab === "grid" && <GridTab dag={dagId} />}
       {tab === "runs" && <RunsTab dag={dagId} />}
+      {tab === "graph" && <GraphTab dag={dagId} />}
       {tab === "tasks" && <TasksTab dag={dagId} />}
+      {tab === "calendar" && <CalendarTab dag={dagId} />}
       {tab === "code" && <CodeTab dag={dagId} />}
+      {tab === "audit" && <AuditTab dag={dagId} />}
       {tab === "details" && <DetailsTab dag={dagId} />}
       {search.trigger && <TriggerDialog dag={dagId} close={() => void navigate({ search: { ...search, trigger: undefined }, replace: true })} />}
     </>
@@ -63,7 +73,7 @@ function GridTab({ dag }: { dag: string }) {
         <label className="inline">Runs <select value={count} onChange={(event) => void navigate({ search: { ...search, runs: Number(event.target.value) } })}>{[...new Set([...COUNTS, count])].sort((a, b) => a - b).map((n) => <option key={n}>{n}</option>)}</select></label>
         {data.has_more && <span className="quiet">Older runs: choose more here, or look at <Link to={ROUTE} params={{ dagId: dag }} search={{ tab: "runs" }}>Runs</Link>.</span>}
       </div>
-      <Grid grid={data} filter={search.q} />
+      <Grid grid={data} filter={search.q} folding={search} refold={({ folded, open }) => void navigate({ search: { ...search, folded, open } })} />
     </>
   );
 }
@@ -72,16 +82,18 @@ function RunsTab({ dag }: { dag: string }) {
   const search = useSearch({ from: ROUTE });
   const navigate = useNavigate({ from: ROUTE });
   const count = search.runs ?? 50;
-  const { data, error, refetch } = useQuery(queries.runs(dag, count, search.state));
+  const { data, error, refetch } = useQuery(queries.runs(dag, count, search.state, search.from, search.to));
+  const zone = useZone();
   if (error && !data) return <Failure error={error} retry={() => void refetch()} />;
   if (!data) return <Skeleton />;
   return (
     <>
       <div className="row tools">
         <label className="inline">State <select value={search.state ?? ""} onChange={(event) => void navigate({ search: { ...search, state: (event.target.value || undefined) as typeof search.state } })}><option value="">all</option>{["failed", "running", "queued", "success"].map((one) => <option key={one}>{one}</option>)}</select></label>
+        {(search.from || search.to) && <span className="filter">due {search.from && `from ${absolute(search.from, zone)}`} {search.to && `until ${absolute(search.to, zone)}`}<Link to={ROUTE} params={{ dagId: dag }} search={{ ...search, from: undefined, to: undefined }} className="button" aria-label="Runs of all times">×</Link></span>}
         <span className="quiet">{data.dag_runs.length} of {data.total_entries}</span>
       </div>
-      {data.dag_runs.length === 0 ? <Empty title={search.state ? `No run is ${search.state}` : "It has not run yet"} /> : (
+      {data.dag_runs.length === 0 ? <Empty title={search.state ? `No run is ${search.state}` : search.from || search.to ? "No run was due then" : "It has not run yet"} /> : (
         <div className="scroll" tabIndex={0} role="region" aria-label="Runs"><table>
           <thead><tr><th scope="col">Run</th><th scope="col">State</th><th scope="col">Type</th><th scope="col">Started</th><th scope="col" className="num">Took</th><th scope="col">By</th></tr></thead>
           <tbody>{data.dag_runs.map((run) => (
@@ -94,39 +106,6 @@ function RunsTab({ dag }: { dag: string }) {
         </table></div>
       )}
       {data.total_entries > data.dag_runs.length && count < 1000 && <p><button type="button" onClick={() => void navigate({ search: { ...search, runs: Math.min(1000, count * 2) } })}>Show more</button></p>}
-    </>
-  );
-}
-
-function TasksTab({ dag }: { dag: string }) {
-  const { data, error, refetch } = useQuery(queries.dagTasks(dag));
-  if (error && !data) return <Failure error={error} retry={() => void refetch()} />;
-  if (!data) return <Skeleton />;
-  return (
-    <div className="scroll" tabIndex={0} role="region" aria-label="Tasks"><table>
-      <thead><tr><th scope="col">Task</th><th scope="col">Operator</th><th scope="col">Rule</th><th scope="col" className="num">Retries</th><th scope="col">Pool</th><th scope="col">Before these</th></tr></thead>
-      <tbody>{data.tasks.map((task) => (
-        <tr key={task.task_id}><td><b>{task.task_id}</b>{task.doc_md && <div className="quiet">{task.doc_md}</div>}</td><td>{task.operator_name}{task.is_mapped && " (mapped)"}</td><td>{task.trigger_rule}</td><td className="num">{task.retries}</td><td>{task.pool}{task.pool_slots > 1 && ` × ${task.pool_slots}`}</td><td>{task.downstream_task_ids.join(", ")}</td></tr>
-      ))}</tbody>
-    </table></div>
-  );
-}
-
-function CodeTab({ dag }: { dag: string }) {
-  const search = useSearch({ from: ROUTE });
-  const navigate = useNavigate({ from: ROUTE });
-  const versions = useQuery(queries.versions(dag));
-  const { data, error, refetch } = useQuery(queries.source(dag, search.version));
-  const zone = useZone();
-  if (error && !data) return <Failure error={error} retry={() => void refetch()} />;
-  if (!data) return <Skeleton rows={16} />;
-  return (
-    <>
-      <div className="row tools"><label className="inline">Version <select value={search.version ?? data.version_number} onChange={(event) => void navigate({ search: { ...search, version: Number(event.target.value) } })}>
-        {(versions.data?.dag_versions ?? []).map((one) => <option key={one.id} value={one.version_number}>{one.version_number}, {absolute(one.created_at, zone)}{one.bundle_version ? `, ${one.bundle_version.slice(0, 9)}` : ""}</option>)}
-        {!versions.data && <option value={data.version_number}>{data.version_number}</option>}
-      </select></label></div>
-      <div className="code" tabIndex={0} role="region" aria-label={`Source of version ${data.version_number}`}><ol>{data.content.replace(/\n$/, "").split("\n").map((line, at) => <li key={at}><code>{line || " "}</code></li>)}</ol></div>
     </>
   );
 }

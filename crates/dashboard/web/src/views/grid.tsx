@@ -3,10 +3,12 @@
 import { useNavigate } from "@tanstack/react-router";
 import { type KeyboardEvent, type PointerEvent, useCallback, useEffect, useId, useLayoutEffect, useMemo, useRef, useState } from "react";
 import type { Schemas } from "../api/client";
+import { palette, prepare, stamp } from "../lib/canvas";
+import { type Folding, foldedOf, toggled } from "../lib/fold";
 import { rowsOf } from "../lib/groups";
 import { useKeys } from "../lib/keys";
 import { useDark, useZone } from "../lib/preferences";
-import { type Kind, lookOf, stateOf, worst } from "../lib/states";
+import { lookOf, stateOf, worst } from "../lib/states";
 import { absolute, span } from "../lib/time";
 
 type Column = Schemas["GridColumn"];
@@ -16,7 +18,7 @@ const NARROW = 640;
 
 interface Place { row: number; column: number }
 
-export function Grid({ grid, filter }: { grid: Schemas["Grid"]; filter: string | undefined }) {
+export function Grid({ grid, filter, folding, refold }: { grid: Schemas["Grid"]; filter: string | undefined; folding: Folding; refold: (next: Folding) => void }) {
   const navigate = useNavigate();
   const id = useId();
   const zone = useZone();
@@ -24,15 +26,16 @@ export function Grid({ grid, filter }: { grid: Schemas["Grid"]; filter: string |
   const scroller = useRef<HTMLDivElement>(null);
   const canvas = useRef<HTMLCanvasElement>(null);
   const bars = useRef<HTMLCanvasElement>(null);
-  const [folded, setFolded] = useState<ReadonlySet<string>>(new Set());
+  const groups = useMemo(() => grid.groups.map((group) => group.group_id), [grid.groups]);
+  const folded = useMemo(() => foldedOf(folding, groups), [folding, groups]);
   const [active, setActive] = useState<Place>();
   const [view, setView] = useState({ top: 0, left: 0, width: 0, height: 0 });
   // The newest is on the right, as time goes.
   const runs = useMemo(() => [...grid.runs].reverse(), [grid.runs]);
   const rows = useMemo(() => {
     const kept = grid.tasks.map((task, at) => ({ task, at })).filter(({ task }) => !filter || task.task_id.toLowerCase().includes(filter.toLowerCase()));
-    return rowsOf(kept.map(({ task }) => task.task_id), folded).map((row) => ({ ...row, members: row.members.map((at) => kept[at]?.at ?? 0) }));
-  }, [grid.tasks, filter, folded]);
+    return rowsOf(kept.map(({ task }) => task), grid.groups, folded).map((row) => ({ ...row, members: row.members.map((at) => kept[at]?.at ?? 0) }));
+  }, [grid.tasks, grid.groups, filter, folded]);
   const letterAt = useCallback((row: number, column: number): string => {
     const members = rows[row]?.members ?? [];
     const cells = runs[column]?.cells ?? "";
@@ -78,14 +81,14 @@ export function Grid({ grid, filter }: { grid: Schemas["Grid"]; filter: string |
       const tall = Math.max(4, Math.sqrt((run.duration ?? 0) / longest) * (BARS - 34));
       head.fillStyle = colours.kinds[lookOf(run.state).kind];
       head.fillRect(x + 4, BARS - 24 - tall, CELL - 8, tall);
-      paint(head, x + 3, BARS - 20, 16, run.state, colours);
+      stamp(head, x + 3, BARS - 20, 16, run.state, colours);
       // Another version than the run before: what differs between the two may be the DAG.
       if (column > 0 && runs[column - 1]?.version_number !== run.version_number) {
         for (const [layer, size] of [[ground, height], [head, BARS]] as const) {
           layer.fillStyle = colours.line;
           layer.fillRect(Math.round(x) - 1, layer === head ? 16 : 0, 1, size);
         }
-        head.fillStyle = colours.text;
+        head.fillStyle = colours.quiet;
         head.font = "11px system-ui, sans-serif";
         head.fillText(`v${run.version_number}`, x, 12);
       }
@@ -96,8 +99,10 @@ export function Grid({ grid, filter }: { grid: Schemas["Grid"]; filter: string |
         ground.fillStyle = colours.over;
         ground.fillRect(0, y, width, CELL);
       }
-      for (let column = first.column; column < end.column; column += 1) paint(ground, column * CELL - view.left + 2, y + 2, CELL - 4, stateOf(letterAt(row, column)), colours);
+      for (let column = first.column; column < end.column; column += 1) stamp(ground, column * CELL - view.left + 2, y + 2, CELL - 4, stateOf(letterAt(row, column)), colours);
     }
+    // For tests: what is on the canvas now.
+    if (canvas.current) canvas.current.dataset.drawn = `${rows.length} × ${runs.length}`;
     if (active) {
       ground.strokeStyle = colours.accent;
       ground.lineWidth = 2;
@@ -105,11 +110,7 @@ export function Grid({ grid, filter }: { grid: Schemas["Grid"]; filter: string |
     }
   }, [view, rows, runs, names, active, letterAt, dark]);
 
-  const fold = (group: string) => setFolded((old) => {
-    const next = new Set(old);
-    if (!next.delete(group)) next.add(group);
-    return next;
-  });
+  const fold = (group: string) => refold(toggled(folded, groups, group));
   const open = (place: Place) => {
     const row = rows[place.row];
     const run = runs[place.column];
@@ -148,7 +149,7 @@ export function Grid({ grid, filter }: { grid: Schemas["Grid"]; filter: string |
     event.preventDefault();
     show(active ? next : at);
   };
-  useKeys({ "shift+g": () => setFolded(new Set()) });
+  useKeys({ "shift+g": () => refold(folded.size ? {} : { folded: "*" }) });
 
   const placeOf = (event: PointerEvent): Place | undefined => {
     const box = canvas.current?.getBoundingClientRect();
@@ -202,64 +203,4 @@ export function Grid({ grid, filter }: { grid: Schemas["Grid"]; filter: string |
       </div>
     </div>
   );
-}
-
-interface Colours { kinds: Record<Kind, string>; ground: string; over: string; line: string; text: string; accent: string }
-
-function palette(node: HTMLElement | null): Colours {
-  const style = getComputedStyle(node ?? document.documentElement);
-  const of = (name: string) => style.getPropertyValue(name).trim();
-  const kinds = Object.fromEntries((["success", "failed", "blocked", "running", "retry", "waiting", "off"] as const).map((kind) => [kind, of(`--${kind}`)])) as Record<Kind, string>;
-  return { kinds, ground: of("--ground"), over: of("--over"), line: of("--line"), text: of("--quiet"), accent: of("--accent") };
-}
-
-function prepare(node: HTMLCanvasElement | null, width: number, height: number): CanvasRenderingContext2D | null {
-  const context = node?.getContext("2d");
-  if (!node || !context) return null;
-  const scale = window.devicePixelRatio || 1;
-  if (node.width !== Math.round(width * scale) || node.height !== Math.round(height * scale)) {
-    node.width = Math.round(width * scale);
-    node.height = Math.round(height * scale);
-    node.style.width = `${width}px`;
-    node.style.height = `${height}px`;
-  }
-  context.setTransform(scale, 0, 0, scale, 0, 0);
-  context.clearRect(0, 0, width, height);
-  return context;
-}
-
-const marks = new Map<string, Path2D>();
-const box = new Path2D();
-box.roundRect(0.75, 0.75, 14.5, 14.5, 3.5);
-
-function paint(context: CanvasRenderingContext2D, x: number, y: number, size: number, state: string | undefined, colours: Colours) {
-  if (!state) return;
-  const look = lookOf(state);
-  let mark = marks.get(look.mark);
-  if (!mark) {
-    mark = new Path2D(look.mark);
-    marks.set(look.mark, mark);
-  }
-  const colour = colours.kinds[look.kind];
-  // Solid is what ran or runs; an outline is what did not, or not yet.
-  const solid = look.kind === "success" || look.kind === "failed" || look.kind === "running" || look.kind === "retry";
-  context.save();
-  context.translate(x, y);
-  context.scale(size / 16, size / 16);
-  context.lineWidth = 1.5;
-  if (solid) {
-    context.fillStyle = colour;
-    context.fill(box);
-  } else {
-    context.strokeStyle = colour;
-    context.stroke(box);
-  }
-  context.strokeStyle = solid ? colours.ground : colour;
-  context.fillStyle = context.strokeStyle;
-  context.lineWidth = 1.9;
-  context.lineCap = "round";
-  context.lineJoin = "round";
-  context.stroke(mark);
-  if (look.kind === "running") context.fill(mark);
-  context.restore();
 }

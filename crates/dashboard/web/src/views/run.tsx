@@ -12,6 +12,7 @@ import { isFailure, isOver, lookOf } from "../lib/states";
 import { ClearDialog, type Clearing } from "./clear";
 import { Gantt } from "./gantt";
 import { LogTail } from "./log";
+import { RunGraph, RunViews } from "./run-graph";
 
 const ROUTE = "/dags/$dagId/runs/$runId";
 type Task = Schemas["RunTask"];
@@ -83,6 +84,7 @@ export function RunPage() {
       </div>
       <Conf conf={run.data.conf as Record<string, unknown> | null} />
       <div className="row tools">
+        <RunViews />
         <input type="search" data-search className="search" aria-label="Show only tasks with this in their name" placeholder="Tasks  ( / )" value={search.q ?? ""} onChange={(event) => void navigate({ search: { ...search, q: event.target.value || undefined }, replace: true })} />
         <div className="chips" role="group" aria-label="Which states">
           {Object.entries(run.data.task_counts).map(([state, count]) => (
@@ -92,7 +94,7 @@ export function RunPage() {
       </div>
       {error && !data ? <Failure error={error} retry={() => void refetch()} /> : !data ? <Skeleton /> : (
         <div className="beside">
-          {tasks.length === 0 ? <Empty title={data.tasks.length ? "No task matches" : "This run has no tasks"}>{data.tasks.length > 0 && <p><button type="button" onClick={() => void navigate({ search: {} })}>Show all</button></p>}</Empty>
+          {search.view === "graph" ? <RunGraph tasks={data.tasks} version={run.data.dag_versions.at(-1)?.version_number} /> : tasks.length === 0 ? <Empty title={data.tasks.length ? "No task matches" : "This run has no tasks"}>{data.tasks.length > 0 && <p><button type="button" onClick={() => void navigate({ search: {} })}>Show all</button></p>}</Empty>
             : <Gantt tasks={tasks} start={run.data.start_date} live={live} chosen={chosen} choose={(task) => void navigate({ search: { ...search, task: task.task_id, map: task.map_index >= 0 ? task.map_index : undefined }, replace: true })} />}
           {chosen && <Panel dag={dagId} run={runId} task={chosen} />}
         </div>

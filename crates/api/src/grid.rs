@@ -34,6 +34,11 @@ const LETTERS: &[(&str, u8)] = &[
 /// The task is not in that run's version, or has no instance there.
 const ABSENT: u8 = b'-';
 
+/// The letter of a state.
+pub(crate) fn letter_of(state: &str) -> u8 {
+    LETTERS.iter().find(|(word, _)| *word == state).map_or(ABSENT, |(_, letter)| *letter)
+}
+
 /// A row of a grid.
 #[derive(Debug, Serialize, JsonSchema)]
 struct GridTask {

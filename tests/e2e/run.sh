@@ -39,9 +39,11 @@ trap 'exit 143' TERM
 mkdir "$work/dags"
 cp "$here"/dags/*.yaml "$root"/dags/diamond.yaml "$root"/dags/retries_and_pool.yaml "$work/dags"
 sed 's/^dag_id: .*/dag_id: diamond/' "$root/dags/diamond.yaml" >"$work/dags/diamond_2.yaml"
+node "$here/big.mjs" 100 hundred >"$work/dags/hundred.yaml"
+node "$here/big.mjs" 10000 thousands >"$work/dags/thousands.yaml"
 port=$(node -e 'const s = require("net").createServer().listen(0, "127.0.0.1", () => { console.log(s.address().port); s.close(); })')
 # Nothing of the caller's installation.
-for name in $(compgen -e | grep '^\(UPDRAFT\|AIRFLOW\)_' | grep -v '^UPDRAFT_E2E_SHOTS$' || true); do unset "$name"; done
+for name in $(compgen -e | grep '^\(UPDRAFT\|AIRFLOW\)_' | grep -v '^UPDRAFT_E2E_\(SHOTS\|SLACK\)$' || true); do unset "$name"; done
 "$binary" standalone --port "$port" --data-dir "$work/data" --dags "$work/dags" >"$work/server.log" 2>&1 &
 server=$!
 export UPDRAFT_E2E_URL=http://127.0.0.1:$port

@@ -306,7 +306,7 @@ function LogPane({ place, side, pane, named }: { place: Place; side: "line" | "l
         {query.q && <span role="status">{hits.error ? <span className="wrong">{hits.error.message}</span> : !hits.data ? "searching…" : hits.data.total ? `${(hits.data.before + at + 1).toLocaleString("en")} of ${hits.data.total.toLocaleString("en")}` : "nothing found"}</span>}
         {query.q && (hits.data?.total ?? 0) > 1 && <><button type="button" aria-label="Hit before" onClick={() => step(-1)}>↑</button><button type="button" aria-label="Next hit" onClick={() => step(1)}>↓</button></>}
         {groups.length > 0 && <button type="button" onClick={foldAll}>{folded.size ? "Unfold groups" : "Fold groups"}</button>}
-        {outline.data?.first_error != null && <button type="button" className="link" onClick={() => jump(outline.data.first_error ?? 1)}>{outline.data.errors.toLocaleString("en")} {outline.data.errors === 1 ? "error" : "errors"}</button>}
+        {outline.data?.first_error != null && <button type="button" className="link" onClick={() => jump(outline.data?.first_error ?? undefined)}>{outline.data.errors.toLocaleString("en")} {outline.data.errors === 1 ? "error" : "errors"}</button>}
         <a ref={anchor} className="button" href={logUrl(place, "", { download: true })} download={`${place.task}-${place.number}.log`} title="Download  ( d )">Download</a>
         <span className="quiet">{log.total.toLocaleString("en")} {log.total === 1 ? "line" : "lines"}{log.begun && !log.end ? ", live" : ""}</span>
       </div>

@@ -95,7 +95,9 @@ fn keep_names(value: Value) -> Value {
         Value::Object(fields) => fields
             .into_iter()
             .map(|(name, value)| {
-                let names = name.ends_with("Name") || name.ends_with("Token") || matches!(name.as_str(), "secret" | "secretKeyRef" | "secretRef" | "serviceAccount");
+                let names = name.ends_with("Name")
+                    || name.ends_with("Token")
+                    || matches!(name.as_str(), "secret" | "secretKeyRef" | "secretRef" | "serviceAccount");
                 let shown = match value {
                     value @ (Value::Object(_) | Value::Array(_)) if names => keep_names(value),
                     value if names => value,
@@ -147,7 +149,8 @@ pub(crate) async fn attempt(
     let (run, row) = crate::instances::find(&state, &dag_id, &run_id, &task_id, map_index).await?;
     let attempts = state.store().attempt_list(run.key(), row.idx, row.map_index).await?;
     let number = try_number.parse::<i32>().ok().and_then(|number| number.checked_add(run.attempt_base));
-    let found = number.filter(|number| *number > run.attempt_base).and_then(|number| attempts.into_iter().find(|one| one.attempt == number));
+    let found =
+        number.filter(|number| *number > run.attempt_base).and_then(|number| attempts.into_iter().find(|one| one.attempt == number));
     let found = found.ok_or_else(|| Error::NotFound(format!("{dag_id} {run_id} {task_id} has no try {try_number}")))?;
     let launch: LaunchSpec = found.launch.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
     let is_live = found.ended_at.is_none();
@@ -208,7 +211,10 @@ mod tests {
         let shown = masked(asked(&launch).unwrap());
         assert!(!shown.to_string().contains("hunter2"), "{shown}");
         let container = &shown["containers"][0];
-        assert_eq!((&container["name"], &container["command"], &container["args"]), (&json!("main"), &json!(["sh"]), &json!(["-c", "true"])));
+        assert_eq!(
+            (&container["name"], &container["command"], &container["args"]),
+            (&json!("main"), &json!(["sh"]), &json!(["-c", "true"]))
+        );
         assert!(container["env"].as_array().unwrap().contains(&json!({"name": "REGION", "value": "eu"})));
         assert_eq!(shown["arguments"]["full_pod_spec"]["spec"]["serviceAccountName"], "jobs");
         assert_eq!(shown["arguments"]["full_pod_spec"]["spec"]["volumes"][0]["secret"]["secretName"], "s");

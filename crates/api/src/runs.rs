@@ -187,9 +187,7 @@ async fn mark(state: &ApiState, row: &RunRow, new_state: &str, by: &str) -> Resu
         }
     };
     // One that was over has its span.
-    if ended
-        && let Some(tracer) = updraft_telemetry::traces::tracer()
-    {
+    if ended && let Some(tracer) = updraft_telemetry::traces::tracer() {
         let installation = state.installation().await?;
         state.store().runs_over(&[run]).await?.iter().for_each(|span| tracer.run_ended(installation, span));
     }

@@ -24,7 +24,8 @@ const METADATA: [&str; 6] = ["name", "namespace", "uid", "labels", "annotations"
 /// The record of a pod; none where it is gone, or the API server does not answer.
 pub(crate) async fn of(inner: &Inner, entry: &Entry) -> Option<Value> {
     let uid = entry.uid()?;
-    let read = async { tokio::join!(inner.cluster.whole(&entry.namespace, &entry.name), inner.cluster.events(&entry.namespace, &uid, EVENTS)) };
+    let read =
+        async { tokio::join!(inner.cluster.whole(&entry.namespace, &entry.name), inner.cluster.events(&entry.namespace, &uid, EVENTS)) };
     let Ok((pod, events)) = tokio::time::timeout(PATIENCE, read).await else {
         debug!(pod = entry.name, "no record of a pod: the API server takes too long");
         return None;

@@ -42,7 +42,11 @@ impl Level {
     pub(super) const WORDS: [&'static str; 4] = ["debug", "info", "warning", "error"];
 
     pub(super) fn of_word(word: &str) -> Option<Self> {
-        [Self::Debug, Self::Info, Self::Warning, Self::Error].into_iter().zip(Self::WORDS).find(|(_, own)| *own == word).map(|(level, _)| level)
+        [Self::Debug, Self::Info, Self::Warning, Self::Error]
+            .into_iter()
+            .zip(Self::WORDS)
+            .find(|(_, own)| *own == word)
+            .map(|(level, _)| level)
     }
 
     /// Of a line without escapes.
@@ -239,7 +243,9 @@ async fn lines_of(
 fn wanted(params: &Params, total: i64) -> Result<Vec<i64>, Error> {
     let limit = params.int("limit")?.unwrap_or(LINES).clamp(1, MOST);
     if let Some(text) = params.one("at") {
-        let bad = |input: &str| Error::invalid("int_parsing", json!(["query", "at"]), "Input should be line numbers with commas between them", json!(input));
+        let bad = |input: &str| {
+            Error::invalid("int_parsing", json!(["query", "at"]), "Input should be line numbers with commas between them", json!(input))
+        };
         let mut numbers = text.split(',').map(|one| one.trim().parse::<i64>().map_err(|_| bad(one))).collect::<Result<Vec<_>, _>>()?;
         numbers.sort_unstable();
         numbers.dedup();
@@ -301,7 +307,7 @@ mod tests {
             ("plain", ' '),
             ("2026-01-01 ERROR no price", 'e'),
             ("INFO no ERROR so far", 'i'),
-            ("\x1b[33mWARN\x1b[0ming", 'w'),
+            ("\x1b[33mWARN\x1b[0m: mild", 'w'),
             ("WARNING: late", 'w'),
             ("MIRRORED", ' '),
             ("ValueError: bad", 'e'),

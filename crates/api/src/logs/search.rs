@@ -259,7 +259,8 @@ pub(crate) async fn outline(
     let end = place.over();
     let levels = Level::pattern().map_or("", |pattern| pattern.as_str());
     let [opens, closes] = [OPENS, CLOSES].map(|mark| String::from_utf8_lossy(mark).into_owned());
-    let pattern = Regex::new(&format!("{opens}|{closes}|{levels}")).map_err(|error| Error::Broken(format!("the pattern of outlines: {error}")))?;
+    let pattern =
+        Regex::new(&format!("{opens}|{closes}|{levels}")).map_err(|error| Error::Broken(format!("the pattern of outlines: {error}")))?;
     let (mut outlining, lines) = scan(&state, &place, Outlining { pattern, open: false, outline: Outline::default() }).await?;
     outlining.close(lines);
     Ok(Json(Outline { lines, end, ..outlining.outline }))

@@ -4,7 +4,9 @@ use serde_json::{Map, Value, json};
 
 use crate::request::MOST_NOTE;
 use crate::routes::May;
-use crate::{auth, backfills, batch, clear, connections, fleet, instances, maintenance, pools, rerun, runs, trigger, users, variables, xcoms};
+use crate::{
+    auth, backfills, batch, clear, connections, fleet, instances, maintenance, pools, rerun, runs, trigger, users, variables, xcoms,
+};
 
 /// A body.
 #[derive(Debug)]

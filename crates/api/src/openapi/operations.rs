@@ -16,8 +16,8 @@ use super::{Operation, bodies};
 use crate::bulk::Answers;
 use crate::shapes::{Dag, DagDetails, DagVersion, Instance, Run, Task, Try};
 use crate::{
-    attempt, auth, backfills, bars, clear, connections, dags, doctor, fleet, grid, history, instances, logs, maintenance, meta, page, pools, rerun, runs, users,
-    variables, webhook, why, xcoms,
+    attempt, auth, backfills, bars, clear, connections, dags, doctor, fleet, grid, history, instances, logs, maintenance, meta, page,
+    pools, rerun, runs, users, variables, webhook, why, xcoms,
 };
 
 mod ours;

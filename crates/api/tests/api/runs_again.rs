@@ -58,7 +58,10 @@ async fn an_attempt_shows_what_it_was_started_with_and_no_secret(pool: PgPool) {
     .await;
     let shown = api.get("/ui/attempts/diamond/r1/c/1").await;
     assert!(!shown.to_string().contains("s3cret"), "{shown}");
-    assert_eq!((&shown["runner"], &shown["image"], &shown["command"]), (&json!("kubernetes"), &json!("busybox"), &json!(["bash", "-c", "true"])));
+    assert_eq!(
+        (&shown["runner"], &shown["image"], &shown["command"]),
+        (&json!("kubernetes"), &json!("busybox"), &json!(["bash", "-c", "true"]))
+    );
     assert_eq!(shown["env"], json!([{"name": "REGION", "value": "eu"}, {"name": "TOKEN", "value": "***"}]));
     assert_eq!((&shown["pod"]["status"]["phase"], &shown["asked"]["metadata"]["namespace"]), (&json!("Failed"), &json!("jobs")));
     assert!(shown["evidence"].get("pod").is_none(), "it is shown once");

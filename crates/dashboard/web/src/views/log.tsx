@@ -136,7 +136,7 @@ export function Logs({ place, attempts }: { place: Place; attempts: { try_number
         <label className="inline">Level <select value={search.level ?? ""} onChange={(event) => go({ level: (event.target.value || undefined) as typeof search.level })}><option value="">all</option><option value="info">info and worse</option><option value="warning">warnings and errors</option><option value="error">errors</option></select></label>
         <label className="inline"><input type="checkbox" checked={Boolean(search.wrap)} onChange={(event) => go({ wrap: event.target.checked ? 1 : undefined })} /> wrap</label>
         <label className="inline"><input type="checkbox" checked={Boolean(search.times)} onChange={(event) => go({ times: event.target.checked ? 1 : undefined })} /> times</label>
-        <button type="button" onClick={full} title="Full screen  ( f )">⛶ <span className="seen-by-ear">Full screen</span></button>
+        <button type="button" onClick={full} title="Full screen  ( f )">Full screen</button>
       </div>
       <div className={other ? "log-panes two" : "log-panes"}>
         <LogPane key={`a${place.number}`} place={place} side="line" pane={left} named={other !== undefined} />
@@ -207,7 +207,9 @@ function LogPane({ place, side, pane, named }: { place: Place; side: "line" | "l
   const hits = useHits(log, query);
   const picked = useQuery({ ...queries.logHits(place, { level: search.level, limit: 50_000 }), enabled: Boolean(search.level) });
   const outline = useQuery({ ...queries.logOutline(place), enabled: log.begun && log.total > 0 });
-  const [folded, setFolded] = useState<ReadonlySet<number>>(new Set());
+  // All groups or none, and those that are not as all are: groups that come later are as all are.
+  const [folding, setFolding] = useState<{ all: boolean; but: ReadonlySet<number> }>({ all: false, but: new Set() });
+  const isFolded = (group: number) => folding.all !== folding.but.has(group);
   const follow = useRef(true);
   const box = useRef<HTMLDivElement>(null);
   const anchor = useRef<HTMLAnchorElement>(null);
@@ -223,12 +225,13 @@ function LogPane({ place, side, pane, named }: { place: Place; side: "line" | "l
         const old = queryClient.getQueriesData<{ lines: number; end: boolean }>({ queryKey }).some(([, data]) => data && (data.lines !== log.total || data.end !== log.end));
         if (old) void queryClient.invalidateQueries({ queryKey });
       }
-    }, 700);
+      // Of a long log it costs more, and tells less.
+    }, 700 + log.total / 100);
   }, [log.total, log.end, log.begun]);
   useEffect(() => () => window.clearTimeout(grown.current), []);
 
   const groups = outline.data?.groups ?? [];
-  const hidden = useMemo(() => groups.filter((group) => folded.has(group.from) && group.to > group.from).map((group) => ({ from: group.from + 1, to: group.to })), [groups, folded]);
+  const hidden = useMemo(() => groups.filter((group) => folding.all !== folding.but.has(group.from) && group.to > group.from).map((group) => ({ from: group.from + 1, to: group.to })), [groups, folding]);
   const rows = useRows(log.total, search.level ? (picked.data?.numbers ?? []) : undefined, hidden);
   const [base, setBase] = useState<number>();
   const most = Math.max(0, rows.count - MOST_ROWS);
@@ -291,21 +294,22 @@ function LogPane({ place, side, pane, named }: { place: Place; side: "line" | "l
       jump(1);
     } else jump(numbers[next < 0 ? last : 0]);
   };
-  const foldAll = () => setFolded(folded.size ? new Set() : new Set(groups.map((group) => group.from)));
+  const anyFolded = folding.all || folding.but.size > 0;
+  const foldAll = () => setFolding({ all: !anyFolded, but: new Set() });
   useImperativeHandle(pane, () => ({ step, foldAll, download: () => anchor.current?.click() }));
-  const fold = (number: number) => setFolded((old) => {
-    const next = new Set(old);
-    if (!next.delete(number)) next.add(number);
-    return next;
+  const fold = (number: number) => setFolding((old) => {
+    const but = new Set(old.but);
+    if (!but.delete(number)) but.add(number);
+    return { ...old, but };
   });
   const shownHit = query.q ? numbers[at] : undefined;
   return (
     <section className="log-pane" aria-label={`Log of try ${place.number}`}>
       <div className="row tools">
-        {named && <h3>Try {place.number}</h3>}
+        {named && <h2>Try {place.number}</h2>}
         {query.q && <span role="status">{hits.error ? <span className="wrong">{hits.error.message}</span> : !hits.data ? "searching…" : hits.data.total ? `${(hits.data.before + at + 1).toLocaleString("en")} of ${hits.data.total.toLocaleString("en")}` : "nothing found"}</span>}
         {query.q && (hits.data?.total ?? 0) > 1 && <><button type="button" aria-label="Hit before" onClick={() => step(-1)}>↑</button><button type="button" aria-label="Next hit" onClick={() => step(1)}>↓</button></>}
-        {groups.length > 0 && <button type="button" onClick={foldAll}>{folded.size ? "Unfold groups" : "Fold groups"}</button>}
+        {groups.length > 0 && <button type="button" onClick={foldAll}>{anyFolded ? "Unfold groups" : "Fold groups"}</button>}
         {outline.data?.first_error != null && <button type="button" className="link" onClick={() => jump(outline.data?.first_error ?? undefined)}>{outline.data.errors.toLocaleString("en")} {outline.data.errors === 1 ? "error" : "errors"}</button>}
         <a ref={anchor} className="button" href={logUrl(place, "", { download: true })} download={`${place.task}-${place.number}.log`} title="Download  ( d )">Download</a>
         <span className="quiet">{log.total.toLocaleString("en")} {log.total === 1 ? "line" : "lines"}{log.begun && !log.end ? ", live" : ""}</span>
@@ -315,7 +319,7 @@ function LogPane({ place, side, pane, named }: { place: Place; side: "line" | "l
         <div className="body" style={{ height: list.getTotalSize() }}>
           {items.map((item) => {
             const number = rows.lineOf(start + item.index);
-            return <Row key={item.key} line={log.line(number)} number={number} find={find} folded={folded.has(number)} fold={fold} named={number === line} hit={number === shownHit} time={search.times ? log.timeOf(number) : undefined} zone={zone} to={{ ...search, [side]: number }} index={item.index} start={item.start} measure={wrap ? list.measureElement : undefined} />;
+            return <Row key={item.key} line={log.line(number)} number={number} find={find} folded={isFolded(number)} fold={fold} named={number === line} hit={number === shownHit} time={search.times ? log.timeOf(number) : undefined} zone={zone} to={{ ...search, [side]: number }} index={item.index} start={item.start} measure={wrap ? list.measureElement : undefined} />;
           })}
         </div>
         {start + count < rows.count && <p><button type="button" className="link" onClick={() => to(rows.lineOf(start + count))}>… {(rows.count - start - count).toLocaleString("en")} lines after these</button></p>}

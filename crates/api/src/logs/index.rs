@@ -118,15 +118,23 @@ impl Index {
 /// The indexes that are kept. A log only grows, and an attempt's number is never used twice: none can be wrong, only short.
 #[derive(Debug, Default)]
 pub(crate) struct Indexes {
-    kept: Mutex<(u64, HashMap<AttemptKey, (u64, Arc<Index>)>)>,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    /// Moves with every look.
+    clock: u64,
+    /// Each with the last look at it.
+    logs: HashMap<AttemptKey, (u64, Arc<Index>)>,
 }
 
 impl Indexes {
     fn get(&self, key: AttemptKey) -> Option<Arc<Index>> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.0 += 1;
-        let now = kept.0;
-        kept.1.get_mut(&key).map(|(used, index)| {
+        kept.clock += 1;
+        let now = kept.clock;
+        kept.logs.get_mut(&key).map(|(used, index)| {
             *used = now;
             Arc::clone(index)
         })
@@ -134,13 +142,13 @@ impl Indexes {
 
     fn put(&self, key: AttemptKey, index: Arc<Index>) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.0 += 1;
-        let now = kept.0;
-        kept.1.insert(key, (now, index));
-        if kept.1.len() > KEPT
-            && let Some(oldest) = kept.1.iter().min_by_key(|(_, (used, _))| *used).map(|(key, _)| *key)
+        kept.clock += 1;
+        let now = kept.clock;
+        kept.logs.insert(key, (now, index));
+        if kept.logs.len() > KEPT
+            && let Some(oldest) = kept.logs.iter().min_by_key(|(_, (used, _))| *used).map(|(key, _)| *key)
         {
-            kept.1.remove(&oldest);
+            kept.logs.remove(&oldest);
         }
     }
 }
@@ -205,10 +213,10 @@ mod tests {
 
     #[test]
     fn small_chunks_become_one_place_and_windows_are_bounded() {
-        let index = of(&vec![(10, 1); 1000]);
+        let index = of(&[(10, 1); 1000]);
         assert_eq!(index.segments.len(), 1);
         assert_eq!(index.windows(0..=0), [(0, 9990)]);
-        let index = of(&vec![(WINDOW / 2, 1); 5]);
+        let index = of(&[(WINDOW / 2, 1); 5]);
         assert_eq!(index.windows(0..=4), [(0, WINDOW / 2), (WINDOW, WINDOW * 3 / 2), (WINDOW * 2, WINDOW * 2)]);
     }
 }

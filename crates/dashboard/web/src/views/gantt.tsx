@@ -130,7 +130,7 @@ export function Gantt({ bars, start, live, chosen, choose, selected, select, ran
                 aria-label={`${nameOf(bar)}: ${bar.stopping ? "stopping" : lookOf(bar.state).word}${took && `, ${took}`}${bar.says ? `, ${bar.says}` : ""}`}
                 className={item.index === chosenAt ? "bar-row is-chosen" : "bar-row"} style={{ transform: `translateY(${item.start}px)` }} onClick={(event) => press(event, item.index)}
               >
-                <span className="bar-name"><Mark state={bar.state} /><span className="cut" title={nameOf(bar)}>{nameOf(bar)}</span>{bar.tries > 1 && <span className="tag">try {bar.tries}</span>}{bar.note && <span className="tag" title="It has a note">note</span>}</span>
+                <span className="bar-name"><Mark state={bar.state} /><span className="cut" title={nameOf(bar)}><bdi>{nameOf(bar)}</bdi></span>{bar.tries > 1 && <span className="tag">try {bar.tries}</span>}{bar.note && <span className="tag" title="It has a note">note</span>}</span>
                 <span className="lane">
                   {away ? <span className={at(begun ?? 0) > 100 ? "bar-away is-late quiet" : "bar-away quiet"}>{at(begun ?? 0) > 100 ? "later →" : "← earlier"}</span>
                     : begun !== undefined

@@ -131,6 +131,9 @@ function read(param: Param, held: Held, zone: string): unknown {
   return text;
 }
 
+/** Names of secrets, as the server knows them. Who looks over a shoulder should not read one. */
+const SECRET = /access_?key|api_?key|token|authorization|credential|passphrase|passw|private_?key|secret/i;
+
 export interface ParamsForm {
   fields: ReactNode;
   /** What is in it; nothing, when something is wrong, which the fields say then. */
@@ -257,9 +260,9 @@ function ParamField({ name, param, held, error, change }: { name: string; param:
           case "multiline": return <textarea {...typed} rows={5} maxLength={schema.maxLength} />;
           case "time": return <input {...typed} type="datetime-local" step={1} />;
           case "text": {
-            const type = schema.writeOnly || schema.format === "password" ? "password" : ({ date: "date", time: "time", email: "email", uri: "url" } as Record<string, string>)[schema.format ?? ""] ?? "text";
+            const type = schema.writeOnly || schema.format === "password" || SECRET.test(name) ? "password" : ({ date: "date", time: "time", email: "email", uri: "url" } as Record<string, string>)[schema.format ?? ""] ?? "text";
             const list = schema.examples?.length ? `${props.id}-examples` : undefined;
-            return <><input {...typed} type={type} maxLength={schema.maxLength} list={list} autoComplete="off" />{list && <datalist id={list}>{schema.examples?.map((one) => <option key={String(one)} value={String(one)}>{named(param, one)}</option>)}</datalist>}</>;
+            return <><input {...typed} type={type} maxLength={schema.maxLength} list={list} autoComplete={type === "password" ? "new-password" : "off"} />{list && <datalist id={list}>{schema.examples?.map((one) => <option key={String(one)} value={String(one)}>{named(param, one)}</option>)}</datalist>}</>;
           }
         }
       }}

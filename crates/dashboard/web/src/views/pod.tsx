@@ -73,7 +73,7 @@ function End({ attempt, isPod }: { attempt: Attempt; isPod: boolean }) {
       <h2><Mark state={attempt.state} /> {live ? "Where it stands" : "How it ended"}</h2>
       {attempt.message && <p>{attempt.message}</p>}
       <Facts rows={[
-        ["Runner", attempt.runner], [isPod ? "Node" : "Host", text(facts.host) ?? attempt.host], [isPod ? "Pod uid" : "Process", attempt.handle && <code>{attempt.handle}</code>], ["Exit code", exit],
+        ["Runner", attempt.runner], [isPod ? "Node" : "Host", attempt.host ?? text(facts.host)], [isPod ? "Pod uid" : "Process", attempt.handle && <code>{attempt.handle}</code>], ["Exit code", exit],
         ["Out of memory", facts.oom_killed === true && "yes"], ["Stopped", text(facts.stopped)], ["Cause", text(facts.cause)], ["Reason", attempt.reason?.replaceAll("_", " ")], ["Details", text(facts.detail)], ["Could not start", text(facts.spawn_error)],
         ["Queue", attempt.queue], ["Pool", `${attempt.pool}, ${attempt.slots} ${attempt.slots === 1 ? "slot" : "slots"}`],
         ["Queued", attempt.queued_at && <Time at={attempt.queued_at} />], ["Started", attempt.started_at && <Time at={attempt.started_at} />], ["Ended", attempt.ended_at && <Time at={attempt.ended_at} />],

@@ -2,7 +2,7 @@
 // left, what it was given.
 import { useQuery } from "@tanstack/react-query";
 import { useNavigate, useParams, useSearch } from "@tanstack/react-router";
-import { useState } from "react";
+import { useEffect, useState } from "react";
 import { type Schemas, path } from "../api/client";
 import { queries } from "../api/queries";
 import { Empty, Failure, Mark, Skeleton, State, Tabs, Time, Took } from "../components/bits";
@@ -32,6 +32,9 @@ export function TaskPage() {
   const one = { task: taskId, map };
   const name = nameOf(one);
   const from: Clearing = { title: `Run again from ${name} on`, body: { only_failed: false, include_downstream: true, task_ids: [idOf(one)] } };
+  // Where there is no room for all of them, the one that is shown is among those that are seen.
+  const ready = data !== undefined;
+  useEffect(() => document.querySelector(".tabs [aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" }), [search.tab, ready]);
   useKeys({ "shift+c": () => setClearing(from), "shift+s": () => setMarking("success"), "shift+f": () => setMarking("failed") });
   if (error && !data) return <Failure whole error={error} retry={() => void refetch()} />;
   if (!data) return <Skeleton />;

@@ -129,7 +129,7 @@ function Why({ why }: { why: Schemas["WhyAnswer"] }) {
               <h3>Try {attempt.try_number} <State state={attempt.state} /></h3>
               <p>{attempt.message ?? "It ran through."}{attempt.budget && <span className="quiet"> Paid by {PAYS[attempt.budget] ?? attempt.budget}.</span>}</p>
               <p className="quiet">{attempt.host && `on ${attempt.host} · `}{attempt.started_at && <Time at={attempt.started_at} />}{attempt.started_at && attempt.ended_at && ` · took ${span((Date.parse(attempt.ended_at) - Date.parse(attempt.started_at)) / 1000)}`}</p>
-              {attempt.evidence != null && <details><summary>Evidence</summary><dl className="details">{Object.entries(attempt.evidence as Record<string, unknown>).filter(([name]) => name !== "pod").map(([name, value]) => <div key={name}><dt>{name.replaceAll("_", " ")}</dt><dd><code>{shown(value)}</code></dd></div>)}</dl></details>}
+              {attempt.evidence != null && <details><summary>Evidence</summary><dl className="details">{Object.entries(attempt.evidence as Record<string, unknown>).map(([name, value]) => <div key={name}><dt>{name.replaceAll("_", " ")}</dt><dd><code>{shown(value)}</code></dd></div>)}</dl></details>}
             </li>
           ))}</ol>
         )}

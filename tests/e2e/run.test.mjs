@@ -1,5 +1,6 @@
 // A run and its tasks in a browser: the picture of when what ran, what is done to some or all of it, forms made from params.
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { after, before, test } from "node:test";
 import { api, at, axe, end, open, over, trigger, url } from "./harness.mjs";
 
@@ -288,6 +289,41 @@ browse("a task shows what it was started as, what it left, and what was decided 
   assert.equal(await page.evaluate(() => window.__hit), undefined);
   await go(`${at("gates", gates, "after")}?tab=pod`);
   await page.getByText("Nothing was started yet").waitFor();
+});
+
+/** What a worker leaves of a pod that was killed for want of memory. */
+const POD = {
+  metadata: { name: "gates-gate-1a2b", namespace: "jobs", labels: { app: "<b>x</b>" } },
+  spec: {
+    nodeName: "node-7", serviceAccountName: "jobs",
+    containers: [{ name: "base", image: "registry.example/gate:1", command: ["sh"], args: ["-c", "<img src=x onerror=window.__hit=1>"], env: [{ name: "DB_PASSWORD", value: "hunter2" }, { name: "REGION", value: "eu" }], resources: { requests: { cpu: "100m", memory: "64Mi" }, limits: { memory: "128Mi" } } }],
+  },
+  status: {
+    phase: "Failed", conditions: [{ type: "Ready", status: "False", reason: "PodFailed" }],
+    containerStatuses: [{ name: "base", image: "registry.example/gate:1", restartCount: 0, state: { terminated: { exitCode: 137, reason: "OOMKilled" } } }],
+  },
+  events: [{ at: "2026-11-27T09:00:00Z", type: "Warning", reason: "BackOff", message: "<script>window.__hit=1</script> pulled late", count: 3 }],
+};
+
+browse("of a pod that did not end well its containers, events, resources and manifest are shown", {}, async ({ page, go }) => {
+  const run = await failedRun();
+  const record = JSON.stringify({ runner: "kubernetes", host: "node-7", oom_killed: true, exit_code: 137, pod: POD }).replaceAll("'", "''");
+  const sql = `update attempt set evidence = '${record}', host = 'node-7' where run_id = (select id from run where run_id = '${run}' and dag_id = 'gates') and state = 'failed'`;
+  assert.match(execFileSync("psql", ["-X", "-c", sql, process.env.UPDRAFT_E2E_DATABASE], { encoding: "utf8" }), /UPDATE 1/);
+  await go(`${at("gates", run, "gate")}?tab=pod`);
+  await page.getByRole("heading", { name: "The pod as it was sent" }).waitFor();
+  await page.getByRole("row", { name: /base.*exit code 137.*OOMKilled/ }).waitFor();
+  await page.getByRole("row", { name: /Warning.*BackOff.*pulled late/ }).waitFor();
+  await page.getByRole("row", { name: /base.*cpu 100m, memory 64Mi.*memory 128Mi/ }).waitFor();
+  const manifest = await page.getByRole("region", { name: "Manifest" }).innerText();
+  assert.match(manifest, /serviceAccountName: jobs/);
+  assert.match(manifest, /DB_PASSWORD[\s\S]*\*\*\*/);
+  const all = await page.locator("main").innerText();
+  assert.doesNotMatch(all, /hunter2/);
+  assert.match(all, /Node\s+node-7/);
+  assert.equal(await page.evaluate(() => window.__hit), undefined);
+  if (process.env.UPDRAFT_E2E_SHOTS) await page.screenshot({ path: `${process.env.UPDRAFT_E2E_SHOTS}/task-pod-kubernetes-1440-light.png`, fullPage: true });
+  assert.deepEqual(await axe(page, "pod"), []);
 });
 
 const places = () => [

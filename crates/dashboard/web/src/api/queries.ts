@@ -1,10 +1,6 @@
 // What is read, and under which name it is kept. live.ts names the same keys when something changes.
 import { QueryClient, queryOptions } from "@tanstack/react-query";
-import { type Place, logUrl } from "../lib/log";
 import { ApiError, type Schemas, get, path } from "./client";
-
-/** Of a log, which grows by a stream of its own. */
-export const logKey = ({ dag, run, task, map, number }: Place) => ["log", dag, run, task, map, number] as const;
 
 export const queryClient = new QueryClient({
   defaultOptions: {
@@ -42,11 +38,6 @@ export const queries = {
     queryFn: ({ signal }) => get<Schemas["AttemptShown"]>(path`/ui/attempts/${dag}/${run}/${task}/${number}` + `?map_index=${map}`, signal),
   }),
   history: (dag: string, run: string, task: string, map: number) => queryOptions({ queryKey: ["run", dag, run, "history", task, map], queryFn: ({ signal }) => get<Schemas["History"]>(path`/ui/history/${dag}/${run}/${task}` + `?map_index=${map}`, signal) }),
-  logHits: (place: Place, query: { q?: string; regex?: boolean; case?: boolean; level?: string | undefined; after?: number; limit?: number }) => queryOptions({
-    queryKey: [...logKey(place), "hits", query.q ?? "", query.regex ?? false, query.case ?? false, query.level ?? "", query.after ?? 0, query.limit ?? 0],
-    queryFn: ({ signal }) => get<Schemas["Hits"]>(logUrl(place, "/search", query), signal),
-  }),
-  logOutline: (place: Place) => queryOptions({ queryKey: [...logKey(place), "outline"], queryFn: ({ signal }) => get<Schemas["Outline"]>(logUrl(place, "/outline"), signal) }),
   why: (dag: string, run: string, task: string, map: number) => queryOptions({ queryKey: ["run", dag, run, "why", task, map], queryFn: ({ signal }) => get<Schemas["WhyAnswer"]>(path`/ui/why/${dag}/${run}/${task}` + `?map_index=${map}`, signal) }),
   instance: (dag: string, run: string, task: string, map: number) => queryOptions({
     queryKey: ["run", dag, run, "instance", task, map],

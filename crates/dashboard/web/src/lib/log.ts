@@ -1,11 +1,11 @@
 // A log as the page holds it: the lines that are looked at, by their numbers, and what it grows by. Everything stays text: nothing of a log is
 // ever markup.
-import { type Schemas, get, path } from "../api/client";
+import { type Schemas, get } from "../api/client";
+import { type Place, type Query, logUrl } from "../api/logs";
 
 export interface Piece { text: string; style: string }
-/** Of `mark` docs: the OpenAPI document, `marks` of the lines of a log. */
+/** `mark` says what it is, in the letters of the API: an error, a warning, the begin of a group, … */
 export interface Line { number: number; text: string; mark: string }
-export interface Place { dag: string; run: string; task: string; map: number; number: number }
 
 const ESCAPE = /\u001b\[([0-9;]*)([A-Za-z])/g;
 const COLOURS = ["black", "red", "green", "yellow", "blue", "magenta", "cyan", "white"];
@@ -51,13 +51,6 @@ export function finder(query: string, regex: boolean, exact: boolean): RegExp | 
   } catch {
     return undefined;
   }
-}
-
-type Query = Record<string, string | number | boolean | undefined>;
-/** The address of a log, or of something about it. */
-export function logUrl({ dag, run, task, map, number }: Place, part: "" | "/lines" | "/search" | "/outline" | "/follow", query: Query = {}): string {
-  const given = Object.entries(query).filter(([, value]) => value !== undefined && value !== "" && value !== false);
-  return path`/ui/logs/${dag}/${run}/${task}/${number}` + part + `?map_index=${map}` + given.map(([name, value]) => `&${name}=${encodeURIComponent(String(value))}`).join("");
 }
 
 const PAGE = 500;

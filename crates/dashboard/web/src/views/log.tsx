@@ -4,10 +4,11 @@ import { useQuery } from "@tanstack/react-query";
 import { Link, useNavigate, useSearch } from "@tanstack/react-router";
 import { useVirtualizer } from "@tanstack/react-virtual";
 import { type ReactNode, type RefObject, memo, useEffect, useImperativeHandle, useMemo, useRef, useState, useSyncExternalStore } from "react";
-import { logKey, queries, queryClient } from "../api/queries";
+import { type Place, logQueries, logUrl } from "../api/logs";
+import { queryClient } from "../api/queries";
 import { Mark } from "../components/bits";
 import { useKeys } from "../lib/keys";
-import { type Line, Log, type Place, finder, groupName, logUrl, pieces, plain } from "../lib/log";
+import { type Line, Log, finder, groupName, pieces, plain } from "../lib/log";
 import { useZone } from "../lib/preferences";
 import { clock } from "../lib/time";
 import "./log.css";
@@ -150,7 +151,7 @@ export function Logs({ place, attempts }: { place: Place; attempts: { try_number
 function useHits(log: Log, query: { q: string; regex: boolean; exact: boolean; level: string | undefined }) {
   const [after, setAfter] = useState(0);
   useEffect(() => setAfter(0), [query.q, query.regex, query.exact, query.level, log]);
-  const hits = useQuery({ ...queries.logHits(log.place, { q: query.q, regex: query.regex, case: query.exact, level: query.level, after }), enabled: query.q !== "" });
+  const hits = useQuery({ ...logQueries.hits(log.place, { q: query.q, regex: query.regex, case: query.exact, level: query.level, after }), enabled: query.q !== "" });
   return { ...hits, setAfter };
 }
 
@@ -205,8 +206,8 @@ function LogPane({ place, side, pane, named }: { place: Place; side: "line" | "l
   const query = { q: search.q ?? "", regex: Boolean(search.regex), exact: Boolean(search.case), level: search.level };
   const find = useMemo(() => finder(query.q, query.regex, query.exact), [query.q, query.regex, query.exact]);
   const hits = useHits(log, query);
-  const picked = useQuery({ ...queries.logHits(place, { level: search.level, limit: 50_000 }), enabled: Boolean(search.level) });
-  const outline = useQuery({ ...queries.logOutline(place), enabled: log.begun && log.total > 0 });
+  const picked = useQuery({ ...logQueries.hits(place, { level: search.level, limit: 50_000 }), enabled: Boolean(search.level) });
+  const outline = useQuery({ ...logQueries.outline(place), enabled: log.begun && log.total > 0 });
   // All groups or none, and those that are not as all are: groups that come later are as all are.
   const [folding, setFolding] = useState<{ all: boolean; but: ReadonlySet<number> }>({ all: false, but: new Set() });
   const isFolded = (group: number) => folding.all !== folding.but.has(group);
@@ -221,7 +222,7 @@ function LogPane({ place, side, pane, named }: { place: Place; side: "line" | "l
     grown.current ??= window.setTimeout(() => {
       grown.current = undefined;
       for (const part of ["hits", "outline"]) {
-        const queryKey = [...logKey(place), part];
+        const queryKey = [...logQueries.keyOf(place), part];
         const old = queryClient.getQueriesData<{ lines: number; end: boolean }>({ queryKey }).some(([, data]) => data && (data.lines !== log.total || data.end !== log.end));
         if (old) void queryClient.invalidateQueries({ queryKey });
       }

@@ -3,7 +3,7 @@
 import { useQuery } from "@tanstack/react-query";
 import { Link, useNavigate, useSearch } from "@tanstack/react-router";
 import { useVirtualizer } from "@tanstack/react-virtual";
-import { type ReactNode, type RefObject, memo, useEffect, useImperativeHandle, useMemo, useRef, useState, useSyncExternalStore } from "react";
+import { type ReactNode, type RefObject, memo, useEffect, useImperativeHandle, useLayoutEffect, useMemo, useRef, useState, useSyncExternalStore } from "react";
 import { type Place, logQueries, logUrl } from "../api/logs";
 import { queryClient } from "../api/queries";
 import { Mark } from "../components/bits";
@@ -211,7 +211,9 @@ function LogPane({ place, side, pane, named }: { place: Place; side: "line" | "l
   // All groups or none, and those that are not as all are: groups that come later are as all are.
   const [folding, setFolding] = useState<{ all: boolean; but: ReadonlySet<number> }>({ all: false, but: new Set() });
   const isFolded = (group: number) => folding.all !== folding.but.has(group);
+  // Whether one is at its end, and where one was when that was seen last.
   const follow = useRef(true);
+  const seenAt = useRef(0);
   const box = useRef<HTMLDivElement>(null);
   const anchor = useRef<HTMLAnchorElement>(null);
 
@@ -259,11 +261,16 @@ function LogPane({ place, side, pane, named }: { place: Place; side: "line" | "l
   });
 
   // At its end, one stays at its end; at a line that the address names, there.
-  useEffect(() => {
-    if (line || query.q || !follow.current || count === 0) return;
+  const height = list.getTotalSize();
+  useLayoutEffect(() => {
+    const node = box.current;
+    // Somebody has scrolled up, and the browser has not told yet.
+    if (node && node.scrollTop < seenAt.current - 2) follow.current = false;
+    if (!node || line || query.q || !follow.current || count === 0) return;
     setBase(undefined);
-    list.scrollToIndex(count - 1, { align: "end" });
-  }, [rows.count, line, query.q]);
+    node.scrollTop = node.scrollHeight;
+    seenAt.current = node.scrollTop;
+  }, [rows.count, height, line, query.q]);
   useEffect(() => {
     if (line && log.begun) to(line);
   }, [line, log.begun, search.level]);
@@ -315,9 +322,9 @@ function LogPane({ place, side, pane, named }: { place: Place; side: "line" | "l
         <a ref={anchor} className="button" href={logUrl(place, "", { download: true })} download={`${place.task}-${place.number}.log`} title="Download  ( d )">Download</a>
         <span className="quiet">{log.total.toLocaleString("en")} {log.total === 1 ? "line" : "lines"}{log.begun && !log.end ? ", live" : ""}</span>
       </div>
-      <div ref={box} className={wrap ? "log wrap" : "log"} tabIndex={0} role="region" aria-label={named ? `Lines of try ${place.number}` : "Lines"} onScroll={(event) => { const node = event.currentTarget; follow.current = node.scrollTop + node.clientHeight >= node.scrollHeight - 24; }}>
+      <div ref={box} className={wrap ? "log wrap" : "log"} tabIndex={0} role="region" aria-label={named ? `Lines of try ${place.number}` : "Lines"} onScroll={(event) => { const node = event.currentTarget; seenAt.current = node.scrollTop; follow.current = node.scrollTop + node.clientHeight >= node.scrollHeight - 24; }}>
         {start > 0 && <p><button type="button" className="link" onClick={() => to(rows.lineOf(start - 1), "end")}>… {start.toLocaleString("en")} lines before these</button></p>}
-        <div className="body" style={{ height: list.getTotalSize() }}>
+        <div className="body" style={{ height }}>
           {items.map((item) => {
             const number = rows.lineOf(start + item.index);
             return <Row key={item.key} line={log.line(number)} number={number} find={find} folded={isFolded(number)} fold={fold} named={number === line} hit={number === shownHit} time={search.times ? log.timeOf(number) : undefined} zone={zone} to={{ ...search, [side]: number }} index={item.index} start={item.start} measure={wrap ? list.measureElement : undefined} />;

@@ -114,8 +114,9 @@ function read(param: Param, held: Held, zone: string): unknown {
     return text === "" || Number.isNaN(at.getTime()) ? fail("a date and a time are needed") : at.toISOString().replace(".000Z", "Z");
   }
   // A default that is missing must be given; what is empty by choice may stay so.
-  if (text === "" && (param.value === null || param.value === undefined || (schema.minLength ?? 0) > 0)) fail("this is needed");
-  if (schema.format === "date" && text !== "" && !/^\d{4}-\d{2}-\d{2}$/.test(text)) fail("a date is needed");
+  const isTime = schema.format === "date" || schema.format === "time";
+  if (text === "" && (isTime || param.value === null || param.value === undefined || (schema.minLength ?? 0) > 0)) fail("this is needed");
+  if (schema.format === "date" && !/^\d{4}-\d{2}-\d{2}$/.test(text)) fail("a date is needed");
   const length = [...text].length;
   if (schema.minLength !== undefined && length < schema.minLength) fail(`at least ${schema.minLength} characters are needed`);
   if (schema.maxLength !== undefined && length > schema.maxLength) fail(`at most ${schema.maxLength} characters are allowed`);

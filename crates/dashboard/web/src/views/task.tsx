@@ -34,7 +34,9 @@ export function TaskPage() {
   const from: Clearing = { title: `Run again from ${name} on`, body: { only_failed: false, include_downstream: true, task_ids: [idOf(one)] } };
   // Where there is no room for all of them, the one that is shown is among those that are seen.
   const ready = data !== undefined;
-  useEffect(() => document.querySelector(".tabs [aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" }), [search.tab, ready]);
+  useEffect(() => {
+    document.querySelector(".tabs [aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
+  }, [search.tab, ready]);
   useKeys({ "shift+c": () => setClearing(from), "shift+s": () => setMarking("success"), "shift+f": () => setMarking("failed") });
   if (error && !data) return <Failure whole error={error} retry={() => void refetch()} />;
   if (!data) return <Skeleton />;

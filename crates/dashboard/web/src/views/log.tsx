@@ -3,7 +3,7 @@
 import { useQuery } from "@tanstack/react-query";
 import { Link, useNavigate, useSearch } from "@tanstack/react-router";
 import { useVirtualizer } from "@tanstack/react-virtual";
-import { type ReactNode, type RefObject, memo, useEffect, useImperativeHandle, useLayoutEffect, useMemo, useRef, useState, useSyncExternalStore } from "react";
+import { type CSSProperties, type ReactNode, type RefObject, memo, useEffect, useImperativeHandle, useLayoutEffect, useMemo, useRef, useState, useSyncExternalStore } from "react";
 import { type Place, logQueries, logUrl } from "../api/logs";
 import { queryClient } from "../api/queries";
 import { Mark } from "../components/bits";
@@ -53,6 +53,9 @@ function Said({ log, shown }: { log: Log; shown: number }) {
   );
 }
 
+/** Room for the numbers of its lines. */
+const digits = (log: Log): CSSProperties => ({ "--digits": Math.max(2, String(log.total).length) }) as CSSProperties;
+
 const TAIL = 200;
 
 /** The end of a log. */
@@ -71,7 +74,7 @@ export function LogTail(place: Place) {
   const params = { dagId: place.dag, runId: place.run, taskId: place.task };
   const search = { try: place.number, map: place.map >= 0 ? place.map : undefined };
   return (
-    <div className="log tail" ref={box} tabIndex={0} role="region" aria-label={`End of the log of try ${place.number}`}>
+    <div className="log tail" ref={box} style={digits(log)} tabIndex={0} role="region" aria-label={`End of the log of try ${place.number}`}>
       {first > 1 && <p className="quiet"><Link to={ROUTE} params={params} search={{ ...search, line: 1 }}>… {(first - 1).toLocaleString("en")} lines before these</Link></p>}
       {lines.map((line) => (
         <div key={line.number} className={LEVELS[line.mark] && `level-${LEVELS[line.mark]?.name}`}>
@@ -322,7 +325,7 @@ function LogPane({ place, side, pane, named }: { place: Place; side: "line" | "l
         <a ref={anchor} className="button" href={logUrl(place, "", { download: true })} download={`${place.task}-${place.number}.log`} title="Download  ( d )">Download</a>
         <span className="quiet">{log.total.toLocaleString("en")} {log.total === 1 ? "line" : "lines"}{log.begun && !log.end ? ", live" : ""}</span>
       </div>
-      <div ref={box} className={wrap ? "log wrap" : "log"} tabIndex={0} role="region" aria-label={named ? `Lines of try ${place.number}` : "Lines"} onScroll={(event) => { const node = event.currentTarget; seenAt.current = node.scrollTop; follow.current = node.scrollTop + node.clientHeight >= node.scrollHeight - 24; }}>
+      <div ref={box} className={wrap ? "log wrap" : "log"} style={digits(log)} tabIndex={0} role="region" aria-label={named ? `Lines of try ${place.number}` : "Lines"} onScroll={(event) => { const node = event.currentTarget; seenAt.current = node.scrollTop; follow.current = node.scrollTop + node.clientHeight >= node.scrollHeight - 24; }}>
         {start > 0 && <p><button type="button" className="link" onClick={() => to(rows.lineOf(start - 1), "end")}>… {start.toLocaleString("en")} lines before these</button></p>}
         <div className="body" style={{ height }}>
           {items.map((item) => {

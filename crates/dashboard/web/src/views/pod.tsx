@@ -50,7 +50,7 @@ export function PodTab(of: { dag: string; run: string; task: string; map: number
       </section>
       <section className="card">
         <h2>Environment</h2>
-        {data.env.length === 0 ? <p className="quiet">Nothing is added to it.</p> : <dl className="details">{data.env.map((one) => <div key={one.name}><dt><code>{one.name}</code></dt><dd><code>{one.value}</code></dd></div>)}</dl>}
+        {data.env.length === 0 ? <p className="quiet">Nothing is added to it.</p> : <dl className="details env">{data.env.map((one) => <div key={one.name}><dt><code>{one.name}</code></dt><dd><code>{one.value}</code></dd></div>)}</dl>}
       </section>
       {(data.pod ?? data.asked) && (
         <section className="card">

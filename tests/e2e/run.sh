@@ -39,6 +39,8 @@ trap 'exit 143' TERM
 mkdir "$work/dags"
 cp "$here"/dags/*.yaml "$root"/dags/diamond.yaml "$root"/dags/retries_and_pool.yaml "$work/dags"
 sed 's/^dag_id: .*/dag_id: diamond/' "$root/dags/diamond.yaml" >"$work/dags/diamond_2.yaml"
+node "$here/big.mjs" 100 hundred >"$work/dags/hundred.yaml"
+node "$here/big.mjs" 10000 thousands >"$work/dags/thousands.yaml"
 # A repository whose last commit has a subject that must stay text.
 mkdir "$work/clone"
 git_in() { git -C "$work/clone" -c user.name=Eve -c user.email=eve@example.org -c commit.gpgsign=false "$@"; }
@@ -50,7 +52,7 @@ git_in commit -q -m 'Say <img src=x onerror=window.__hit=1>'
 git_in push -q "$work/dags.git" main
 port=$(node -e 'const s = require("net").createServer().listen(0, "127.0.0.1", () => { console.log(s.address().port); s.close(); })')
 # Nothing of the caller's installation.
-for name in $(compgen -e | grep '^\(UPDRAFT\|AIRFLOW\)_' | grep -vE '^UPDRAFT_E2E_(SHOTS|SECONDS)$' || true); do unset "$name"; done
+for name in $(compgen -e | grep '^\(UPDRAFT\|AIRFLOW\)_' | grep -vE '^UPDRAFT_E2E_(SHOTS|SECONDS|SLACK)$' || true); do unset "$name"; done
 "$binary" standalone --port "$port" --data-dir "$work/data" --dags "$work/dags" --dags "git+file://$work/dags.git@main" --git-period 3600 >"$work/server.log" 2>&1 &
 server=$!
 # Tests write files into it, to have other versions and large DAGs.
@@ -62,6 +64,10 @@ for _ in $(seq 600); do
     if curl -fs "$UPDRAFT_E2E_URL/api/v2/dags?limit=1" 2>/dev/null | grep -q '"total_entries":[1-9]'; then break; fi
     sleep 0.1
 done
+# A debug build is several times slower than what people run; times are the product's with UPDRAFT_BINARY.
+[ -n "${UPDRAFT_BINARY:-}" ] || export UPDRAFT_E2E_SLACK=${UPDRAFT_E2E_SLACK:-3}
+# For what no process of this host leaves behind: the record of a pod.
+export UPDRAFT_E2E_DATABASE="postgres://updraft@localhost:5432/postgres?host=$work/data/postgres/run"
 export NODE_PATH=$root/crates/dashboard/web/node_modules
 # Modules are found beside the file that asks for them, and those of the dashboard are beside the dashboard.
 ln -s "$NODE_PATH" "$work/node_modules"

@@ -398,10 +398,10 @@ async fn missed(state: &ApiState, scope: &Scope, last: &str) -> Result<Option<Ev
 }
 
 /// Counts the streams of this process.
-struct Open(ApiState);
+pub(crate) struct Open(ApiState);
 
 impl Open {
-    fn begin(state: &ApiState) -> Result<Self, Error> {
+    pub(crate) fn begin(state: &ApiState) -> Result<Self, Error> {
         let open = Self(state.clone());
         metrics::http().streams.inc();
         if state.inner.feed.streams.fetch_add(1, Ordering::Relaxed) >= MOST_STREAMS {

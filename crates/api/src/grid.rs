@@ -45,6 +45,11 @@ pub(crate) fn rank(letter: u8) -> usize {
     LETTERS.iter().position(|(_, own)| *own == letter).unwrap_or(LETTERS.len())
 }
 
+/// The letter of a state.
+pub(crate) fn letter_of(state: &str) -> u8 {
+    LETTERS.iter().find(|(word, _)| *word == state).map_or(ABSENT, |(_, letter)| *letter)
+}
+
 /// A row of a grid.
 #[derive(Debug, Serialize, JsonSchema)]
 struct GridTask {

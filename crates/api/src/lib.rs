@@ -5,8 +5,10 @@
 //! in takes, and [`guard`] who may ask: on loopback everybody on this host, elsewhere whoever has the password.
 
 mod access;
+mod attempt;
 mod auth;
 mod backfills;
+mod bars;
 mod batch;
 mod bulk;
 mod calendar;
@@ -40,6 +42,7 @@ mod pools;
 mod refused;
 mod request;
 mod request_trace;
+mod rerun;
 mod routes;
 mod runs;
 mod shapes;
@@ -137,6 +140,7 @@ struct Inner {
     webhook_secret: Option<String>,
     keyring: Option<Arc<Keyring>>,
     feed: changes::Feed,
+    log_indexes: logs::index::Indexes,
     /// Ends what would never end by itself: the event streams.
     closing: CancellationToken,
     folders: Vec<PathBuf>,
@@ -169,6 +173,7 @@ impl ApiState {
             webhook_secret: access.webhook_secret,
             keyring: access.keyring,
             feed: changes::Feed::default(),
+            log_indexes: logs::index::Indexes::default(),
             closing: CancellationToken::new(),
             folders: vec![std::env::temp_dir()],
         };
@@ -205,6 +210,11 @@ impl ApiState {
         let opened = self.keyring()?.open(&of.place(name), sealed);
         let text = opened.map_err(|error| Error::Conflict(format!("{name} cannot be read: {error}")))?;
         String::from_utf8(text).map_err(|_| Error::Broken(format!("{name} is not text")))
+    }
+
+    /// Resolves when streams have to end.
+    async fn closing(&self) {
+        self.inner.closing.cancelled().await;
     }
 
     async fn version(&self, id: i64) -> Result<Arc<versions::Version>, Error> {
@@ -367,7 +377,14 @@ fn ways_in() -> (Router<ApiState>, Vec<Route>) {
         .get("/taskFares/{dag_id}", May::Read(Thing::TaskInstances), task_fares::fares)
         .get("/runs/{dag_id}/{run_id}", May::Read(Thing::Runs), page::run)
         .get("/runs/{dag_id}/{run_id}/tasks", May::Read(Thing::TaskInstances), page::tasks)
+        .get("/runs/{dag_id}/{run_id}/bars", May::Read(Thing::TaskInstances), bars::bars)
+        .post("/runs/{dag_id}/{run_id}/rerun", May::Edit(Thing::Runs), rerun::rerun)
+        .get("/attempts/{dag_id}/{run_id}/{task_id}/{try_number}", May::Read(Thing::TaskInstances), attempt::attempt)
         .get("/logs/{dag_id}/{run_id}/{task_id}/{try_number}", May::Read(Thing::Logs), logs::raw)
+        .get("/logs/{dag_id}/{run_id}/{task_id}/{try_number}/lines", May::Read(Thing::Logs), logs::lines::lines)
+        .get("/logs/{dag_id}/{run_id}/{task_id}/{try_number}/search", May::Read(Thing::Logs), logs::search::search)
+        .get("/logs/{dag_id}/{run_id}/{task_id}/{try_number}/outline", May::Read(Thing::Logs), logs::search::outline)
+        .get("/logs/{dag_id}/{run_id}/{task_id}/{try_number}/follow", May::Read(Thing::Logs), logs::follow::follow)
         .get("/why/{dag_id}/{run_id}/{task_id}", May::Read(Thing::TaskInstances), why::why)
         .get("/history/{dag_id}/{run_id}/{task_id}", May::Read(Thing::TaskInstances), history::history)
         .get("/events", May::Read(Thing::Runs), changes::events)

@@ -1,6 +1,12 @@
 //! Logs, in Airflow's form and as they are.
 
+pub(crate) mod follow;
+pub(crate) mod index;
+pub(crate) mod lines;
+pub(crate) mod search;
+
 use axum::Json;
+use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
@@ -9,7 +15,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::json;
-use updraft_model::RunKey;
+use updraft_model::{AttemptKey, InstanceKey, RunKey};
 use updraft_store::read::instances::AttemptRow;
 
 use crate::ApiState;
@@ -31,6 +37,28 @@ struct Place {
     map_index: i32,
     attempt: AttemptRow,
     name: String,
+}
+
+impl Place {
+    const fn key(&self) -> AttemptKey {
+        AttemptKey { instance: InstanceKey { run: self.run, idx: self.idx, map_index: self.map_index }, attempt: self.attempt.attempt }
+    }
+
+    /// Whether nothing more comes.
+    fn over(&self) -> bool {
+        self.attempt.ended_at.is_some_and(|at| at + LATE < Utc::now())
+    }
+}
+
+/// The bytes from `at` on of the chunks that start at one of these two, or between them.
+async fn pieces(state: &ApiState, place: &Place, (from, until): (i64, i64), mut at: i64) -> Result<Vec<u8>, Error> {
+    let mut bytes = Vec::new();
+    for piece in state.store().log_pieces(place.key(), from, until).await? {
+        let skip = usize::try_from(at - piece.start).unwrap_or(0).min(piece.data.len());
+        bytes.extend_from_slice(&piece.data[skip..]);
+        at = at.max(piece.start + i64::try_from(piece.data.len()).unwrap_or(0));
+    }
+    Ok(bytes)
 }
 
 async fn place(state: &ApiState, ids: (&str, &str, &str), try_number: &str, params: &Params) -> Result<Place, Error> {
@@ -62,7 +90,7 @@ struct Read {
 
 async fn read(state: &ApiState, place: &Place, offset: i64, limit: i64) -> Result<Read, Error> {
     // Whether it is over is known from before the read: what is stored in between is read next time.
-    let over = place.attempt.ended_at.is_some_and(|at| at + LATE < Utc::now());
+    let over = place.over();
     let found = state.store().log_read(place.run, place.idx, place.map_index, place.attempt.attempt, offset, limit).await?;
     let mut next = offset;
     let mut pieces = Vec::with_capacity(found.len());
@@ -86,6 +114,9 @@ pub(crate) async fn raw(
     params: Params,
 ) -> Result<Response, Error> {
     let place = place(&state, (&dag_id, &run_id, &task_id), &try_number, &params).await?;
+    if params.flag("download")?.unwrap_or(false) {
+        return whole(&state, place, &format!("{task_id}-{try_number}.log")).await;
+    }
     let offset = params.int("offset")?.unwrap_or(0).max(0);
     let read = read(&state, &place, offset, params.int("limit")?.unwrap_or(PAGE).clamp(1, MOST)).await?;
     let body: Vec<u8> = read.pieces.into_iter().flat_map(|(_, data)| data).collect();
@@ -102,6 +133,27 @@ pub(crate) async fn raw(
         ),
     ];
     Ok((headers, body).into_response())
+}
+
+/// All of a log as a file, however long it is: it is read as fast as it is taken.
+async fn whole(state: &ApiState, place: Place, name: &str) -> Result<Response, Error> {
+    let index = index::index(state, &place).await?;
+    let windows = index.all().map(|all| index.windows(all)).unwrap_or_default();
+    let plain: String = name.chars().map(|c| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '_' }).collect();
+    let state = state.clone();
+    let body = futures::stream::unfold((state, place, windows.into_iter(), 0), |(state, place, mut windows, at)| async move {
+        let window = windows.next()?;
+        // What cannot be read ends the file early, and the browser says that it is not whole.
+        let bytes = pieces(&state, &place, window, at).await.inspect_err(|error| tracing::warn!(%error, "a log cannot be read to its end"));
+        let at = at + bytes.as_ref().map_or(0, |bytes| i64::try_from(bytes.len()).unwrap_or(0));
+        Some((bytes, (state, place, windows, at)))
+    });
+    let headers = [
+        (header::CONTENT_TYPE, "text/plain; charset=utf-8".to_owned()),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff".to_owned()),
+        (header::CONTENT_DISPOSITION, format!("attachment; filename=\"{plain}\"")),
+    ];
+    Ok((headers, Body::from_stream(body)).into_response())
 }
 
 fn token_of(offset: i64) -> String {
@@ -163,7 +215,7 @@ pub(crate) async fn airflow(
     let place = place(&state, (&dag_id, &run_id, &task_id), &try_number, &params).await?;
     let limit = if params.flag("full_content")?.unwrap_or(false) { MOST } else { PAGE };
     let read = read(&state, &place, offset, limit).await?;
-    let over = place.attempt.ended_at.is_some_and(|at| at + LATE < Utc::now());
+    let over = place.over();
     let mut lines = Vec::new();
     if offset == 0 {
         lines.extend(["::group::Log message source details", &place.name, "::endgroup::"].map(Line::plain));

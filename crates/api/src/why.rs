@@ -148,7 +148,7 @@ pub(crate) async fn why(
         budget: last.and_then(|a| a.budget.clone()),
         reason: row.reason.clone().or_else(|| last.and_then(|a| a.reason.clone())),
         message: row.message.clone().or_else(|| last.and_then(|a| a.message.clone())),
-        evidence: last.and_then(|a| a.evidence.clone()),
+        evidence: last.and_then(facts_of),
         attempts: attempts.iter().filter(|a| a.attempt > run.attempt_base).map(|a| attempt_shape(a, run.attempt_base)).collect(),
         log: (!attempts.is_empty()).then(|| format!("updraft tasks logs {} {} {}", run.dag_id, run.run_id, row_task(task))),
     }))
@@ -209,6 +209,15 @@ fn row_task(task: &TaskSpec) -> &str {
     task.task_id.as_str()
 }
 
+/// The facts that a state follows from, without the record of the pod: that is long, and [`crate::attempt`] masks it.
+fn facts_of(attempt: &AttemptRow) -> Option<Value> {
+    let mut evidence = attempt.evidence.clone()?;
+    if let Some(facts) = evidence.as_object_mut() {
+        facts.remove("pod");
+    }
+    Some(evidence)
+}
+
 fn attempt_shape(attempt: &AttemptRow, base: i32) -> Attempt {
     Attempt {
         try_number: attempt.attempt - base,
@@ -220,7 +229,7 @@ fn attempt_shape(attempt: &AttemptRow, base: i32) -> Attempt {
         queued_at: attempt.queued_at,
         started_at: attempt.started_at,
         ended_at: attempt.ended_at,
-        evidence: attempt.evidence.clone(),
+        evidence: facts_of(attempt),
     }
 }
 

@@ -107,6 +107,20 @@ impl Cluster {
         }
     }
 
+    /// All of a pod, not only what decides something.
+    pub(crate) async fn whole(&self, namespace: &str, name: &str) -> Result<Value, Fault> {
+        count(&self.calls.get, "get");
+        self.call(pods(namespace).get(name, &kube::api::GetParams::default())).await
+    }
+
+    /// All events of a pod.
+    pub(crate) async fn events(&self, namespace: &str, uid: &str, limit: u32) -> Result<Vec<Event>, Fault> {
+        count(&self.calls.events, "events");
+        let params = ListParams::default().fields(&format!("involvedObject.uid={uid}")).limit(limit);
+        let events: ObjectList<Event> = self.call(Request::new(Event::url_path(&(), Some(namespace))).list(&params)).await?;
+        Ok(events.items)
+    }
+
     /// A JSON patch. One whose tests fail is [`Fault::Refused`]: whether the object or only the field changed, a [`Cluster::get`] says.
     pub(crate) async fn patch(&self, namespace: &str, name: &str, operations: Value) -> Result<SlimPod, Fault> {
         count(&self.calls.patch, "patch");

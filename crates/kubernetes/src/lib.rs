@@ -26,6 +26,7 @@ mod marks;
 mod name;
 mod pod;
 mod pod_merge;
+mod record;
 mod rights;
 mod seen;
 mod wait;

@@ -22,7 +22,7 @@ use crate::errors::Fault;
 use crate::facts::{Judged, judge, one_line, trouble};
 use crate::marks::{Gate, StopNote, Why};
 use crate::seen::{Container, Phase, Seen};
-use crate::{Inner, end};
+use crate::{Inner, end, record};
 
 /// Pause after a call that failed.
 const AGAIN: Duration = Duration::from_secs(2);
@@ -32,6 +32,15 @@ const EVENTS_EVERY: Duration = Duration::from_secs(30);
 
 /// Resolves when the attempt has ended.
 pub(crate) async fn wait(inner: &Arc<Inner>, key: AttemptKey) -> EndFacts {
+    let mut facts = end_of(inner, key).await;
+    let is_well = facts.exit_code == Some(0) && facts.stopped.is_none();
+    if !is_well && let Some(entry) = inner.registry.get(key) {
+        facts.pod = record::of(inner, &entry).await;
+    }
+    facts
+}
+
+async fn end_of(inner: &Arc<Inner>, key: AttemptKey) -> EndFacts {
     let entry = loop {
         match inner.find_watched(key).await {
             Ok(Some(entry)) => break entry,

@@ -77,6 +77,23 @@ pub struct EndFacts {
     /// What it left as XCom, verified; an error text when it left something that is not a value.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub xcom: Option<Result<Value, String>>,
+    /// What it used, for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
+    /// The pod as it was at its end, for people: `metadata`, `spec`, `status`, and its `events`. Of pods that did not end well.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pod: Option<Value>,
+}
+
+/// What a command and its descendants used.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct Usage {
+    /// The command's process id.
+    pub pid: i32,
+    /// Processor time in its own code, in seconds.
+    pub user_seconds: f64,
+    /// Processor time in the kernel, in seconds.
+    pub system_seconds: f64,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants a reference")]

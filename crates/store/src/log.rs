@@ -34,10 +34,10 @@ impl Store {
     pub async fn log_append(&self, chunks: &[LogChunk]) -> Result<Vec<AttemptKey>, Error> {
         let rows = sqlx::query!(
             r#"with off as (select set_config('synchronous_commit', 'off', true)),
-               c as (select c.* from off, unnest($1::bigint[], $2::int[], $3::int[], $4::int[], $5::bigint[], $6::bytea[], $7::text[])
-                   as c (run_id, idx, map_index, attempt, start, data, cursor)),
+               c as (select c.* from off, unnest($1::bigint[], $2::int[], $3::int[], $4::int[], $5::bigint[], $6::bytea[], $7::text[], $8::int[])
+                   as c (run_id, idx, map_index, attempt, start, data, cursor, lines)),
                taken as (
-                   insert into log_chunk (run_id, idx, map_index, attempt, start, data, cursor) select * from c on conflict do nothing
+                   insert into log_chunk (run_id, idx, map_index, attempt, start, data, cursor, lines) select * from c on conflict do nothing
                    returning run_id, idx, map_index, attempt, start)
                select c.run_id as "run!", c.idx as "idx!", c.map_index as "map!", c.attempt as "attempt!" from c
                where (c.run_id, c.idx, c.map_index, c.attempt, c.start) not in (select * from taken)"#,
@@ -48,6 +48,7 @@ impl Store {
             &chunks.iter().map(|c| i64::try_from(c.start).unwrap_or(i64::MAX)).collect::<Vec<_>>(),
             &chunks.iter().map(|c| c.data.clone()).collect::<Vec<_>>(),
             &chunks.iter().map(|c| c.cursor.clone()).collect::<Vec<_>>() as &[Option<String>],
+            &chunks.iter().map(|c| i32::try_from(memchr::memchr_iter(b'\n', &c.data).count()).unwrap_or(i32::MAX)).collect::<Vec<_>>(),
         )
         .fetch_all(&self.pool)
         .await

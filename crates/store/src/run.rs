@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use crate::connect::Store;
 use crate::error::Error;
+use crate::read::audit::{self, Audit};
 use crate::read::runs::run_lock;
 
 /// A run to create.
@@ -175,6 +176,47 @@ impl Store {
     pub async fn run_reopen(&self, run: RunKey) -> Result<(), Error> {
         sqlx::query!("select run_reopen($1)", run.0).execute(&self.pool).await.map_err(Error::of("run_reopen"))?;
         Ok(())
+    }
+
+    /// Runs instances of a run that is over again, with another conf: conf, clear, reopening and the entry of the audit log are written together
+    /// or not at all. Says whether it was done: not when the run is not over, an attempt of it lives, or its conf is not `before` any more.
+    pub async fn run_again_with(
+        &self,
+        run: RunKey,
+        keys: &[(i32, i32)],
+        (before, conf): (&Value, &Value),
+        by: &str,
+        entry: &Audit<'_>,
+    ) -> Result<bool, Error> {
+        let op = "run_again_with";
+        let mut tx = self.pool.begin().await.map_err(Error::of(op))?;
+        // As run_reopen locks them: first the DAG.
+        sqlx::query("select from dag where dag_id = (select dag_id from run where id = $1) for no key update")
+            .bind(run.0)
+            .execute(&mut *tx)
+            .await
+            .map_err(Error::of(op))?;
+        run_lock(&mut tx, run, op).await?;
+        let changed = sqlx::query(
+            "update run set conf = $3 where id = $1 and conf = $2 and state in ('success', 'failed') \
+             and not exists (select from live_attempt l where l.run_id = $1)",
+        )
+        .bind(run.0)
+        .bind(before)
+        .bind(conf)
+        .execute(&mut *tx)
+        .await
+        .map_err(Error::of(op))?;
+        if changed.rows_affected() == 0 {
+            return Ok(false);
+        }
+        Self::intent_in(&mut tx, run, keys, Intent::Clear, by).await?;
+        sqlx::query("select run_reopen($1)").bind(run.0).execute(&mut *tx).await.map_err(Error::of(op))?;
+        let address = audit::address();
+        audit::insert(&mut *tx, entry, address.as_deref()).await?;
+        tx.commit().await.map_err(Error::of(op))?;
+        audit::say(entry, address.as_deref());
+        Ok(true)
     }
 
     /// Lets a run that is over go on with another version, which has all of its tasks where they were: those that came since wait from now on.

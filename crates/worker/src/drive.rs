@@ -59,6 +59,9 @@ pub(crate) async fn drive<R: Runner>(shared: Arc<Shared<R>>, attempt: RunningAtt
                 for text in [&mut facts.detail, &mut facts.spawn_error].into_iter().flatten() {
                     *text = mask.hide(text);
                 }
+                if let Some(pod) = &mut facts.pod {
+                    mask.hide_in(pod);
+                }
             }
             let host = facts.node.take().unwrap_or_else(|| shared.runner.host().to_owned());
             let evidence = Evidence { runner: shared.runner.kind().to_owned(), handle, host: Some(host), facts: *facts };

@@ -226,6 +226,16 @@ impl Mask {
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
+    /// Masks all texts of a value.
+    pub(crate) fn hide_in(&self, value: &mut Value) {
+        match value {
+            Value::String(text) => *text = self.hide(text),
+            Value::Array(items) => items.iter_mut().for_each(|item| self.hide_in(item)),
+            Value::Object(fields) => fields.values_mut().for_each(|field| self.hide_in(field)),
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
+    }
+
     /// Masks what comes next in the log.
     pub(crate) fn apply(&mut self, data: &mut [u8]) {
         if data.is_empty() {

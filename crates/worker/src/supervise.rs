@@ -13,6 +13,7 @@ mod command;
 mod descendants;
 pub(crate) mod fork_server;
 mod memory;
+mod usage;
 mod xcom;
 
 use std::ffi::OsString;
@@ -240,6 +241,8 @@ impl<'a> Supervisor<'a> {
             cause: None,
             detail,
             xcom,
+            usage: usage::of_children(command),
+            pod: None,
         })
     }
 

@@ -4,7 +4,9 @@ use serde_json::{Map, Value, json};
 
 use crate::request::MOST_NOTE;
 use crate::routes::May;
-use crate::{auth, backfills, batch, clear, connections, fleet, instances, maintenance, pools, runs, trigger, users, variables, xcoms};
+use crate::{
+    auth, backfills, batch, clear, connections, fleet, instances, maintenance, pools, rerun, runs, trigger, users, variables, xcoms,
+};
 
 /// A body.
 #[derive(Debug)]
@@ -140,13 +142,22 @@ pub(super) fn clear_partitions() -> Body {
     Body::json(object(clear::PARTITION_KEYS.into_iter().chain(clear::OF_PARTITIONS), &[]))
 }
 
-pub(super) fn clear_instances() -> Body {
+/// Task ids, or pairs of one and a map index.
+fn some_tasks() -> Value {
     let pair = json!({
         "type": "array", "prefixItems": [{"type": "string"}, {"type": "integer", "minimum": i32::MIN, "maximum": i32::MAX}],
         "minItems": 2, "maxItems": 2, "items": false,
     });
-    let tasks = json!({"type": ["array", "null"], "minItems": 1, "items": {"anyOf": [{"type": "string"}, pair]}});
-    Body::json(with(object(clear::KEYS.iter().copied(), &[]), "task_ids", tasks))
+    json!({"type": ["array", "null"], "minItems": 1, "items": {"anyOf": [{"type": "string"}, pair]}})
+}
+
+pub(super) fn clear_instances() -> Body {
+    Body::json(with(object(clear::KEYS.iter().copied(), &[]), "task_ids", some_tasks()))
+}
+
+pub(super) fn rerun() -> Body {
+    let body = with(object(rerun::KEYS, &["conf"]), "conf", json!({"type": "object"}));
+    Body::json(with(body, "task_ids", some_tasks()))
 }
 
 pub(super) fn patch_instance() -> Body {

@@ -16,8 +16,8 @@ use super::{Operation, bodies};
 use crate::bulk::Answers;
 use crate::shapes::{Dag, DagDetails, DagVersion, Instance, Run, Task, Try};
 use crate::{
-    auth, backfills, calendar, clear, condition, connections, dag_diff, dags, doctor, fleet, graph, grid, history, import_errors, instances, logs,
-    maintenance, meta, page, pools, runs, sources, task_fares, users, variables, webhook, why, xcoms,
+    attempt, auth, backfills, bars, calendar, clear, condition, connections, dag_diff, dags, doctor, fleet, graph, grid, history, import_errors,
+    instances, logs, maintenance, meta, page, pools, rerun, runs, sources, task_fares, users, variables, webhook, why, xcoms,
 };
 
 mod ours;
@@ -25,6 +25,7 @@ mod ours;
 const RUNS: &str = "/api/v2/dags/{dag_id}/dagRuns";
 const TASKS: &str = "/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances";
 const GROUP: &str = "/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskGroupInstances/{group}";
+const LOG: &str = "/ui/logs/{dag_id}/{run_id}/{task_id}/{try_number}";
 const MAP: &[&str] = &["map_index"];
 
 fn get(path: impl Into<String>, id: &'static str, summary: &'static str) -> Operation {

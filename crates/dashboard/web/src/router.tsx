@@ -52,19 +52,23 @@ const dag = createRoute({
 const run = createRoute({
   getParentRoute: () => root,
   path: "/dags/$dagId/runs/$runId",
-  validateSearch: (raw: Raw) => optional({ task: text(raw.task), map: whole(raw.map), q: text(raw.q), state: text(raw.state), view: word(raw.view, ["graph"] as const), ...graphSearch(raw) }),
+  validateSearch: (raw: Raw) => optional({ task: text(raw.task), map: whole(raw.map), q: text(raw.q), state: text(raw.state), from: whole(raw.from), to: whole(raw.to), sort: word(raw.sort, ["start", "took"] as const), view: word(raw.view, ["graph"] as const), ...graphSearch(raw) }),
   loader: ({ params }) => {
     void queryClient.prefetchQuery(queries.run(params.dagId, params.runId));
-    void queryClient.prefetchQuery(queries.runTasks(params.dagId, params.runId));
+    void queryClient.prefetchQuery(queries.bars(params.dagId, params.runId));
   },
   component: view(() => import("./views/run"), "RunPage"),
 });
 
-export const TASK_TABS = ["log", "why", "xcom", "rendered", "details"] as const;
+export const TASK_TABS = ["log", "why", "pod", "history", "xcom", "rendered", "details"] as const;
+const on = (value: unknown): 1 | undefined => (whole(value) === 1 ? 1 : undefined);
 const task = createRoute({
   getParentRoute: () => root,
   path: "/dags/$dagId/runs/$runId/tasks/$taskId",
-  validateSearch: (raw: Raw) => optional({ map: whole(raw.map), try: whole(raw.try), tab: word(raw.tab, TASK_TABS), line: whole(raw.line), q: text(raw.q), level: word(raw.level, ["error", "warning"] as const) }),
+  validateSearch: (raw: Raw) => optional({
+    map: whole(raw.map), try: whole(raw.try), tab: word(raw.tab, TASK_TABS), line: whole(raw.line), q: text(raw.q), level: word(raw.level, ["error", "warning", "info"] as const),
+    with: whole(raw.with), line2: whole(raw.line2), case: on(raw.case), regex: on(raw.regex), wrap: on(raw.wrap), times: on(raw.times),
+  }),
   component: view(() => import("./views/task"), "TaskPage"),
 });
 

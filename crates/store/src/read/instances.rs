@@ -156,6 +156,31 @@ pub struct MoveRow {
     pub at: DateTime<Utc>,
 }
 
+/// An instance as a bar in the picture of its run.
+#[derive(Debug, Clone, FromRow)]
+pub struct BarRow {
+    /// Position of the task in the version.
+    pub idx: i32,
+    /// -1 when it is not mapped.
+    pub map_index: i32,
+    /// The state, `running` included.
+    pub state: String,
+    /// The newest attempt.
+    pub attempt: i32,
+    /// When that started.
+    pub started_at: Option<DateTime<Utc>>,
+    /// When it ended.
+    pub ended_at: Option<DateTime<Utc>>,
+    /// In a word.
+    pub reason: Option<String>,
+    /// In a sentence.
+    pub message: Option<String>,
+    /// Whether a person wrote a note.
+    pub has_note: bool,
+    /// What a person asked for while an attempt is live.
+    pub intent: Option<String>,
+}
+
 /// One attempt, live or over.
 #[derive(Debug, Clone, FromRow)]
 pub struct AttemptRow {
@@ -457,6 +482,21 @@ impl Store {
         .fetch_all(&self.pool)
         .await
         .map_err(Error::of("launches_of"))
+    }
+
+    /// All instances of a run with what a bar of each needs, and nothing else: 10,000 of them are one answer.
+    pub async fn run_bars(&self, run: RunKey) -> Result<Vec<BarRow>, Error> {
+        sqlx::query_as(
+            "select t.idx, t.map_index, case when t.state = 'queued' and l.state = 'running' then 'running' else t.state end as state, t.attempt, \
+             coalesce(t.started_at, l.started_at) as started_at, t.ended_at, t.reason, coalesce(t.message, l.detail) as message, \
+             t.note is not null as has_note, t.intent \
+             from task_instance t left join live_attempt l on l.run_id = t.run_id and l.idx = t.idx and l.map_index = t.map_index \
+             where t.run_id = $1 order by t.idx, t.map_index",
+        )
+        .bind(run.0)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(Error::of("run_bars"))
     }
 
     /// The states that an instance came into, in order, for as long as its run is kept.

@@ -125,8 +125,45 @@ pub(super) fn of_updraft() -> Vec<Operation> {
             .says("Headers of the answer say where to go on (`updraft-next-offset`), and whether that was all (`updraft-log-end`).")
             .query("offset", Of::Whole, "From which byte on")
             .query("limit", Of::Whole, "How many bytes at most")
+            .query("download", Of::Flag, "All of it, as a file")
             .map_index()
             .streams("text/plain; charset=utf-8")
+            .fails(&[404]),
+        get(format!("{LOG}/lines"), "get_log_lines", "Reads lines of a log by their numbers")
+            .query("from", Of::Whole, "The first of them; from the end, if it is negative, and without it the last ones")
+            .query("at", Of::Text, "These, with commas between them")
+            .query("limit", Of::Whole, "How many lines at most: 500, if nothing is said, and never more than 2,000")
+            .map_index()
+            .gives::<logs::lines::Lines>()
+            .fails(&[404]),
+        get(format!("{LOG}/search"), "search_log", "Says in which lines of a log something is")
+            .query("q", Of::Text, "What is searched for; capitals do not matter")
+            .query("regex", Of::Flag, "It is a regular expression")
+            .query("case", Of::Flag, "Capitals matter")
+            .query("level", Of::Text, "Only lines that say `debug`, `info`, `warning` or `error`, or worse")
+            .query("after", Of::Whole, "Only lines after this one are listed; all are counted")
+            .query("limit", Of::Whole, "How many lines are listed: 10,000, if nothing is said, and never more than 50,000")
+            .map_index()
+            .gives::<logs::search::Hits>()
+            .fails(&[404]),
+        get(format!("{LOG}/outline"), "get_log_outline", "Lists the groups of a log, and counts its errors and warnings")
+            .map_index()
+            .gives::<logs::search::Outline>()
+            .fails(&[404]),
+        get(format!("{LOG}/follow"), "follow_log", "Tells what a log grows by, as it grows")
+            .says("Server-sent events: `lines`, `grown` where it is too much to tell, `end`. A stream ends after a minute, and is to be opened again.")
+            .query("from", Of::Text, "What `next` of the lines said; the header `Last-Event-ID` goes before it")
+            .map_index()
+            .streams("text/event-stream")
+            .fails(&[404]),
+        get("/ui/runs/{dag_id}/{run_id}/bars", "get_run_bars", "Shows all tasks of a run, by columns").gives::<bars::Bars>().fails(&[404]),
+        post("/ui/runs/{dag_id}/{run_id}/rerun", "rerun", "Runs a run that is over again, in whole or in part, with another conf")
+            .body(bodies::rerun())
+            .gives::<rerun::Rerun>()
+            .fails(&[404, 409]),
+        get("/ui/attempts/{dag_id}/{run_id}/{task_id}/{try_number}", "get_attempt", "Shows a try: what it was started with, its pod, its evidence")
+            .map_index()
+            .gives::<attempt::AttemptShown>()
             .fails(&[404]),
         get("/ui/why/{dag_id}/{run_id}/{task_id}", "get_why", "Says why a task waits, or how it ended")
             .map_index()

@@ -1,8 +1,7 @@
-// What the event stream says of the tasks of a run, written into what was read of it: a run of 10,000 tasks is not read again, in ten pages, twice a
-// second.
+// What the event stream says of the tasks of a run, written into what was read of it: a run of 10,000 tasks is not read again twice a second.
 import type { Schemas } from "./client";
 import { queries, queryClient } from "./queries";
-import { isOver } from "../lib/states";
+import { isOver, letterOf } from "../lib/states";
 
 export interface TaskChange {
   task_id: string;
@@ -16,41 +15,43 @@ export interface TaskChange {
 /** More tasks than this are not read again at each change. */
 const LARGE = 300;
 
-type Task = Schemas["RunTask"];
-const nameOf = (task: { task_id: string; map_index: number }) => `${task.task_id}\n${task.map_index}`;
-let places: { of: readonly Task[]; at: Map<string, number> } | undefined;
+type Bars = Schemas["Bars"];
+const nameOf = (task: string, map: number) => `${task}\n${map}`;
+let places: { of: readonly string[]; at: Map<string, number> } | undefined;
 
-/** Where each task is. The order of a run's tasks does not change, so what holds for the list before holds for the one made of it. */
-function placesOf(tasks: readonly Task[]): Map<string, number> {
-  if (places?.of !== tasks) places = { of: tasks, at: new Map(tasks.map((task, index) => [nameOf(task), index])) };
+/** Where each task is. The lists of names are handed on from answer to answer here, so that this is made once for each that was read. */
+function placesOf(bars: Bars): Map<string, number> {
+  if (places?.of !== bars.task_ids) places = { of: bars.task_ids, at: new Map(bars.task_ids.map((task, at) => [nameOf(task, bars.map_indexes[at] ?? -1), at])) };
   return places.at;
-}
-
-function told(task: Task, change: TaskChange): Task {
-  const next: Task = { ...task, state: change.state as Task["state"], try_number: change.try_number, reason: change.reason };
-  if (change.state === "running") Object.assign(next, { start_date: change.at, end_date: null, duration: null, message: null });
-  else if (isOver(change.state) || change.state === "up_for_retry") {
-    next.end_date = change.at;
-    next.duration = next.start_date ? (Date.parse(change.at) - Date.parse(next.start_date)) / 1000 : null;
-  }
-  return next;
 }
 
 /** False: what is shown of the run's tasks has to be read, since it is small, not there yet, or lacks one of these. */
 export function applied(dag: string, run: string, changes: readonly TaskChange[]): boolean {
-  const { queryKey } = queries.runTasks(dag, run);
+  const { queryKey } = queries.bars(dag, run);
   const seen = queryClient.getQueryData(queryKey);
   // What is being read now may be older than these.
-  if (!seen || seen.tasks.length <= LARGE || queryClient.isFetching({ queryKey, exact: true }) > 0) return false;
-  const at = placesOf(seen.tasks);
-  const tasks = [...seen.tasks];
+  if (!seen || seen.task_ids.length <= LARGE || queryClient.isFetching({ queryKey, exact: true }) > 0) return false;
+  const places = placesOf(seen);
+  const states = [...seen.states];
+  const next = { ...seen, tries: [...seen.tries], starts: [...seen.starts], ends: [...seen.ends], says: [...seen.says], words: [...seen.words] };
+  const over = new Set<number>();
   for (const change of changes) {
-    const index = at.get(nameOf(change));
-    const task = index === undefined ? undefined : tasks[index];
-    if (index === undefined || !task) return false;
-    tasks[index] = told(task, change);
+    const at = places.get(nameOf(change.task_id, change.map_index));
+    if (at === undefined) return false;
+    states[at] = letterOf(change.state);
+    next.tries[at] = change.try_number;
+    if (change.state === "running") {
+      next.starts[at] = Date.parse(change.at);
+      next.ends[at] = null;
+    } else if (isOver(change.state) || change.state === "up_for_retry") {
+      next.ends[at] = Date.parse(change.at);
+      over.add(at);
+    }
+    const word = change.reason === null ? -1 : next.words.indexOf(change.reason);
+    next.says[at] = word >= 0 || change.reason === null ? word : next.words.push(change.reason) - 1;
   }
-  places = { of: tasks, at };
-  queryClient.setQueryData(queryKey, { ...seen, tasks });
+  next.states = states.join("");
+  if (over.size > 0) next.stopping = seen.stopping.filter((at) => !over.has(at));
+  queryClient.setQueryData(queryKey, next);
   return true;
 }

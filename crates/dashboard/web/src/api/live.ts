@@ -66,15 +66,14 @@ function runChanged(dag: string, run: string, changes: readonly TaskChange[]) {
     stale(whole);
     return;
   }
-  const tasks = [...whole, "tasks"];
   for (const { queryKey } of queryClient.getQueryCache().findAll({ queryKey: whole })) {
-    if (queryKey[3] !== "tasks") stale(queryKey, true);
+    if (queryKey[3] !== "bars") stale(queryKey, true);
   }
   const name = JSON.stringify(whole);
   window.clearTimeout(settling.get(name));
   settling.set(name, window.setTimeout(() => {
     settling.delete(name);
-    stale(tasks);
+    stale([...whole, "bars"]);
   }, SETTLED));
 }
 

@@ -50,16 +50,12 @@ export const queries = {
     placeholderData: (old, query) => (query?.queryKey[1] === dag ? old : undefined),
   }),
   run: (dag: string, run: string) => queryOptions({ queryKey: ["run", dag, run], queryFn: ({ signal }) => get<Schemas["RunWithCounts"]>(path`/ui/runs/${dag}/${run}`, signal) }),
-  runTasks: (dag: string, run: string) => queryOptions({
-    queryKey: ["run", dag, run, "tasks"],
-    queryFn: async ({ signal }) => {
-      // The server gives at most 1,000 at once.
-      const read = (offset: number) => get<Schemas["RunTasks"]>(path`/ui/runs/${dag}/${run}/tasks` + `?limit=1000&offset=${offset}`, signal);
-      const first = await read(0);
-      const more = Array.from({ length: Math.max(0, Math.ceil(first.total_entries / 1000) - 1) }, (_, page) => read((page + 1) * 1000));
-      return { ...first, tasks: [...first.tasks, ...(await Promise.all(more)).flatMap((page) => page.tasks)] };
-    },
+  bars: (dag: string, run: string) => queryOptions({ queryKey: ["run", dag, run, "bars"], queryFn: ({ signal }) => get<Schemas["Bars"]>(path`/ui/runs/${dag}/${run}/bars`, signal) }),
+  attempt: (dag: string, run: string, task: string, map: number, number: number) => queryOptions({
+    queryKey: ["run", dag, run, "attempt", task, map, number],
+    queryFn: ({ signal }) => get<Schemas["AttemptShown"]>(path`/ui/attempts/${dag}/${run}/${task}/${number}` + `?map_index=${map}`, signal),
   }),
+  history: (dag: string, run: string, task: string, map: number) => queryOptions({ queryKey: ["run", dag, run, "history", task, map], queryFn: ({ signal }) => get<Schemas["History"]>(path`/ui/history/${dag}/${run}/${task}` + `?map_index=${map}`, signal) }),
   why: (dag: string, run: string, task: string, map: number) => queryOptions({ queryKey: ["run", dag, run, "why", task, map], queryFn: ({ signal }) => get<Schemas["WhyAnswer"]>(path`/ui/why/${dag}/${run}/${task}` + `?map_index=${map}`, signal) }),
   instance: (dag: string, run: string, task: string, map: number) => queryOptions({
     queryKey: ["run", dag, run, "instance", task, map],

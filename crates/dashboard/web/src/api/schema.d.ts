@@ -34,6 +34,51 @@ export interface components {
             /** Format: int32 */
             try_number: number;
         };
+        /** @description One attempt. */
+        AttemptShown: {
+            /** @description The pod that its task asks for; none where it asks for no pod. */
+            asked: {
+                [key: string]: unknown;
+            } | null;
+            budget: string | null;
+            /** @description The program and its arguments. */
+            command: string[];
+            cwd: string | null;
+            /** Format: date-time */
+            ended_at: string | null;
+            env: components["schemas"]["Variable"][];
+            /** @description The facts that its state follows from. */
+            evidence: {
+                [key: string]: unknown;
+            } | null;
+            /** @description The object that ran: the pod's uid, or the supervisor's folder. */
+            handle: string | null;
+            host: string | null;
+            image: string | null;
+            /** Format: uint64 */
+            memory_limit: number | null;
+            message: string | null;
+            /** @description The pod as the cluster had it at its end: its spec, the states of its containers and its events. None: it ended well, or was no pod. */
+            pod: {
+                [key: string]: unknown;
+            } | null;
+            pool: string;
+            queue: string;
+            /** Format: date-time */
+            queued_at: string | null;
+            reason: string | null;
+            /** @description `kubernetes`, `process`, `manual`; none before its end. */
+            runner: string | null;
+            /** Format: int32 */
+            slots: number;
+            /** Format: date-time */
+            started_at: string | null;
+            state: string;
+            /** Format: double */
+            timeout_seconds: number | null;
+            /** Format: int32 */
+            try_number: number;
+        };
         /** @description A page of backfills, and how many there are on all pages. */
         BackfillCollectionResponse: {
             backfills: components["schemas"]["BackfillResponse"][];
@@ -103,6 +148,29 @@ export interface components {
             to_date: string;
             /** Format: date-time */
             updated_at: string;
+        };
+        /** @description The tasks of a run, each at its place in every list. */
+        Bars: {
+            dag_id: string;
+            dag_run_id: string;
+            ends: (number | null)[];
+            /** @description -1: it is not mapped. */
+            map_indexes: number[];
+            /** @description Places of those that have a note. */
+            notes: number[];
+            /** @enum {string} */
+            run_state: "queued" | "running" | "success" | "failed";
+            /** @description Which of `words` says why it is in its state; -1: none does. */
+            says: number[];
+            /** @description Milliseconds since 1970. */
+            starts: (number | null)[];
+            /** @description Letters, as those of a grid. */
+            states: string;
+            /** @description Places of those that are being stopped. */
+            stopping: number[];
+            task_ids: string[];
+            tries: number[];
+            words: string[];
         };
         BaseInfoResponse: {
             /** @enum {string|null} */
@@ -694,6 +762,20 @@ export interface components {
             /** @description Tasks that come before it. */
             upstream_task_ids: string[];
         };
+        /** @description A group of lines. */
+        GroupShown: {
+            /**
+             * Format: int64
+             * @description The line that opens it.
+             */
+            from: number;
+            name: string;
+            /**
+             * Format: int64
+             * @description Its last line: the one that closes it, or the one before the next group, or the last of the log.
+             */
+            to: number;
+        };
         /** @description Why not. */
         HTTPExceptionResponse: {
             detail: string | Record<string, never>;
@@ -727,6 +809,28 @@ export interface components {
             task_id: string;
             /** Format: int64 */
             total_entries: number;
+        };
+        /** @description Where something is. */
+        Hits: {
+            /**
+             * Format: int64
+             * @description How many of them come before the first that is listed.
+             */
+            before: number;
+            /** @description Whether no more will come. */
+            end: boolean;
+            /**
+             * Format: int64
+             * @description Lines that were searched.
+             */
+            lines: number;
+            /** @description Numbers of lines, in order: those after `after`, as many as `limit` allows. */
+            numbers: number[];
+            /**
+             * Format: int64
+             * @description How many lines there are in all, before `after` and past the limit too.
+             */
+            total: number;
         };
         /** @description A page of import_errors, and how many there are on all pages. */
         ImportErrorCollectionResponse: {
@@ -775,6 +879,28 @@ export interface components {
             state: string;
             unixname: string;
         };
+        /** @description Some lines of a log. */
+        Lines: {
+            /** Format: int64 */
+            bytes: number;
+            /** @description Whether no more will come. */
+            end: boolean;
+            /** @description As they were written, without the line feed. What is longer than 16 KiB is cut, and says so. */
+            lines: string[];
+            /** @description A letter for each: `e`rror, `w`arning, `i`nfo, `d`ebug, `g`roup, its end `c`, or a space. */
+            marks: string;
+            /** @description What `follow` is asked with to hear of what comes after this. */
+            next: string;
+            /** @description Their numbers, in order; the first line of a log is 1. */
+            numbers: number[];
+            /** @description When the lines from each of these on were stored. */
+            stored: components["schemas"]["Stored"][];
+            /**
+             * Format: int64
+             * @description Lines of the log, with one that has no end yet.
+             */
+            total: number;
+        };
         /** @description What stands for a password. */
         LoginResponse: {
             access_token: string;
@@ -816,6 +942,22 @@ export interface components {
             /** Format: date-time */
             expires_at: string;
             name: string;
+        };
+        /** @description What a log is made of. */
+        Outline: {
+            end: boolean;
+            /** Format: int64 */
+            errors: number;
+            /** Format: int64 */
+            first_error: number | null;
+            /** @description The first 10,000 of them. */
+            groups: components["schemas"]["GroupShown"][];
+            /** Format: int64 */
+            last_error: number | null;
+            /** Format: int64 */
+            lines: number;
+            /** Format: int64 */
+            warnings: number;
         };
         /** @description The first screen. */
         Overview: {
@@ -988,6 +1130,16 @@ export interface components {
             /** Format: int64 */
             total_entries: number;
         };
+        /** @description What runs again. */
+        Rerun: {
+            dag_id: string;
+            dag_run_id: string;
+            /**
+             * Format: int64
+             * @description How many instances.
+             */
+            total_entries: number;
+        };
         /** @description A role, with what it permits. */
         Role: {
             built_in: boolean;
@@ -1134,6 +1286,12 @@ export interface components {
              */
             first: number;
             lines: string[];
+        /** @description From when on lines were stored. */
+        Stored: {
+            /** Format: date-time */
+            at: string;
+            /** Format: int64 */
+            line: number;
         };
         /** @description A run in the strip of a DAG. */
         StripRun: {
@@ -1414,6 +1572,12 @@ export interface components {
             loc: (string | number)[];
             msg: string;
             type: string;
+        };
+        /** @description A variable of the environment. */
+        Variable: {
+            name: string;
+            /** @description `***` where it is a secret. */
+            value: string;
         };
         /** @description A page of variables, and how many there are on all pages. */
         VariableCollectionResponse: {

@@ -18,7 +18,13 @@ export const KEYS: Key[] = [
   { keys: "Shift C", does: "Clear: run again, after a look at what that touches", where: "Run, task" },
   { keys: "Shift S", does: "Mark as success", where: "Task" },
   { keys: "Shift F", does: "Mark as failed", where: "Run, task" },
+  { keys: "↑ ↓, Shift", does: "Go from task to task; with Shift select them", where: "Run" },
+  { keys: "Space", does: "Select the task, or not", where: "Run" },
+  { keys: "+ − 0", does: "Show a shorter time, a longer one, all of it", where: "Run" },
+  { keys: "n, Shift N", does: "Next hit, the one before", where: "Log" },
   { keys: "w", does: "Wrap lines", where: "Log" },
+  { keys: "t", does: "Show when lines were stored", where: "Log" },
+  { keys: "f", does: "Full screen", where: "Log" },
   { keys: "e", does: "Fold or unfold groups", where: "Log" },
   { keys: "d", does: "Download", where: "Log" },
 ];

@@ -1,7 +1,7 @@
 // The graph of a run, with the states of its tasks as they change. Beside or instead of the Gantt: `?view=graph`.
 import { Link, useNavigate, useParams, useSearch } from "@tanstack/react-router";
 import { useMemo } from "react";
-import type { Schemas } from "../api/client";
+import type { Bar } from "../lib/bars";
 import { useKeys } from "../lib/keys";
 import { letterOf, worst } from "../lib/states";
 import { Graph } from "./graph";
@@ -22,19 +22,19 @@ export function RunViews() {
   );
 }
 
-export function RunGraph({ tasks, version }: { tasks: Schemas["RunTask"][]; version: number | undefined }) {
+export function RunGraph({ bars, version }: { bars: Bar[]; version: number | undefined }) {
   const { dagId, runId } = useParams({ from: ROUTE });
   const search = useSearch({ from: ROUTE });
   const navigate = useNavigate({ from: ROUTE });
   const states = useMemo(() => {
     const all = new Map<string, string[]>();
-    for (const task of tasks) {
-      const letters = all.get(task.task_id);
-      if (letters) letters.push(letterOf(task.state));
-      else all.set(task.task_id, [letterOf(task.state)]);
+    for (const bar of bars) {
+      const letters = all.get(bar.task);
+      if (letters) letters.push(letterOf(bar.state));
+      else all.set(bar.task, [letterOf(bar.state)]);
     }
     return new Map([...all].map(([task, letters]) => [task, { letter: worst(letters), count: letters.length }]));
-  }, [tasks]);
+  }, [bars]);
   const go = (change: Partial<typeof search>, replace = true) => void navigate({ search: { ...search, ...change }, replace });
   return (
     <Graph

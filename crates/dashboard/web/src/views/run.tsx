@@ -1,65 +1,100 @@
 // A run: when each task ran, and beside that the one that matters. A run that failed opens on its first failure with the end of its log.
-import { useMutation, useQuery } from "@tanstack/react-query";
+import { useQuery } from "@tanstack/react-query";
 import { Link, useNavigate, useParams, useSearch } from "@tanstack/react-router";
 import { useMemo, useState } from "react";
-import { type Schemas, path, send } from "../api/client";
-import { queries, queryClient } from "../api/queries";
+import { path } from "../api/client";
+import { queries } from "../api/queries";
 import { Empty, Failure, Mark, Skeleton, State, Time, Took } from "../components/bits";
-import { SplitButton } from "../components/menu";
-import { complain, say } from "../components/toast";
+import { type Item, SplitButton } from "../components/menu";
+import { type Bar, barsOf, idOf, nameOf } from "../lib/bars";
 import { useKeys } from "../lib/keys";
 import { isFailure, isOver, lookOf } from "../lib/states";
-import { ClearDialog, type Clearing } from "./clear";
+import { ClearDialog, type Clearing, RerunDialog } from "./clear";
 import { Gantt } from "./gantt";
 import { LogTail } from "./log";
+import { MOST_MARKED, MarkDialog, MarkRunDialog, type Marked, Note } from "./mark";
 import { RunGraph, RunViews } from "./run-graph";
+import "./run.css";
 
 const ROUTE = "/dags/$dagId/runs/$runId";
-type Task = Schemas["RunTask"];
 
 /** The task that people want to see first: the first that failed by itself, else one that runs. */
-function first(tasks: Task[]): Task | undefined {
-  const failed = tasks.filter((task) => task.state === "failed").sort((a, b) => (a.end_date ?? "").localeCompare(b.end_date ?? ""));
-  return failed[0] ?? tasks.find((task) => task.state === "up_for_retry") ?? tasks.find((task) => task.state === "running");
+function first(bars: Bar[]): Bar | undefined {
+  const failed = bars.filter((bar) => bar.state === "failed").sort((a, b) => (a.end ?? 0) - (b.end ?? 0));
+  return failed[0] ?? bars.find((bar) => bar.state === "up_for_retry") ?? bars.find((bar) => bar.state === "running");
 }
+
+/** What is asked before it is done. */
+type Asking =
+  | { kind: "clear"; clearing: Clearing } | { kind: "rerun" }
+  | { kind: "mark"; state: Marked; tasks: Bar[] } | { kind: "markRun"; state: "success" | "failed" };
+
+const SORTS: Record<string, (a: Bar, b: Bar) => number> = {
+  start: (a, b) => (a.start ?? Number.POSITIVE_INFINITY) - (b.start ?? Number.POSITIVE_INFINITY),
+  took: (a, b) => (b.end ?? 0) - (b.start ?? 0) - ((a.end ?? 0) - (a.start ?? 0)),
+};
 
 export function RunPage() {
   const { dagId, runId } = useParams({ from: ROUTE });
   const search = useSearch({ from: ROUTE });
   const navigate = useNavigate({ from: ROUTE });
   const run = useQuery(queries.run(dagId, runId));
-  const { data, error, refetch } = useQuery(queries.runTasks(dagId, runId));
-  const [clearing, setClearing] = useState<Clearing>();
-  const tasks = useMemo(() => {
+  const { data, error, refetch } = useQuery(queries.bars(dagId, runId));
+  const [asking, setAsking] = useState<Asking>();
+  const [selected, select] = useState<ReadonlySet<string>>(new Set());
+  const all = useMemo(() => (data ? barsOf(data) : []), [data]);
+  const bars = useMemo(() => {
     const words = (search.q ?? "").toLowerCase();
-    return (data?.tasks ?? []).filter((task) => (!words || task.task_id.toLowerCase().includes(words)) && (!search.state || (task.state ?? "none") === search.state));
-  }, [data, search.q, search.state]);
+    const found = all.filter((bar) => (!words || nameOf(bar).toLowerCase().includes(words)) && (!search.state || bar.state === search.state));
+    const order = search.sort && SORTS[search.sort];
+    return order ? [...found].sort(order) : found;
+  }, [all, search.q, search.state, search.sort]);
+  const named = search.task ? all.find((bar) => bar.task === search.task && bar.map === (search.map ?? -1)) : undefined;
+  // Once shown it stays: what somebody reads does not go away because another task fails.
+  const [kept, keep] = useState<string>();
+  const chosen = search.task ? named : (all.find((bar) => bar.key === kept) ?? first(all));
+  if (!search.task && chosen && chosen.key !== kept && isFailure(chosen.state)) keep(chosen.key);
+  const several = useMemo(() => all.filter((bar) => selected.has(bar.key)), [all, selected]);
+  const acted = several.length ? several : chosen ? [chosen] : [];
   const failed = run.data?.task_counts.failed || run.data?.task_counts.upstream_failed;
-  const chosen = search.task ? data?.tasks.find((task) => task.task_id === search.task && task.map_index === (search.map ?? -1)) : data && first(data.tasks);
-  const mark = useMutation({
-    mutationFn: (state: string) => send("PATCH", path`/api/v2/dags/${dagId}/dagRuns/${runId}`, { state }),
-    onSuccess: (_, state) => say(state === "failed" ? "What runs is being stopped." : "The run is marked."),
-    onError: complain,
-    onSettled: () => queryClient.invalidateQueries({ queryKey: ["run", dagId, runId] }),
-  });
-  const again = (what: Clearing) => setClearing(what);
+
+  const whole: Clearing = { title: "Run all again", body: { only_failed: false } };
+  const retry: Clearing = { title: "Retry what failed", body: { only_failed: true } };
+  const clear = (clearing: Clearing) => setAsking({ kind: "clear", clearing });
+  const of = acted.length === 1 && acted[0] ? nameOf(acted[0]) : `${acted.length} tasks`;
+  const mine = (down: boolean) => clear({ title: down ? `Run again from ${of} on` : `Run ${of} again`, body: { only_failed: false, include_downstream: down, task_ids: acted.map(idOf) } });
+  const mark = (state: Marked) => setAsking({ kind: "mark", state, tasks: acted });
   useKeys({
-    "shift+c": () => again({ title: failed ? "Retry what failed" : "Run all again", body: { only_failed: Boolean(failed) } }),
-    "shift+f": () => mark.mutate("failed"),
-    "shift+s": () => mark.mutate("success"),
+    "shift+c": () => (several.length ? mine(false) : clear(failed ? retry : whole)),
+    "shift+f": () => (several.length ? mark("failed") : setAsking({ kind: "markRun", state: "failed" })),
+    "shift+s": () => (several.length ? mark("success") : setAsking({ kind: "markRun", state: "success" })),
   });
   if (run.error && !run.data) return <Failure whole error={run.error} retry={() => void run.refetch()} />;
   if (!run.data) return <Skeleton />;
   const live = !isOver(run.data.state);
-  const all: Clearing = { title: "Run all again", body: { only_failed: false } };
-  const retry: Clearing = { title: "Retry what failed", body: { only_failed: true } };
+  const none = acted.length === 0;
+  const many = acted.length > MOST_MARKED;
+  const items: Item[] = [
+    { name: "Retry what failed", disabled: !failed, act: () => clear(retry) },
+    { name: `Run ${none ? "the selected task" : of} again`, disabled: none, act: () => mine(false) },
+    { name: `From ${none ? "the selected task" : of} on`, hint: "and all after it", disabled: none, act: () => mine(true) },
+    { name: "Run all again", act: () => clear(whole) },
+    { name: "With other params…", hint: live ? "when it is over" : "", disabled: live, act: () => setAsking({ kind: "rerun" }) },
+    { name: `Mark ${none ? "the selected task" : of} as success`, disabled: none || many, act: () => mark("success") },
+    { name: `Mark ${none ? "the selected task" : of} as failed`, disabled: none || many, act: () => mark("failed") },
+    { name: `Mark ${none ? "the selected task" : of} as skipped`, disabled: none || many, act: () => mark("skipped") },
+    { name: "Mark the run as success", hint: "Shift S", act: () => setAsking({ kind: "markRun", state: "success" }) },
+    { name: "Mark the run as failed", hint: "Shift F", act: () => setAsking({ kind: "markRun", state: "failed" }) },
+  ];
+  const range = search.from !== undefined && search.to !== undefined && search.to > search.from ? { from: search.from, to: search.to } : undefined;
+  const close = () => setAsking(undefined);
   return (
     <>
       <div className="head">
         <div className="title">
           <h1><Mark state={run.data.state} size={22} /> <span className="seen-by-ear">{lookOf(run.data.state).word}: </span>{runId}</h1>
           <p className="quiet">{[run.data.run_type, run.data.triggering_user_name && `by ${run.data.triggering_user_name}`, run.data.reason].filter(Boolean).join(" · ")}</p>
-          {run.data.note && <p>{run.data.note}</p>}
+          <Note note={run.data.note} url={path`/api/v2/dags/${dagId}/dagRuns/${runId}`} stale={["run", dagId, runId]} />
         </div>
         <dl className="facts">
           <div><dt>State</dt><dd>{lookOf(run.data.state).word}</dd></div>
@@ -67,19 +102,8 @@ export function RunPage() {
           <div><dt>Took</dt><dd><Took start={run.data.start_date} seconds={run.data.duration} live={live} /></dd></div>
         </dl>
         <div className="actions">
-          {live && <button type="button" onClick={() => mark.mutate("failed")}>■ Stop</button>}
-          <SplitButton
-            name={failed ? "↻ Retry failed" : "↻ Run again"}
-            act={() => again(failed ? retry : all)}
-            items={[
-              { name: "Retry what failed", disabled: !failed, act: () => again(retry) },
-              { name: `Retry ${chosen?.task_id ?? "the selected task"}`, disabled: !chosen, act: () => chosen && again({ title: `Run ${chosen.task_id} again`, body: { only_failed: false, task_ids: [chosen.task_id] } }) },
-              { name: `From ${chosen?.task_id ?? "the selected task"} on`, hint: "it and all after it", disabled: !chosen, act: () => chosen && again({ title: `Run again from ${chosen.task_id} on`, body: { only_failed: false, include_downstream: true, task_ids: [chosen.task_id] } }) },
-              { name: "Run all again", act: () => again(all) },
-              { name: "Mark as success", act: () => mark.mutate("success") },
-              { name: "Mark as failed", hint: "stops what runs", act: () => mark.mutate("failed") },
-            ]}
-          />
+          {live && <button type="button" onClick={() => setAsking({ kind: "markRun", state: "failed" })}>■ Stop</button>}
+          <SplitButton name={failed ? "↻ Retry failed" : "↻ Run again"} act={() => clear(failed ? retry : whole)} items={items} />
         </div>
       </div>
       <Conf conf={run.data.conf as Record<string, unknown> | null} />
@@ -88,18 +112,27 @@ export function RunPage() {
         <input type="search" data-search className="search" aria-label="Show only tasks with this in their name" placeholder="Tasks  ( / )" value={search.q ?? ""} onChange={(event) => void navigate({ search: { ...search, q: event.target.value || undefined }, replace: true })} />
         <div className="chips" role="group" aria-label="Which states">
           {Object.entries(run.data.task_counts).map(([state, count]) => (
-            <button key={state} type="button" aria-pressed={search.state === state} onClick={() => void navigate({ search: { ...search, state: search.state === state ? undefined : state } })}><Mark state={state} size={14} />{lookOf(state).word} <b>{count as number}</b></button>
+            <button key={state} type="button" aria-pressed={search.state === state} onClick={() => void navigate({ search: { ...search, state: search.state === state ? undefined : state } })}><Mark state={state} size={14} />{lookOf(state).word} <b>{(count as number).toLocaleString("en")}</b></button>
           ))}
         </div>
+        <label className="inline">Order <select value={search.sort ?? ""} onChange={(event) => void navigate({ search: { ...search, sort: (event.target.value || undefined) as typeof search.sort }, replace: true })}><option value="">of the file</option><option value="start">first begun</option><option value="took">took longest</option></select></label>
+        {several.length > 0 && <span className="selection" role="status"><b>{several.length.toLocaleString("en")} selected</b> <button type="button" onClick={() => mine(false)}>↻ Run again</button> <button type="button" className="link" onClick={() => select(new Set())}>Select none</button></span>}
       </div>
       {error && !data ? <Failure error={error} retry={() => void refetch()} /> : !data ? <Skeleton /> : (
         <div className="beside">
-          {search.view === "graph" ? <RunGraph tasks={data.tasks} version={run.data.dag_versions.at(-1)?.version_number} /> : tasks.length === 0 ? <Empty title={data.tasks.length ? "No task matches" : "This run has no tasks"}>{data.tasks.length > 0 && <p><button type="button" onClick={() => void navigate({ search: {} })}>Show all</button></p>}</Empty>
-            : <Gantt tasks={tasks} start={run.data.start_date} live={live} chosen={chosen} choose={(task) => void navigate({ search: { ...search, task: task.task_id, map: task.map_index >= 0 ? task.map_index : undefined }, replace: true })} />}
-          {chosen && <Panel dag={dagId} run={runId} task={chosen} />}
+          {search.view === "graph" ? <RunGraph bars={all} version={run.data.dag_versions.at(-1)?.version_number} /> : bars.length === 0 ? <Empty title={all.length ? "No task matches" : "This run has no tasks"}>{all.length > 0 && <p><button type="button" onClick={() => void navigate({ search: {} })}>Show all</button></p>}</Empty>
+            : <Gantt
+                bars={bars} start={run.data.start_date} live={live} chosen={chosen} selected={selected} select={select} range={range}
+                choose={(bar) => void navigate({ search: { ...search, task: bar.task, map: bar.map >= 0 ? bar.map : undefined }, replace: true })}
+                zoom={(next) => void navigate({ search: { ...search, from: next?.from, to: next?.to }, replace: true })}
+              />}
+          {chosen && <Panel dag={dagId} run={runId} bar={chosen} />}
         </div>
       )}
-      {clearing && <ClearDialog dag={dagId} run={runId} clearing={clearing} close={() => setClearing(undefined)} />}
+      {asking?.kind === "clear" && <ClearDialog dag={dagId} run={runId} clearing={asking.clearing} close={close} />}
+      {asking?.kind === "rerun" && <RerunDialog dag={dagId} run={runId} conf={run.data.conf as Record<string, unknown> | null} bars={all} chosen={acted} close={close} />}
+      {asking?.kind === "mark" && <MarkDialog dag={dagId} run={runId} tasks={asking.tasks} state={asking.state} close={close} />}
+      {asking?.kind === "markRun" && <MarkRunDialog dag={dagId} run={runId} bars={all} state={asking.state} close={close} />}
     </>
   );
 }
@@ -110,17 +143,17 @@ function Conf({ conf }: { conf: Record<string, unknown> | null }) {
   return <p className="conf">{entries.map(([name, value]) => <span key={name}><span className="quiet">{name}</span> <code>{typeof value === "string" ? value : JSON.stringify(value)}</code></span>)}</p>;
 }
 
-function Panel({ dag, run, task }: { dag: string; run: string; task: Task }) {
-  const { data } = useQuery(queries.why(dag, run, task.task_id, task.map_index));
-  const params = { dagId: dag, runId: run, taskId: task.task_id };
-  const map = task.map_index >= 0 ? task.map_index : undefined;
+function Panel({ dag, run, bar }: { dag: string; run: string; bar: Bar }) {
+  const { data } = useQuery(queries.why(dag, run, bar.task, bar.map));
+  const params = { dagId: dag, runId: run, taskId: bar.task };
+  const map = bar.map >= 0 ? bar.map : undefined;
   const newest = data?.attempts.at(-1)?.try_number;
   return (
-    <section className="panel" aria-label={`Task ${task.task_id}`}>
-      <header><h2>{task.task_id}{map !== undefined && `[${map}]`}</h2><State state={task.state} /><Link to="/dags/$dagId/runs/$runId/tasks/$taskId" params={params} search={{ map }} className="button">Open</Link></header>
-      {data && <p className={isFailure(task.state) ? "summary bad" : "summary"}>{data.summary}</p>}
-      {data && data.waiting.length > 0 && <ul>{data.waiting.map((one, at) => <li key={at}>{one.detail}{one.remedy && <> → <code>{one.remedy}</code></>}</li>)}</ul>}
-      {newest ? <LogTail dag={dag} run={run} task={task.task_id} map={task.map_index} number={newest} /> : data && <p className="quiet">It has no log: no attempt was made.</p>}
+    <section className="panel" aria-label={`Task ${nameOf(bar)}`}>
+      <header><h2>{nameOf(bar)}</h2><State state={bar.state} /><Link to="/dags/$dagId/runs/$runId/tasks/$taskId" params={params} search={{ map }} className="button">Open</Link></header>
+      {data && <p className={isFailure(bar.state) ? "summary bad" : "summary"}>{data.summary}</p>}
+      {data && data.waiting.length > 0 && <ul className="reasons">{data.waiting.map((one, at) => <li key={at}>{one.detail}{one.remedy && <> → <code>{one.remedy}</code></>}</li>)}</ul>}
+      {newest ? <LogTail key={`${bar.key} ${newest}`} dag={dag} run={run} task={bar.task} map={bar.map} number={newest} /> : data && <p className="quiet">It has no log: no attempt was made.</p>}
     </section>
   );
 }

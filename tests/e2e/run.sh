@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The dashboard in headless Chromium against `updraft standalone`: run.sh [arguments of node --test]. UPDRAFT_E2E_SHOTS=FOLDER keeps pictures.
+# The dashboard in headless Chromium against `updraft standalone`: run.sh [arguments of node --test]. UPDRAFT_E2E_SHOTS=FOLDER keeps pictures,
+# UPDRAFT_E2E_SLACK=N lets what is timed take N times as long.
 #
 # Starts a server of its own, on a free port, with a private data folder, and stops and removes all of it at the end. The binary is
 # $UPDRAFT_BINARY or the debug build; the dashboard must have been built before it (make web).

@@ -38,7 +38,7 @@ export const queries = {
     placeholderData: (old, before) => (before?.queryKey[1] === dag && before.queryKey[2] === by ? old : undefined),
   }),
   fares: (dag: string) => queryOptions({ queryKey: ["fares", dag], queryFn: ({ signal }) => get<Schemas["TaskFares"]>(path`/ui/taskFares/${dag}`, signal) }),
-  audit: (dag: string, filter: { event: string | undefined; who: string | undefined; before: number | undefined }) => queryOptions({
+  dagAudit: (dag: string, filter: { event: string | undefined; who: string | undefined; before: number | undefined }) => queryOptions({
     queryKey: ["audit", dag, filter.event ?? "", filter.who ?? "", filter.before ?? 0],
     queryFn: ({ signal }) => get<Schemas["EventLogCollectionResponse"]>("/api/v2/eventLogs" + query({ dag_id: dag, event_pattern: filter.event, owner_pattern: filter.who, event_log_id_lt: filter.before, order_by: "-event_log_id", limit: 51 }), signal),
     placeholderData: (old, before) => (before?.queryKey[1] === dag ? old : undefined),

@@ -11,7 +11,7 @@ const PAGE = 50;
 export function AuditTab({ dag }: { dag: string }) {
   const search = useSearch({ from: ROUTE });
   const navigate = useNavigate({ from: ROUTE });
-  const { data, error, refetch } = useQuery(queries.audit(dag, { event: search.event, who: search.who, before: search.before }));
+  const { data, error, refetch } = useQuery(queries.dagAudit(dag, { event: search.event, who: search.who, before: search.before }));
   if (error && !data) return <Failure error={error} retry={() => void refetch()} />;
   if (!data) return <Skeleton />;
   // One more than is shown: whether there is a next page.

@@ -154,24 +154,25 @@ fn a_folder_that_is_none_is_a_mistake_of_usage() {
 
 #[test]
 fn a_pod_is_shown_without_a_server() {
-    let render = |words: &[&str]| {
-        let dags = here();
-        Command::new(PROGRAM).args(["tasks", "render"]).args(words).arg("--dags").arg(&dags).output().unwrap()
+    // A file of its own: in the folder is one that never ends.
+    let render = |file: &str, words: &[&str]| {
+        Command::new(PROGRAM).args(["tasks", "render"]).args(words).arg("--dags").arg(here().join(file)).output().unwrap()
     };
-    let output = render(&["plain_pod", "load", "--date", "2026-01-31", "-o", "json"]);
+    let output = render("plain_pod.py", &["plain_pod", "load", "--date", "2026-01-31", "-o", "json"]);
     let pod: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)));
     let base = &pod["spec"]["containers"][0];
     assert_eq!((&base["image"], &base["args"]), (&"etl:1".into(), &serde_json::json!(["--day", "2026-01-31"])));
     assert_eq!((&pod["metadata"]["namespace"], &pod["metadata"]["labels"]["task_id"]), (&"jobs".into(), &"load".into()));
-    assert!(String::from_utf8(render(&["plain_pod", "load"]).stdout).unwrap().starts_with("apiVersion: v1\nkind: Pod\n"));
-    for (words, code, said) in [
-        (&["plain_pod", "nope"] as &[&str], 3, "has no task nope; it has load"),
-        (&["nope", "x"], 3, "there is no DAG nope"),
-        (&["sdk_bash", "a"], 1, "--pod-default-image"),
-        (&["sdk_bash", "a", "--date", "soon"], 2, "is no date"),
-        (&["user_macros", "a", "--pod-default-image", "debian"], 1, "'bucket' is undefined"),
+    assert!(String::from_utf8(render("plain_pod.py", &["plain_pod", "load"]).stdout).unwrap().starts_with("apiVersion: v1\nkind: Pod\n"));
+    for (file, words, code, said) in [
+        ("plain_pod.py", &["plain_pod", "nope"] as &[&str], 3, "has no task nope; it has load"),
+        ("lib", &["nope", "x"], 3, "there is no DAG nope"),
+        ("syntax_error.py", &["nope", "x"], 3, "error[syntax]"),
+        ("sdk_bash.py", &["sdk_bash", "a"], 1, "--pod-default-image"),
+        ("sdk_bash.py", &["sdk_bash", "a", "--date", "soon"], 2, "is no date"),
+        ("user_macros.py", &["user_macros", "a", "--pod-default-image", "debian"], 1, "'bucket' is undefined"),
     ] {
-        let output = render(words);
+        let output = render(file, words);
         let error = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(code), "{words:?}: {error}");
         assert!(error.contains(said), "{words:?}: {error}");

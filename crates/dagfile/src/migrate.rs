@@ -238,7 +238,8 @@ fn of_file(file: FileResult, source: &str, options: &check::Options) -> FileVerd
     let python = Language::of(Path::new(&file.path)) == Some(Language::Python);
     let mut findings: Vec<Finding> = file.errors.iter().map(of_error).collect();
     // What is a finding of its own need not be told twice.
-    let told = |warning: &&Warning| warning.message.contains("need an image with Airflow") || warning.message.contains("is scheduled by assets");
+    let told =
+        |warning: &&Warning| warning.message.contains("need an image with Airflow") || warning.message.contains("is scheduled by assets");
     findings.extend(file.warnings.iter().filter(|warning| !told(warning)).map(of_warning));
     for (kind, command, names) in [("variable", "variables", &file.asked.variables), ("connection", "connections", &file.asked.connections)]
     {

@@ -32,9 +32,8 @@ impl Default for Style {
 impl Style {
     /// Python's keyword arguments of `json.dumps`.
     pub(super) fn from_kwargs(kwargs: &Kwargs) -> Result<Self, Error> {
-        let mut style = Self::default();
-        style.ascii = kwargs.get::<Option<bool>>("ensure_ascii")?.unwrap_or(true);
-        style.sorted = kwargs.get::<Option<bool>>("sort_keys")?.unwrap_or(false);
+        let (ascii, sorted) = (kwargs.get::<Option<bool>>("ensure_ascii")?, kwargs.get::<Option<bool>>("sort_keys")?);
+        let mut style = Self { ascii: ascii.unwrap_or(true), sorted: sorted.unwrap_or(false), ..Self::default() };
         style.set_indent(kwargs.get::<Option<Value>>("indent")?)?;
         if let Some(separators) = kwargs.get::<Option<Vec<String>>>("separators")? {
             let [item, key] = <[String; 2]>::try_from(separators).map_err(|_| invalid("json.dumps: separators are two texts"))?;

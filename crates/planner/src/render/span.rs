@@ -263,7 +263,7 @@ impl Relative {
         let wall = time.wall();
         let [year, month, day, hour, minute, second, micro] = self.set;
         let old = |given: Option<u32>, old: u32| given.unwrap_or(old);
-        let year = year.and_then(|year| i32::try_from(year).ok()).unwrap_or(wall.year());
+        let year = year.and_then(|year| i32::try_from(year).ok()).unwrap_or_else(|| wall.year());
         let first =
             NaiveDate::from_ymd_opt(year, old(month, wall.month()), 1).ok_or_else(|| invalid("relativedelta: there is no such month"))?;
         let by = self.months.saturating_mul(sign);

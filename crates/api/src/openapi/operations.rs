@@ -16,8 +16,9 @@ use super::{Operation, bodies};
 use crate::bulk::Answers;
 use crate::shapes::{Dag, DagDetails, DagVersion, Instance, Run, Task, Try};
 use crate::{
-    attempt, auth, backfills, bars, calendar, clear, condition, connections, dag_diff, dags, doctor, fleet, graph, grid, history, import_errors,
-    instances, logs, maintenance, meta, page, pools, rerun, runs, sources, task_fares, users, variables, webhook, why, xcoms,
+    attempt, auth, backfills, bars, calendar, clear, condition, connections, dag_diff, dags, doctor, fleet, graph, grid, history,
+    import_errors, instances, logs, maintenance, meta, page, pools, rerun, runs, sources, task_fares, users, variables, webhook, why,
+    xcoms,
 };
 
 mod ours;

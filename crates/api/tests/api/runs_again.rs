@@ -66,7 +66,10 @@ async fn an_attempt_shows_what_it_was_started_with_and_no_secret(pool: PgPool) {
     assert_eq!((&shown["pod"]["status"]["phase"], &shown["asked"]["metadata"]["namespace"]), (&json!("Failed"), &json!("jobs")));
     assert!(shown["evidence"].get("pod").is_none(), "it is shown once");
     let why = api.get("/ui/why/diamond/r1/c").await;
-    assert!(why["evidence"]["runner"] == "kubernetes" && !why.to_string().contains("s3cret"), "the record of the pod is not there, masked or not: {why}");
+    assert!(
+        why["evidence"]["runner"] == "kubernetes" && !why.to_string().contains("s3cret"),
+        "the record of the pod is not there, masked or not: {why}"
+    );
     let live = api.get("/ui/attempts/diamond/r1/b/1").await;
     assert_eq!((&live["state"], &live["ended_at"], &live["evidence"]), (&json!("running"), &json!(null), &json!(null)));
     assert_eq!(api.status("GET", "/ui/attempts/diamond/r1/c/2").await, 404);

@@ -87,7 +87,7 @@ pub(crate) async fn run(Migrate::Airflow(options): Migrate) -> ExitCode {
     };
     let policy = match options.pod_policy.as_deref().map(crate::settings::read_pod_policy).transpose() {
         Ok(policy) => policy,
-        Err(why) => return fail(why.to_string(), usage),
+        Err(why) => return fail(why, usage),
     };
     let processor = match crate::check::reader(options.dag_python.clone(), Duration::from_secs(options.dag_file_timeout)) {
         Ok(processor) => processor,
@@ -111,11 +111,10 @@ pub(crate) async fn run(Migrate::Airflow(options): Migrate) -> ExitCode {
             return fail(format!("{error}{cause}"), ExitCode::FAILURE);
         }
     };
-    if let Some(file) = &options.html {
-        if let Err(why) = std::fs::write(file, page::html(&report)) {
+    if let Some(file) = &options.html
+        && let Err(why) = std::fs::write(file, page::html(&report)) {
             return fail(format!("{} cannot be written: {why}", file.display()), ExitCode::FAILURE);
         }
-    }
     match options.output {
         Output::Table => print(&report.human()),
         Output::Html => print(&page::html(&report)),

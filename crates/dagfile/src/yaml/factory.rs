@@ -197,7 +197,7 @@ fn groups(dag: &Node<'_>, beside: &mut Beside) {
     let named: Vec<(String, &Node<'_>)> = match (node.entries(), node.items()) {
         (Some(entries), _) => entries.iter().filter_map(|(key, group)| Some((key.text()?.to_owned(), group))).collect(),
         (_, Some(items)) => {
-            items.iter().filter_map(|group| Some((group.get("group_name").or(group.get("group_id"))?.text()?.to_owned(), group))).collect()
+            items.iter().filter_map(|group| Some((group.get("group_name").or_else(|| group.get("group_id"))?.text()?.to_owned(), group))).collect()
         }
         _ => Vec::new(),
     };
@@ -285,7 +285,7 @@ fn tasks<'s>(dag: &Node<'s>, beside: &mut Beside) -> Node<'s> {
 
 /// A group of a list.
 fn named<'n, 's>(groups: &'n Node<'s>, name: &str) -> Option<&'n Node<'s>> {
-    groups.items()?.iter().find(|group| group.get("group_name").or(group.get("group_id")).and_then(Node::text) == Some(name))
+    groups.items()?.iter().find(|group| group.get("group_name").or_else(|| group.get("group_id")).and_then(Node::text) == Some(name))
 }
 
 fn finish(dag: &mut DagSpec, beside: Beside) {

@@ -87,7 +87,7 @@ pub(crate) async fn local(options: &Render) -> Result<ExitCode, Failure> {
     let mut config = updraft_kubernetes::Config::new(uuid::Uuid::nil());
     config.default_image.clone_from(&options.pod_default_image);
     if let Some(file) = &options.pod_policy {
-        config.policy = crate::settings::read_pod_policy(file).map_err(|mistake| Failure::usage(mistake.to_string()))?;
+        config.policy = crate::settings::read_pod_policy(file).map_err(Failure::usage)?;
     }
     // Which namespaces are open to tasks is the workers' to say.
     config.allowed_namespaces.extend(launch.pod.as_ref().and_then(|pod| pod["namespace"].as_str()).map(str::to_owned));

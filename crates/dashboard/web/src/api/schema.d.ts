@@ -116,6 +116,42 @@ export interface components {
             delete: components["schemas"]["BulkActionResponse"] | null;
             update: components["schemas"]["BulkActionResponse"] | null;
         };
+        /** @description Runs by day or hour. */
+        Calendar: {
+            /** @description Those without a run are left out. */
+            buckets: components["schemas"]["CalendarBucket"][];
+            dag_id: string;
+            /**
+             * Format: date-time
+             * @description When the first of all runs was due.
+             */
+            first: string | null;
+            /**
+             * Format: date-time
+             * @description Up to when runs are planned, where there would be more than 10,000.
+             */
+            planned_until: string | null;
+            zone: string;
+        };
+        /** @description A day or an hour with runs in it. */
+        CalendarBucket: {
+            /** @description How many runs are in which state; those that are not there yet are `planned`. */
+            counts: {
+                [key: string]: number;
+            };
+            /**
+             * Format: date-time
+             * @description When it begins, for asking for its runs.
+             */
+            from: string;
+            /** @description As the clocks of the zone show it: `2026-11-27`, or `2026-11-27T13`. */
+            label: string;
+            /**
+             * Format: date-time
+             * @description When the next begins.
+             */
+            to: string;
+        };
         /** @description A class of Python. */
         ClassRef: {
             class_name: string;
@@ -384,6 +420,27 @@ export interface components {
             timestamp: string;
             warning_type: string;
         };
+        /** @description What differs in what two versions say. */
+        DagChange: {
+            after: unknown;
+            before: unknown;
+            field: string | null;
+            /** @description `added`, `removed`: a task; `changed`: a field. */
+            kind: string;
+            /** @description The task; null: the DAG itself. */
+            task_id: string | null;
+        };
+        /** @description Two versions of a DAG. */
+        DagDiff: {
+            changes: components["schemas"]["DagChange"][];
+            dag_id: string;
+            /** Format: int32 */
+            from_version: number;
+            /** @description What differs in the files, each with some lines around it. */
+            hunks: components["schemas"]["DiffLine"][][];
+            /** Format: int32 */
+            to_version: number;
+        };
         /** @description Schedulers read the files. */
         DagProcessorInfoResponse: {
             latest_dag_processor_heartbeat: string | null;
@@ -429,6 +486,22 @@ export interface components {
             id: string;
             /** Format: int32 */
             version_number: number;
+        };
+        /** @description A line of a file. */
+        DiffLine: {
+            /**
+             * Format: uint
+             * @description Its number after.
+             */
+            after: number | null;
+            /**
+             * Format: uint
+             * @description Its number before.
+             */
+            before: number | null;
+            /** @description `same`, `removed` or `added`. */
+            kind: string;
+            text: string;
         };
         /** @description How an installation is: the worst of its findings, and all of them. */
         DoctorReport: {
@@ -517,9 +590,79 @@ export interface components {
         };
         /** @enum {string} */
         FindingStatus: "ok" | "warn" | "fail";
+        /** @description A task or a group of a picture. */
+        GraphBox: {
+            /** Format: int32 */
+            height: number;
+            /** @description The task's, or the group's. */
+            id: string;
+            /** @description Of a group: whether what is in it is shown. */
+            is_open: boolean;
+            is_setup: boolean;
+            is_teardown: boolean;
+            /** @description `task`, or `group`. */
+            kind: string;
+            /** @description What it is called within the group around it. */
+            label: string;
+            /** @description Of a group: the tasks in it, and in groups in it. */
+            members: string[];
+            /** @description Of a task. */
+            operator: string | null;
+            /**
+             * Format: uint
+             * @description The place of the group around it among the boxes, which comes before this one.
+             */
+            parent: number | null;
+            /** @description Of a task: what must be true of those before it, where that is not that all succeeded. */
+            trigger_rule: string | null;
+            /** Format: int32 */
+            width: number;
+            /** Format: int32 */
+            x: number;
+            /** Format: int32 */
+            y: number;
+        };
+        /** @description A group that can be folded. */
+        GraphGroup: {
+            group_id: string;
+            parent: string | null;
+        };
+        /** @description A piece of an arrow. */
+        GraphLine: {
+            /**
+             * Format: uint
+             * @description A place among the boxes; from the number of boxes on, a port in the border of an open group, where other lines go on.
+             */
+            from: number;
+            /** @description It leads to the left, since groups wait for each other. */
+            is_back: boolean;
+            /** @description x, y, x, y, … */
+            points: number[];
+            /**
+             * Format: uint
+             * @description The same.
+             */
+            to: number;
+        };
+        /** @description A version of a DAG as boxes and lines, from left to right. */
+        GraphPicture: {
+            boxes: components["schemas"]["GraphBox"][];
+            dag_id: string;
+            /** @description All groups, shown or not, outer ones first. */
+            groups: components["schemas"]["GraphGroup"][];
+            /** Format: int32 */
+            height: number;
+            lines: components["schemas"]["GraphLine"][];
+            /** Format: int32 */
+            version_number: number;
+            /** Format: int32 */
+            width: number;
+        };
         /** @description The tasks of a DAG in its latest runs. */
         Grid: {
             dag_id: string;
+            /** @description Those of all versions, outer ones first. */
+            groups: components["schemas"]["GridGroup"][];
             /** @description Whether older runs are there. */
             has_more: boolean;
             /** @description Newest first. */
@@ -550,9 +693,19 @@ export interface components {
             /** Format: int32 */
             version_number: number;
         };
+        /** @description A group of rows. */
+        GridGroup: {
+            group_id: string;
+            /** @description What it is called within the group around it. */
+            label: string;
+            /** @description The group around it, which comes before it. */
+            parent: string | null;
+        };
         /** @description A row of a grid. */
         GridTask: {
             display_name: string;
+            /** @description The innermost group that it is in. */
+            group: string | null;
             /** @description Whether the newest version still has it. */
             is_current: boolean;
             operator: string;
@@ -981,6 +1134,50 @@ export interface components {
         TaskDependencyResponse: {
             name: string;
             reason: string;
+        };
+        /** @description How a task fared. */
+        TaskFare: {
+            /**
+             * Format: uint
+             * @description In how many of the runs it failed.
+             */
+            failures: number;
+            /**
+             * Format: double
+             * @description How long it took when it last ended by itself, in seconds.
+             */
+            last_duration: number | null;
+            /**
+             * Format: date-time
+             * @description When it last started.
+             */
+            last_start: string | null;
+            /** Format: double */
+            longest_duration: number | null;
+            /**
+             * Format: int64
+             * @description Of a mapped task: how many instances it had in the newest run.
+             */
+            mapped: number | null;
+            /**
+             * Format: double
+             * @description The middle of its durations.
+             */
+            median_duration: number | null;
+            /** @description A letter for each run, as in the grid; the newest is the last. */
+            states: string;
+            task_id: string;
+        };
+        /** @description How the tasks of a DAG's newest version fared. */
+        TaskFares: {
+            dag_id: string;
+            /**
+             * Format: uint
+             * @description How many runs were looked at.
+             */
+            runs: number;
+            /** @description In the order of the file. */
+            tasks: components["schemas"]["TaskFare"][];
         };
         /** @description A page of task instances. */
         TaskInstanceCollectionResponse: {

@@ -59,7 +59,9 @@ pub(crate) async fn calendar(State(state): State<ApiState>, Path(dag_id): Path<S
     let dag = dags::find(&state, &dag_id).await?;
     let by = if params.word("by", UNITS)? == Some("hour") { By::Hour } else { By::Day };
     let name = params.one("zone").unwrap_or("UTC");
-    let unknown = || Error::invalid("value_error", json!(["query", "zone"]), "Input should be an IANA time zone, such as Europe/Stockholm", json!(name));
+    let unknown = || {
+        Error::invalid("value_error", json!(["query", "zone"]), "Input should be an IANA time zone, such as Europe/Stockholm", json!(name))
+    };
     let zone: Tz = name.parse().map_err(|_| unknown())?;
     let read = |key: &str| params.one(key).map(|text| parse_time("query", key, text)).transpose();
     let now = Utc::now();

@@ -64,7 +64,8 @@ pub(crate) async fn diff(State(state): State<ApiState>, Path(dag_id): Path<Strin
     let (from_version, from) = graph::version_of(&state, &dag_id, Some(from)).await?;
     let (before, after) = (state.version(from).await?, state.version(to).await?);
     let written = |version: &crate::versions::Version| {
-        serde_json::to_value(&**version.graph.spec()).map_err(|error| Error::Broken(format!("the spec of {dag_id} cannot be written: {error}")))
+        serde_json::to_value(&**version.graph.spec())
+            .map_err(|error| Error::Broken(format!("the spec of {dag_id} cannot be written: {error}")))
     };
     let changes = diff::changes(&written(&before)?, &written(&after)?).into_iter().map(|change| DagChange {
         kind: change.kind.as_str(),

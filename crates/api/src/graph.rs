@@ -180,7 +180,9 @@ pub(crate) async fn graph(
         Some(picture) => picture,
         None => {
             let draw = move || serde_json::to_string(&draw(&version, number, &groups, &folded));
-            let text = tokio::task::spawn_blocking(draw).await.map_err(|error| Error::Broken(format!("the graph of {dag_id} cannot be laid out: {error}")))?;
+            let text = tokio::task::spawn_blocking(draw)
+                .await
+                .map_err(|error| Error::Broken(format!("the graph of {dag_id} cannot be laid out: {error}")))?;
             let text: Arc<str> = text.map_err(|error| Error::Broken(format!("the graph of {dag_id} cannot be written: {error}")))?.into();
             state.inner.pictures.put(key, &text);
             text

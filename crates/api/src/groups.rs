@@ -42,7 +42,8 @@ impl Groups {
                 next = said.get(id).and_then(|group| group.parent.as_deref());
             }
             if around.is_empty() {
-                around = beginnings(task.task_id.as_str()).filter(|beginning| shared.get(beginning).is_some_and(|count| *count > 1)).collect();
+                around =
+                    beginnings(task.task_id.as_str()).filter(|beginning| shared.get(beginning).is_some_and(|count| *count > 1)).collect();
                 around.reverse();
             }
             let mut parent = None;

@@ -67,10 +67,13 @@ pub(crate) async fn fares(State(state): State<ApiState>, Path(dag_id): Path<Stri
     for run in rows.chunk_by(|a, b| a.run == b.run) {
         let version = state.version(run[0].version_id).await?;
         for row in run {
-            let Some(own) = version.task(row.idx).and_then(|task| places.get(task.task_id.as_str())).map(|at| &mut seen[*at]) else { continue };
+            let Some(own) = version.task(row.idx).and_then(|task| places.get(task.task_id.as_str())).map(|at| &mut seen[*at]) else {
+                continue;
+            };
             // Runs before this one that had no such task.
             own.states.resize(runs, grid::ABSENT);
-            let letter = row.states.iter().filter_map(|word| grid::letter(word)).min_by_key(|letter| grid::rank(*letter)).unwrap_or(grid::ABSENT);
+            let letter =
+                row.states.iter().filter_map(|word| grid::letter(word)).min_by_key(|letter| grid::rank(*letter)).unwrap_or(grid::ABSENT);
             own.states.push(letter);
             own.failures += usize::from(letter == b'f');
             own.durations.extend(row.seconds);

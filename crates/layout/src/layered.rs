@@ -74,7 +74,8 @@ pub(crate) fn draw(vertices: &[Vertex], arcs: &[Arc]) -> Drawn {
     }
     let layer_of = layers_of(vertices, arcs, &is_back);
     let mut chains = Chains::new(vertices, &layer_of, &touched);
-    let ways: Vec<Vec<usize>> = arcs.iter().zip(&is_back).map(|(arc, back)| if *back { Vec::new() } else { chains.way(arc, &layer_of) }).collect();
+    let ways: Vec<Vec<usize>> =
+        arcs.iter().zip(&is_back).map(|(arc, back)| if *back { Vec::new() } else { chains.way(arc, &layer_of) }).collect();
     let Chains { mut layers, units, heights, layer, .. } = chains;
     let neighbours = Neighbours::of(heights.len(), &units, &heights);
     first_order(&mut layers, &neighbours);
@@ -136,7 +137,10 @@ pub(crate) fn without_idle(points: Vec<(f64, f64)>) -> Vec<(f64, f64)> {
         if kept.last() == Some(&point) {
             continue;
         }
-        if let [.., a, b] = kept[..] && a.1 == b.1 && b.1 == point.1 {
+        if let [.., a, b] = kept[..]
+            && a.1 == b.1
+            && b.1 == point.1
+        {
             kept.pop();
         }
         kept.push(point);

@@ -244,10 +244,14 @@ impl Seen {
         for ((from, to), path) in tips.iter().zip(inner.paths) {
             let mut points: Vec<(f64, f64)> = path.points.into_iter().map(moved).collect();
             // A port of this frame is in its border.
-            if own(from) && let Some(&(_, y)) = points.first() {
+            if own(from)
+                && let Some(&(_, y)) = points.first()
+            {
                 points.insert(0, (0.0, y));
             }
-            if own(to) && let Some(&(_, y)) = points.last() {
+            if own(to)
+                && let Some(&(_, y)) = points.last()
+            {
                 points.push((width, y));
             }
             found.lines.push(Line { from: end(*from), to: end(*to), points: layered::without_idle(points), is_back: path.is_back });

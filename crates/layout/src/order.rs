@@ -61,7 +61,11 @@ fn sort(layer: &mut [usize], sides: &[Vec<(usize, f64)>], rank: &mut [usize]) {
     #[expect(clippy::cast_precision_loss, reason = "no layer has 2^52 vertices")]
     let centre = |vertex: usize| {
         let all = &sides[vertex];
-        if all.is_empty() { rank[vertex] as f64 } else { all.iter().map(|(other, share)| rank[*other] as f64 + share * 0.9).sum::<f64>() / all.len() as f64 }
+        if all.is_empty() {
+            rank[vertex] as f64
+        } else {
+            all.iter().map(|(other, share)| rank[*other] as f64 + share * 0.9).sum::<f64>() / all.len() as f64
+        }
     };
     let mut keyed: Vec<(f64, usize)> = layer.iter().map(|vertex| (centre(*vertex), *vertex)).collect();
     // Stable: equals stay as they are.

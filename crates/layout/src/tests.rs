@@ -21,7 +21,10 @@ fn apart(a: &Rect, b: &Rect) -> bool {
 }
 
 fn contains(outer: &Rect, inner: &Rect) -> bool {
-    outer.x <= inner.x && outer.y <= inner.y && inner.x + inner.width <= outer.x + outer.width && inner.y + inner.height <= outer.y + outer.height
+    outer.x <= inner.x
+        && outer.y <= inner.y
+        && inner.x + inner.width <= outer.x + outer.width
+        && inner.y + inner.height <= outer.y + outer.height
 }
 
 /// The groups around a node, innermost first.
@@ -192,7 +195,8 @@ fn what_leads_on_stands_before_that_and_not_at_the_left() {
 
 #[test]
 fn two_trees_do_not_cross() {
-    let graph = Graph { nodes: nodes(&[None; 8]), edges: vec![(0, 4), (0, 6), (1, 5), (1, 7), (4, 2), (6, 2), (5, 3), (7, 3)], ..Graph::default() };
+    let graph =
+        Graph { nodes: nodes(&[None; 8]), edges: vec![(0, 4), (0, 6), (1, 5), (1, 7), (4, 2), (6, 2), (5, 3), (7, 3)], ..Graph::default() };
     let picture = checked(&graph);
     let y = |n: usize| picture.nodes[n].unwrap().y;
     assert_eq!(y(4) < y(5), y(6) < y(7));

@@ -12,7 +12,8 @@ use crate::harness::{Api, upsert};
 
 fn grouped(retries: u32, more: &[Value]) -> DagSpec {
     let task = |id: &str, up: &[&str]| json!({"task_id": id, "run": {"kind": "empty"}, "upstream": up, "operator": "EmptyOperator", "retries": retries});
-    let mut tasks = vec![task("start", &[]), task("load.eu", &["start"]), task("load.us", &["start"]), task("end", &["load.eu", "load.us"])];
+    let mut tasks =
+        vec![task("start", &[]), task("load.eu", &["start"]), task("load.us", &["start"]), task("end", &["load.eu", "load.us"])];
     tasks.extend_from_slice(more);
     let mut spec: DagSpec = serde_json::from_value(json!({"dag_id": "grouped", "schedule": {"kind": "none"}, "tasks": tasks})).unwrap();
     spec.validate().unwrap();
@@ -20,7 +21,12 @@ fn grouped(retries: u32, more: &[Value]) -> DagSpec {
 }
 
 fn ids(picture: &Value) -> Vec<String> {
-    picture["boxes"].as_array().unwrap().iter().map(|b| format!("{}{}", b["id"].as_str().unwrap(), if b["kind"] == "group" { "/" } else { "" })).collect()
+    picture["boxes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|b| format!("{}{}", b["id"].as_str().unwrap(), if b["kind"] == "group" { "/" } else { "" }))
+        .collect()
 }
 
 #[sqlx::test(migrations = "../../migrations")]
@@ -104,7 +110,10 @@ async fn a_calendar_counts_runs_by_days_of_a_zone_and_plans(pool: PgPool) {
     assert_eq!((&utc["first"], &utc["zone"]), (&json!("2026-01-01T22:30:00Z"), &json!("UTC")));
     let berlin = api.get(&format!("/ui/calendar/diamond?{year}&zone=Europe/Berlin")).await;
     assert_eq!(short(&berlin), ["2026-01-01 {\"running\":1}", "2026-01-02 {\"failed\":1,\"running\":1}"]);
-    assert_eq!((&berlin["buckets"][1]["from"], &berlin["buckets"][1]["to"]), (&json!("2026-01-01T23:00:00Z"), &json!("2026-01-02T23:00:00Z")));
+    assert_eq!(
+        (&berlin["buckets"][1]["from"], &berlin["buckets"][1]["to"]),
+        (&json!("2026-01-01T23:00:00Z"), &json!("2026-01-02T23:00:00Z"))
+    );
     let hours = api.get("/ui/calendar/diamond?by=hour&from=2026-01-01T00:00:00Z&to=2026-01-02T00:00:00Z").await;
     assert_eq!(short(&hours), ["2026-01-01T22 {\"running\":1}", "2026-01-01T23 {\"running\":1}"]);
 
@@ -162,8 +171,14 @@ async fn tasks_say_how_they_fared(pool: PgPool) {
     let fares = api.get("/ui/taskFares/diamond").await;
     let of = |fares: &Value, at: usize| fares["tasks"][at].clone();
     let a = of(&fares, 0);
-    assert_eq!((&a["task_id"], &a["states"], &a["last_duration"], &a["failures"], &a["mapped"]), (&json!("a"), &json!("s"), &json!(2.5), &json!(0), &Value::Null));
-    assert_eq!((&of(&fares, 1)["states"], &of(&fares, 2)["states"], &of(&fares, 2)["failures"], &of(&fares, 3)["states"]), (&json!("r"), &json!("f"), &json!(1), &json!("n")));
+    assert_eq!(
+        (&a["task_id"], &a["states"], &a["last_duration"], &a["failures"], &a["mapped"]),
+        (&json!("a"), &json!("s"), &json!(2.5), &json!(0), &Value::Null)
+    );
+    assert_eq!(
+        (&of(&fares, 1)["states"], &of(&fares, 2)["states"], &of(&fares, 2)["failures"], &of(&fares, 3)["states"]),
+        (&json!("r"), &json!("f"), &json!(1), &json!("n"))
+    );
     // A second run, in which `a` is mapped.
     api.send("POST", "/api/v2/dags/diamond/dagRuns", json!({"logical_date": null, "dag_run_id": "r2"})).await;
     api.sql(
@@ -173,7 +188,10 @@ async fn tasks_say_how_they_fared(pool: PgPool) {
     .await;
     let fares = api.get("/ui/taskFares/diamond").await;
     let a = of(&fares, 0);
-    assert_eq!((&a["states"], &a["last_duration"], &a["longest_duration"], &a["failures"]), (&json!("sf"), &json!(10.0), &json!(10.0), &json!(1)));
+    assert_eq!(
+        (&a["states"], &a["last_duration"], &a["longest_duration"], &a["failures"]),
+        (&json!("sf"), &json!(10.0), &json!(10.0), &json!(1))
+    );
     assert_eq!((&a["mapped"], &fares["runs"]), (&json!(4), &json!(2)));
     assert_eq!(api.get("/ui/taskFares/diamond?limit=1").await["tasks"][0]["states"], json!("f"));
     assert_eq!(api.status("GET", "/ui/taskFares/nothing").await, 404);

@@ -28,7 +28,7 @@ function graph() {
   const tasks = [];
   for (let group = 0; group < 100; group += 1) {
     for (let n = 0; n < 20; n += 1) {
-      const needs = n > 0 ? [name(group, n - 1 - (n % 3))].filter((one) => one !== name(group, n)) : [1, 4, 9].filter((back) => group >= back).map((back) => name(group - back, 19));
+      const needs = n > 0 ? [name(group, Math.max(0, n - 1 - (n % 3)))] : [1, 4, 9].filter((back) => group >= back).map((back) => name(group - back, 19));
       tasks.push(`  ${name(group, n)}: { operator: empty, needs: [${needs.join(", ")}] }`);
     }
   }

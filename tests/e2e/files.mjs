@@ -20,14 +20,16 @@ async function* changes(signal) {
 
 const newest = (dag) => api("GET", `/api/v2/dags/${dag}/details`).then((found) => found.latest_dag_version?.version_number ?? 0, () => 0);
 
-/** Writes a DAG's file and waits until the server has a new version of it, whose number it returns. */
+/** Writes a DAG's file and waits until the server has a new version of it, whose number it returns. A file with a mistake never becomes one. */
 export async function write(dag, text) {
   const stop = new AbortController();
   const before = await newest(dag);
+  const late = setTimeout(() => void api("GET", "/api/v2/importErrors").then((found) => stop.abort(new Error(`no new version of ${dag}: ${JSON.stringify(found.import_errors)}`))), 60_000);
   for await (const { event, data } of changes(stop.signal)) {
     if (event === "open") await writeFile(join(process.env.UPDRAFT_E2E_DAGS, `${dag}.yaml`), text);
     if (event === "changes" && data.dags?.some((one) => one.dag_id === dag) && (await newest(dag)) > before) break;
   }
+  clearTimeout(late);
   stop.abort();
   return before + 1;
 }

@@ -112,9 +112,10 @@ pub(crate) async fn run(Migrate::Airflow(options): Migrate) -> ExitCode {
         }
     };
     if let Some(file) = &options.html
-        && let Err(why) = std::fs::write(file, page::html(&report)) {
-            return fail(format!("{} cannot be written: {why}", file.display()), ExitCode::FAILURE);
-        }
+        && let Err(why) = std::fs::write(file, page::html(&report))
+    {
+        return fail(format!("{} cannot be written: {why}", file.display()), ExitCode::FAILURE);
+    }
     match options.output {
         Output::Table => print(&report.human()),
         Output::Html => print(&page::html(&report)),

@@ -196,9 +196,10 @@ fn groups(dag: &Node<'_>, beside: &mut Beside) {
     let Some(node) = dag.get("task_groups") else { return };
     let named: Vec<(String, &Node<'_>)> = match (node.entries(), node.items()) {
         (Some(entries), _) => entries.iter().filter_map(|(key, group)| Some((key.text()?.to_owned(), group))).collect(),
-        (_, Some(items)) => {
-            items.iter().filter_map(|group| Some((group.get("group_name").or_else(|| group.get("group_id"))?.text()?.to_owned(), group))).collect()
-        }
+        (_, Some(items)) => items
+            .iter()
+            .filter_map(|group| Some((group.get("group_name").or_else(|| group.get("group_id"))?.text()?.to_owned(), group)))
+            .collect(),
         _ => Vec::new(),
     };
     for (group_id, group) in named {

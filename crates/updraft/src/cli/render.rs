@@ -120,7 +120,7 @@ async fn read(options: &Render) -> Result<Arc<DagSpec>, Failure> {
     let none = format!("there is no DAG {} in {}", options.dag, named.display());
     Err(Failure::new(
         3,
-        errors.first().map_or(none.clone(), |error| format!("{none}; of {} with a mistake the first is\n{error}", errors.len())),
+        errors.first().map_or_else(|| none.clone(), |error| format!("{none}; of {} with a mistake the first is\n{error}", errors.len())),
     ))
 }
 

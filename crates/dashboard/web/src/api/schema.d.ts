@@ -9,6 +9,13 @@ export interface components {
             /** Format: int64 */
             total_entries: number;
         };
+        /** @description Where a scheduler is with a source. */
+        AtSource: {
+            commit: string | null;
+            hostname: string;
+            scheduler: string;
+            state: string;
+        };
         /** @description One attempt, and what proves its end. */
         Attempt: {
             /** @description Who pays: the task's retries, or those of the infrastructure. */
@@ -24,6 +31,51 @@ export interface components {
             /** Format: date-time */
             started_at: string | null;
             state: string;
+            /** Format: int32 */
+            try_number: number;
+        };
+        /** @description One attempt. */
+        AttemptShown: {
+            /** @description The pod that its task asks for; none where it asks for no pod. */
+            asked: {
+                [key: string]: unknown;
+            } | null;
+            budget: string | null;
+            /** @description The program and its arguments. */
+            command: string[];
+            cwd: string | null;
+            /** Format: date-time */
+            ended_at: string | null;
+            env: components["schemas"]["Variable"][];
+            /** @description The facts that its state follows from. */
+            evidence: {
+                [key: string]: unknown;
+            } | null;
+            /** @description The object that ran: the pod's uid, or the supervisor's folder. */
+            handle: string | null;
+            host: string | null;
+            image: string | null;
+            /** Format: uint64 */
+            memory_limit: number | null;
+            message: string | null;
+            /** @description The pod as the cluster had it at its end: its spec, the states of its containers and its events. None: it ended well, or was no pod. */
+            pod: {
+                [key: string]: unknown;
+            } | null;
+            pool: string;
+            queue: string;
+            /** Format: date-time */
+            queued_at: string | null;
+            reason: string | null;
+            /** @description `kubernetes`, `process`, `manual`; none before its end. */
+            runner: string | null;
+            /** Format: int32 */
+            slots: number;
+            /** Format: date-time */
+            started_at: string | null;
+            state: string;
+            /** Format: double */
+            timeout_seconds: number | null;
             /** Format: int32 */
             try_number: number;
         };
@@ -65,6 +117,12 @@ export interface components {
             /** Format: date-time */
             updated_at: string;
         };
+        /** @description A page of backfills, and how many there are on all pages. */
+        BackfillProgressCollection: {
+            backfills: components["schemas"]["BackfillProgress"][];
+            /** Format: int64 */
+            total_entries: number;
+        };
         /** @description Runs for a stretch of the past. */
         BackfillResponse: {
             /** Format: date-time */
@@ -91,9 +149,51 @@ export interface components {
             /** Format: date-time */
             updated_at: string;
         };
+        /** @description The tasks of a run, each at its place in every list. */
+        Bars: {
+            dag_id: string;
+            dag_run_id: string;
+            ends: (number | null)[];
+            /** @description -1: it is not mapped. */
+            map_indexes: number[];
+            /** @description Places of those that have a note. */
+            notes: number[];
+            /** @enum {string} */
+            run_state: "queued" | "running" | "success" | "failed";
+            /** @description Which of `words` says why it is in its state; -1: none does. */
+            says: number[];
+            /** @description Milliseconds since 1970. */
+            starts: (number | null)[];
+            /** @description Letters, as those of a grid. */
+            states: string;
+            /** @description Places of those that are being stopped. */
+            stopping: number[];
+            task_ids: string[];
+            tries: number[];
+            words: string[];
+        };
         BaseInfoResponse: {
             /** @enum {string|null} */
             status: "healthy" | "unhealthy" | null;
+        };
+        /** @description A file that cannot be read. */
+        BrokenFile: {
+            bundle_name: string;
+            filename: string;
+            /** Format: int64 */
+            import_error_id: number;
+            /** @description Empty: a scheduler of an older version read it. */
+            mistakes: components["schemas"]["FileMistake"][];
+            /** @description All of it as one text. */
+            text: string;
+            /** Format: date-time */
+            timestamp: string;
+        };
+        /** @description A page of files, and how many there are on all pages. */
+        BrokenFileCollection: {
+            files: components["schemas"]["BrokenFile"][];
+            /** Format: int64 */
+            total_entries: number;
         };
         /** @description What was not done, and why. */
         BulkActionError: {
@@ -447,6 +547,40 @@ export interface components {
             /** @enum {string|null} */
             status: "healthy" | "unhealthy" | null;
         };
+        /** @description A folder or a repository, as the scheduler that was heard of last has it. */
+        DagSource: {
+            author: string | null;
+            bundle: string;
+            commit: string | null;
+            committed_at: string | null;
+            /** Format: int64 */
+            dags: number;
+            failing_since: string | null;
+            /** @description When the server last answered, of a repository. */
+            fetched_at: string | null;
+            /** Format: int64 */
+            files: number;
+            /** Format: int64 */
+            files_with_errors: number;
+            /** @description `git` or `folder`. */
+            kind: string;
+            last_error: string | null;
+            /** @description What is odd in it, and what was left out. */
+            notes: string[];
+            /** @description When files of it were last read. */
+            read_at: string | null;
+            schedulers: components["schemas"]["AtSource"][];
+            /** @description The repository, branch and folder in it, or the folder. Free of credentials. */
+            source: string;
+            /** @description `starting`, `ok` or `degraded`. */
+            state: string;
+            subject: string | null;
+        };
+        /** @description Where DAG files come from, and the last commits, newest first. */
+        DagSources: {
+            commits: components["schemas"]["TakenCommit"][];
+            sources: components["schemas"]["DagSource"][];
+        };
         /** @description A page of dags, and how many there are on all pages. */
         DagStatsCollectionResponse: {
             dags: components["schemas"]["DagStatsResponse"][];
@@ -580,6 +714,24 @@ export interface components {
             /** Format: int64 */
             total_entries: number;
         };
+        /** @description One mistake. */
+        FileMistake: {
+            /** @description The lines around it. */
+            around: components["schemas"]["SourceLines"] | null;
+            /** @description Spaces and carets to print below its line. */
+            caret: string | null;
+            /** Format: int64 */
+            column: number | null;
+            dag_id: string | null;
+            /** @description What to do about it. */
+            hint: string | null;
+            /** @description `syntax`, `import`, `unknown_key` and so on. */
+            kind: string;
+            /** Format: int64 */
+            line: number | null;
+            message: string;
+            traceback: string | null;
+        };
         /** @description What was looked at, and what was found. */
         Finding: {
             detail: string;
@@ -590,6 +742,56 @@ export interface components {
         };
         /** @enum {string} */
         FindingStatus: "ok" | "warn" | "fail";
+        /** @description What became of the fleet's time. */
+        FleetHistory: {
+            /** @description Oldest first, without a gap. */
+            points: components["schemas"]["FleetPoint"][];
+            range: string;
+            /** Format: int64 */
+            step_seconds: number;
+        };
+        /** @description A step of time. Null: nobody counted, as no scheduler was alive, or this is from before it was counted. */
+        FleetPoint: {
+            /** Format: date-time */
+            at: string;
+            /** Format: int64 */
+            failed: number | null;
+            /** @description By queue the most that waited for a worker at the end of a minute. */
+            queued: {
+                [key: string]: number;
+            };
+            /**
+             * Format: int64
+             * @description Tries that failed and were followed by another.
+             */
+            retried: number | null;
+            /**
+             * Format: int64
+             * @description The most that ran.
+             */
+            running: number | null;
+            /** Format: int64 */
+            skipped: number | null;
+            /** Format: int64 */
+            slots: number | null;
+            /**
+             * Format: int64
+             * @description Task instances that ended so within it.
+             */
+            success: number | null;
+            /**
+             * Format: double
+             * @description How long tries that ended within it had waited for a worker: half of them at most so long, in seconds.
+             */
+            wait_p50: number | null;
+            /**
+             * Format: double
+             * @description All but one in twenty.
+             */
+            wait_p95: number | null;
+            /** Format: int64 */
+            workers: number | null;
+        };
         /** @description A task or a group of a picture. */
         GraphBox: {
             /** Format: int32 */
@@ -713,6 +915,20 @@ export interface components {
             /** @description Tasks that come before it. */
             upstream_task_ids: string[];
         };
+        /** @description A group of lines. */
+        GroupShown: {
+            /**
+             * Format: int64
+             * @description The line that opens it.
+             */
+            from: number;
+            name: string;
+            /**
+             * Format: int64
+             * @description Its last line: the one that closes it, or the one before the next group, or the last of the log.
+             */
+            to: number;
+        };
         /** @description Why not. */
         HTTPExceptionResponse: {
             detail: string | Record<string, never>;
@@ -747,6 +963,28 @@ export interface components {
             /** Format: int64 */
             total_entries: number;
         };
+        /** @description Where something is. */
+        Hits: {
+            /**
+             * Format: int64
+             * @description How many of them come before the first that is listed.
+             */
+            before: number;
+            /** @description Whether no more will come. */
+            end: boolean;
+            /**
+             * Format: int64
+             * @description Lines that were searched.
+             */
+            lines: number;
+            /** @description Numbers of lines, in order: those after `after`, as many as `limit` allows. */
+            numbers: number[];
+            /**
+             * Format: int64
+             * @description How many lines there are in all, before `after` and past the limit too.
+             */
+            total: number;
+        };
         /** @description A page of import_errors, and how many there are on all pages. */
         ImportErrorCollectionResponse: {
             import_errors: components["schemas"]["ImportErrorResponse"][];
@@ -763,6 +1001,12 @@ export interface components {
             stack_trace: string;
             /** Format: date-time */
             timestamp: string;
+        };
+        /** @description How the installation is. */
+        InstallationHealth: {
+            /** @description Why nothing is launched. Null: it is. */
+            maintenance: string | null;
+            parts: components["schemas"]["Part"][];
         };
         /** @description A page of jobs, and how many there are on all pages. */
         JobCollectionResponse: {
@@ -787,6 +1031,28 @@ export interface components {
             start_date: string;
             state: string;
             unixname: string;
+        };
+        /** @description Some lines of a log. */
+        Lines: {
+            /** Format: int64 */
+            bytes: number;
+            /** @description Whether no more will come. */
+            end: boolean;
+            /** @description As they were written, without the line feed. What is longer than 16 KiB is cut, and says so. */
+            lines: string[];
+            /** @description A letter for each: `e`rror, `w`arning, `i`nfo, `d`ebug, `g`roup, its end `c`, or a space. */
+            marks: string;
+            /** @description What `follow` is asked with to hear of what comes after this. */
+            next: string;
+            /** @description Their numbers, in order; the first line of a log is 1. */
+            numbers: number[];
+            /** @description When the lines from each of these on were stored. */
+            stored: components["schemas"]["Stored"][];
+            /**
+             * Format: int64
+             * @description Lines of the log, with one that has no end yet.
+             */
+            total: number;
         };
         /** @description What stands for a password. */
         LoginResponse: {
@@ -829,6 +1095,22 @@ export interface components {
             /** Format: date-time */
             expires_at: string;
             name: string;
+        };
+        /** @description What a log is made of. */
+        Outline: {
+            end: boolean;
+            /** Format: int64 */
+            errors: number;
+            /** Format: int64 */
+            first_error: number | null;
+            /** @description The first 10,000 of them. */
+            groups: components["schemas"]["GroupShown"][];
+            /** Format: int64 */
+            last_error: number | null;
+            /** Format: int64 */
+            lines: number;
+            /** Format: int64 */
+            warnings: number;
         };
         /** @description The first screen. */
         Overview: {
@@ -874,6 +1156,17 @@ export interface components {
             /** @description Its default. */
             value: unknown;
         };
+        /** @description A part of the installation. */
+        Part: {
+            detail: string;
+            /** @description `database`, `broker`, `scheduler`, `dag_processor` or `workers`. */
+            part: string;
+            /** @description What to do. Null: nothing. */
+            remedy: string | null;
+            status: components["schemas"]["PartStatus"];
+        };
+        /** @description How a part is. */
+        PartStatus: ("healthy" | "unhealthy") | "degraded" | "unknown";
         /** @description A personal token, without what proves it. */
         PersonalToken: {
             /** Format: date-time */
@@ -990,6 +1283,16 @@ export interface components {
             /** Format: int64 */
             total_entries: number;
         };
+        /** @description What runs again. */
+        Rerun: {
+            dag_id: string;
+            dag_run_id: string;
+            /**
+             * Format: int64
+             * @description How many instances.
+             */
+            total_entries: number;
+        };
         /** @description A role, with what it permits. */
         Role: {
             built_in: boolean;
@@ -1091,10 +1394,58 @@ export interface components {
             triggered_by: string;
             triggering_user_name: string | null;
         };
+        /** @description A scheduler. */
+        Scheduler: {
+            /** @description Who reads the files: what is wrong with that, in words. Null: nothing. */
+            dag_processor_error: string | null;
+            /**
+             * Format: int64
+             * @description How often the process that reads files was started, where it is one of its own.
+             */
+            dag_processor_starts: number | null;
+            /** @description Files that ended that process twice and are not read any more. */
+            files_set_aside: string[];
+            hostname: string;
+            id: string;
+            /** Format: date-time */
+            latest_heartbeat: string;
+            /** Format: int32 */
+            pid: number;
+            /** @description The sources that it reads, or has read. */
+            sources: string[];
+            /** Format: date-time */
+            start_date: string;
+            /** @description `running` or `silent`. */
+            state: string;
+            /** @description Its version. Null: it is of one that does not say. */
+            version: string | null;
+        };
         SchedulerInfoResponse: {
             latest_scheduler_heartbeat: string | null;
             /** @enum {string|null} */
             status: "healthy" | "unhealthy" | null;
+        };
+        /** @description Schedulers, the liveliest first. */
+        Schedulers: {
+            schedulers: components["schemas"]["Scheduler"][];
+            /** Format: int64 */
+            total_entries: number;
+        };
+        /** @description Lines of a file. */
+        SourceLines: {
+            /**
+             * Format: int64
+             * @description The number of the first one.
+             */
+            first: number;
+            lines: string[];
+        };
+        /** @description From when on lines were stored. */
+        Stored: {
+            /** Format: date-time */
+            at: string;
+            /** Format: int64 */
+            line: number;
         };
         /** @description A run in the strip of a DAG. */
         StripRun: {
@@ -1119,6 +1470,26 @@ export interface components {
              * @description When it was stored. Lines about the log itself have none.
              */
             timestamp?: string | null;
+        };
+        /** @description A commit that was taken, and what came of it. */
+        TakenCommit: {
+            author: string | null;
+            bundle: string;
+            /** @description DAGs that got another version by it. */
+            changed: string[];
+            commit: string;
+            /** Format: date-time */
+            committed_at: string | null;
+            /**
+             * Format: int32
+             * @description Files of it that could not be read.
+             */
+            files_with_errors: number;
+            /** @description DAGs that no file had any more. */
+            removed: string[];
+            subject: string | null;
+            /** Format: date-time */
+            taken_at: string;
         };
         /** @description A page of tasks, and how many there are on all pages. */
         TaskCollectionResponse: {
@@ -1400,6 +1771,12 @@ export interface components {
             msg: string;
             type: string;
         };
+        /** @description A variable of the environment. */
+        Variable: {
+            name: string;
+            /** @description `***` where it is a secret. */
+            value: string;
+        };
         /** @description A page of variables, and how many there are on all pages. */
         VariableCollectionResponse: {
             /** Format: int64 */
@@ -1438,6 +1815,26 @@ export interface components {
             remedy?: string | null;
             state?: string | null;
             task_id?: string | null;
+        };
+        /** @description An attempt that a worker watches. */
+        WatchedAttempt: {
+            dag_id: string;
+            dag_run_id: string;
+            /** @description Where it stands before its command runs: `ImagePullBackOff: …`. */
+            detail: string | null;
+            /** Format: int32 */
+            map_index: number;
+            pool: string;
+            queue: string;
+            /** Format: date-time */
+            start_date: string | null;
+            task_id: string;
+        };
+        /** @description What a worker watches, the longest first. */
+        WatchedAttempts: {
+            attempts: components["schemas"]["WatchedAttempt"][];
+            /** Format: int64 */
+            total_entries: number;
         };
         /** @description How many schedulers were told. */
         WebhookAnswer: {
@@ -1498,6 +1895,8 @@ export interface components {
             start_date: string;
             /** @description `running`, `draining` (takes nothing new), `drained` (and watches nothing any more), `silent`, `stopped`. */
             state: string;
+            /** @description Its version. Null: it is of one that does not say. */
+            version: string | null;
         };
         /** @description Workers, the liveliest first. */
         Workers: {

@@ -183,12 +183,15 @@ fn walk(fleet: &Fleet, tasks: &[(String, String)], connections: usize) -> Vec<(S
     let numbers = |end: u64| (1..=end).map(|n| n.to_string()).collect::<Vec<_>>();
     let variables = fleet.get("/api/v2/variables?limit=1000").unwrap();
     let keys: Vec<String> = variables["variables"].as_array().unwrap().iter().map(|v| v["key"].as_str().unwrap().to_owned()).collect();
+    let workers = fleet.get("/ui/workers").unwrap();
+    let workers: Vec<String> = workers["workers"].as_array().unwrap().iter().map(|worker| encode(worker["id"].as_str().unwrap())).collect();
     let mut paths = Vec::new();
     for route in updraft_api::routes().iter().filter(|route| route.method == "GET" && route.path != "/ui/events") {
         let path = &route.path;
         let ids: Vec<String> = match path.split('/').find(|part| !["", "api", "v2", "ui"].contains(part)).unwrap_or_default() {
             "eventLogs" => numbers(last_event),
             "connections" => (0..connections).map(|n| format!("c{n}")).collect(),
+            "workers" => workers.clone(),
             _ => numbers(1),
         };
         let mut filled = BTreeSet::new();
@@ -207,7 +210,7 @@ fn walk(fleet: &Fleet, tasks: &[(String, String)], connections: usize) -> Vec<(S
                 (_, true) => _ = filled.insert(path.replace("{*key}", "return_value")),
                 _ => filled.extend([
                     path.clone(),
-                    format!("{path}?limit=1000&interval=1"),
+                    format!("{path}?limit=1000&interval=1&q=a"),
                     format!("{path}?full_content=true&offset=0&dag_id=~"),
                 ]),
             }

@@ -22,7 +22,7 @@ const VIEWS = {
   runs: ["/dags/sales_daily?tab=runs"],
   tasks: ["/dags/sales_daily?tab=tasks"],
   code: ["/dags/sales_daily?tab=code"],
-  "code-diff": ["/dags/sales_daily?tab=code&version=2&against=1"],
+  "code-diff": ["/dags/sales_daily?tab=code&version=2&base=1"],
   "dag-audit": ["/dags/sales_daily?tab=audit"],
   details: ["/dags/sales_daily?tab=details"],
   trigger: ["/dags/sales_daily?trigger=1", "Region"],

@@ -1,13 +1,16 @@
 import { Menu as Base } from "@base-ui/react/menu";
 import type { ReactNode } from "react";
 
+/** Where menus open: what is outside of every landmark is not found by those who go from one to the next. */
+export const landmark = { get current() { return document.getElementById("main"); } };
+
 export interface Item { name: string; hint?: string; checked?: boolean; disabled?: boolean; act: () => void }
 
 export function Menu({ label, className, children, items }: { label?: string; className?: string; children: ReactNode; items: Item[] }) {
   return (
     <Base.Root>
       <Base.Trigger className={className} {...(label ? { "aria-label": label } : {})}>{children}</Base.Trigger>
-      <Base.Portal>
+      <Base.Portal container={landmark}>
         <Base.Positioner align="end" sideOffset={4}>
           <Base.Popup className="menu">
             {items.map((item) => (

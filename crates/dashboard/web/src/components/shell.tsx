@@ -10,7 +10,7 @@ import { STATES, lookOf } from "../lib/states";
 import { localZone } from "../lib/time";
 import { Mark } from "./bits";
 import { Dialog } from "./dialog";
-import { Menu } from "./menu";
+import { Menu, landmark } from "./menu";
 import { HOW, PARTS, Parts } from "./parts";
 import { GROUPS, PLACES } from "./places";
 import { Menu as Base } from "@base-ui/react/menu";
@@ -74,7 +74,7 @@ function Pages({ path }: { path: string }) {
         return inside.length > 0 && (
           <Base.Root key={group}>
             <Base.Trigger className="plain group" data-here={here ? "" : undefined}>{here ? here.name : group} <span aria-hidden="true">▾</span></Base.Trigger>
-            <Base.Portal><Base.Positioner align="start" sideOffset={4}><Base.Popup className="menu" aria-label={group}>
+            <Base.Portal container={landmark}><Base.Positioner align="start" sideOffset={4}><Base.Popup className="menu" aria-label={group}>
               {inside.map((place) => <Base.Item key={place.to} render={<Link to={place.to} aria-current={place === here ? "page" : undefined} />}><span>{place.name}</span><span className="quiet">{place.about}</span></Base.Item>)}
             </Base.Popup></Base.Positioner></Base.Portal>
           </Base.Root>

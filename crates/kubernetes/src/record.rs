@@ -8,6 +8,7 @@ use tracing::debug;
 
 use crate::Inner;
 use crate::entry::Entry;
+use crate::errors::Fault;
 use crate::facts::one_line;
 use crate::marks::moment;
 
@@ -24,23 +25,26 @@ const METADATA: [&str; 6] = ["name", "namespace", "uid", "labels", "annotations"
 /// The record of a pod; none where it is gone, or the API server does not answer.
 pub(crate) async fn of(inner: &Inner, entry: &Entry) -> Option<Value> {
     let uid = entry.uid()?;
-    let read =
-        async { tokio::join!(inner.cluster.whole(&entry.namespace, &entry.name), inner.cluster.events(&entry.namespace, &uid, EVENTS)) };
-    let Ok((pod, events)) = tokio::time::timeout(PATIENCE, read).await else {
-        debug!(pod = entry.name, "no record of a pod: the API server takes too long");
-        return None;
+    let read = async {
+        let pod = inner.cluster.whole(&entry.namespace, &entry.name).await?;
+        // Another one by that name, or none of it any more.
+        if pod.pointer("/metadata/uid").and_then(Value::as_str) != Some(&uid) {
+            return Ok(None);
+        }
+        let events = inner.cluster.events(&entry.namespace, &uid, EVENTS).await.unwrap_or_default();
+        Ok::<_, Fault>(Some((pod, events)))
     };
-    let mut pod = match pod {
-        Ok(pod) => pod,
-        Err(fault) => {
+    let (mut pod, mut events) = match tokio::time::timeout(PATIENCE, read).await {
+        Ok(Ok(found)) => found?,
+        Ok(Err(fault)) => {
             debug!(error = %fault, pod = entry.name, "no record of a pod");
             return None;
         }
+        Err(_) => {
+            debug!(pod = entry.name, "no record of a pod: the API server takes too long");
+            return None;
+        }
     };
-    if pod.pointer("/metadata/uid").and_then(Value::as_str) != Some(&uid) {
-        return None;
-    }
-    let mut events: Vec<_> = events.unwrap_or_default().into_iter().collect();
     events.sort_by_key(|event| event.last_timestamp.as_ref().or(event.first_timestamp.as_ref()).map(|time| time.0));
     let events = events.split_off(events.len().saturating_sub(KEPT));
     let events: Vec<Value> = events

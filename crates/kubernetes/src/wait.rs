@@ -34,7 +34,12 @@ const EVENTS_EVERY: Duration = Duration::from_secs(30);
 pub(crate) async fn wait(inner: &Arc<Inner>, key: AttemptKey) -> EndFacts {
     let mut facts = end_of(inner, key).await;
     let is_well = facts.exit_code == Some(0) && facts.stopped.is_none();
-    if !is_well && let Some(entry) = inner.registry.get(key) {
+    // Of a pod that is gone nothing is left to be kept.
+    let is_gone = facts == EndFacts { detail: facts.detail.clone(), ..EndFacts::default() };
+    if !is_well
+        && !is_gone
+        && let Some(entry) = inner.registry.get(key)
+    {
         facts.pod = record::of(inner, &entry).await;
     }
     facts

@@ -260,6 +260,9 @@ async fn a_watch_that_is_too_old_starts_again_and_misses_nothing() {
                 Answer::Json(201, pod.clone())
             }
             Asked::Get(_) => Answer::Json(200, pod.clone()),
+            Asked::Other(path) if path.contains("/events?") => {
+                Answer::Json(200, json!({"kind": "EventList", "apiVersion": "v1", "metadata": {}, "items": []}))
+            }
             Asked::Watch if count.fetch_add(1, Ordering::SeqCst) == 0 => {
                 let gone = json!({"type": "ERROR", "object": {"kind": "Status", "code": 410, "reason": "Expired", "message": "too old"}});
                 Answer::Json(200, gone)

@@ -20,7 +20,7 @@ pub(crate) enum Asked {
     Delete(#[expect(dead_code, reason = "for a panic's message")] String, Value),
     List,
     Watch,
-    Other(#[expect(dead_code, reason = "for a panic's message")] String),
+    Other(String),
 }
 
 /// What it is answered with.

@@ -97,7 +97,7 @@ browse("plots have a range in the address, a cursor for the arrows and a table",
   const cells = plot.getByRole("region", { name: "Throughput, as a table" }).locator("tbody tr");
   await cells.first().waitFor();
   assert.equal(await cells.count(), 60);
-  const shown = (await cells.locator("td:nth-child(2)").allTextContents()).map(Number).reduce((a, b) => a + b, 0);
+  const shown = (await cells.locator("td:nth-child(2)").allTextContents()).map((text) => Number(text.replaceAll(",", ""))).reduce((a, b) => a + b, 0);
   assert.ok(shown > 0, "what ran is there");
   assert.ok((await plot.locator("svg.plot-area rect.k-success").count()) > 0, "and drawn");
   await page.getByRole("button", { name: "24 hours" }).click();

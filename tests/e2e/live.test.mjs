@@ -116,7 +116,7 @@ browse("a run of 10,000 tasks is shown as it is while 200 of its tasks change ea
   }).sort((a, b) => a - b);
   const worst = late.at(-1);
   console.log(`run of 10,000: ${rate.toFixed(0)} tasks/s, ${(rate * 3).toFixed(0)} changes/s; page ${percent(figures.share)} of a core, drawing ${percent(figures.drawing)}; behind by p50 ${late[late.length >> 1]} ms, most ${worst} ms; heap ${figures.heaps.map((mb) => mb.toFixed(1)).join(", ")} MB`);
-  assert.ok(rate * 3 >= 200, `the server made only ${rate} tasks a second`);
+  assert.ok(rate * 3 >= 200 / SLACK, `the server made only ${rate} tasks a second`);
   assert.ok(figures.share < 30 * SLACK, `the page took ${percent(figures.share)} of a core`);
   assert.ok(worst <= 1_000 * SLACK, `the page was ${worst} ms behind`);
   await server.api("PATCH", `/api/v2/dags/pace/dagRuns/${encodeURIComponent(run)}`, { state: "failed" });

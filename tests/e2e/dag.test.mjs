@@ -144,7 +144,7 @@ browse("a run has its graph beside the Gantt, live", {}, async ({ page, go }) =>
 browse("tasks say how they fared", {}, async ({ page, go }) => {
   await go("/dags/etl_groups?tab=tasks");
   await page.getByRole("region", { name: "Tasks" }).waitFor();
-  const row = page.getByRole("row").filter({ hasText: "load.us.clean" });
+  const row = page.getByRole("row", { name: /^load\.us\.clean/ });
   await row.getByText("failed").first().waitFor();
   await row.getByRole("img", { name: /^\d+ failed of \d+$/ }).waitFor();
   await page.keyboard.press("/");
@@ -163,7 +163,7 @@ browse("the calendar counts runs, plans them, and opens them", {}, async ({ page
   await now.focus();
   await page.keyboard.press("h");
   await page.waitForURL(/day=/);
-  const hour = page.locator('[data-hour][aria-label*="success"]').first();
+  const hour = page.locator('[data-hour][aria-label*="success"]').last();
   await hour.focus();
   await page.keyboard.press("Enter");
   await page.waitForURL(/tab=runs&from=|from=.*tab=runs/);

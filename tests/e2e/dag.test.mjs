@@ -25,6 +25,7 @@ browse("the graph is walked along its lines, and Enter opens the task", {}, asyn
   await page.getByRole("grid").waitFor();
   await page.keyboard.press("g");
   await page.waitForURL(/tab=graph/);
+  assert.deepEqual(await page.locator(".tabs [aria-current]").allInnerTexts(), ["Graph"]);
   await drawn(page, 9);
   const graph = page.getByRole("listbox", { name: /Graph of etl_groups/ });
   await graph.focus();

@@ -61,7 +61,7 @@ export function Skeleton({ rows = 8 }: { rows?: number }) {
 export function Tabs({ label, tabs }: { label: string; tabs: { name: string; current: boolean; link: LinkProps }[] }) {
   return (
     <nav className="tabs" aria-label={label}>
-      {tabs.map((tab) => <Link key={tab.name} {...tab.link} aria-current={tab.current ? "page" : undefined}>{tab.name}</Link>)}
+      {tabs.map((tab) => <Link key={tab.name} {...tab.link} activeOptions={{ exact: true, explicitUndefined: true }} aria-current={tab.current ? "page" : undefined}>{tab.name}</Link>)}
     </nav>
   );
 }

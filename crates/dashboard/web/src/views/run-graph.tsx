@@ -17,7 +17,7 @@ export function RunViews() {
   useKeys({ g: () => void navigate({ search: { ...search, view: other } }) });
   return (
     <nav className="chips" aria-label="Gantt or graph (g)">
-      {([["Gantt", undefined], ["Graph", "graph"]] as const).map(([name, view]) => <Link key={name} to={ROUTE} params={{ dagId, runId }} search={{ ...search, view }} className="button" aria-current={search.view === view ? "true" : undefined}>{name}</Link>)}
+      {([["Gantt", undefined], ["Graph", "graph"]] as const).map(([name, view]) => <Link key={name} to={ROUTE} params={{ dagId, runId }} search={{ ...search, view }} activeOptions={{ exact: true, explicitUndefined: true }} className="button" aria-current={search.view === view ? "true" : undefined}>{name}</Link>)}
     </nav>
   );
 }

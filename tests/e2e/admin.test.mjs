@@ -4,7 +4,7 @@ import { spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { after, before, test } from "node:test";
-import { api, axe, end, open, url } from "./harness.mjs";
+import { api, end, look, open, url } from "./harness.mjs";
 
 const EVIL = "<img src=x onerror=window.__hit=1>";
 const OWNER = "the-owner's-own-password";
@@ -363,26 +363,21 @@ for (const dark of [false, true]) {
         if (total_entries === 0) await fetch("/ui/tokens", { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ name: "ci" }) });
       });
       const wrong = [];
-      const look = async (name) => {
-        if (process.env.UPDRAFT_E2E_SHOTS) await page.screenshot({ path: `${process.env.UPDRAFT_E2E_SHOTS}/${name}-${width}-${dark ? "dark" : "light"}.png` });
-        wrong.push(...(await axe(page, name)));
-        if (!(await page.evaluate(() => document.documentElement.scrollWidth <= window.innerWidth))) wrong.push(`${name} is wider than the window`);
-      };
       for (const [name, path, shown] of places()) {
         await go(path);
         await shown(page).first().waitFor();
         await page.locator(".live.is-live").waitFor();
         if (name === "audit") await page.getByRole("button", { name: /^What entry/ }).first().click();
-        await look(name);
+        wrong.push(...(await look(page, name, { width, dark })));
       }
       await go("/");
       await page.getByRole("button", { name: "Admin" }).click();
       await page.getByRole("menuitem").first().waitFor();
-      await look("admin-menu");
+      wrong.push(...(await look(page, "admin-menu", { width, dark })));
       await page.keyboard.press("Escape");
       await page.getByRole("button", { name: /healthy|degraded/ }).click();
       await page.getByRole("dialog").waitFor();
-      await look("health");
+      wrong.push(...(await look(page, "health", { width, dark })));
       await close();
       assert.deepEqual(wrong, []);
     });

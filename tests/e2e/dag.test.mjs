@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { write } from "./files.mjs";
-import { api, at, axe, end, open, over, trigger, url } from "./harness.mjs";
+import { api, at, end, look, open, over, trigger, url } from "./harness.mjs";
 
 let run;
 before(async () => {
@@ -269,9 +269,7 @@ for (const dark of [false, true]) {
         await go(path);
         await shown(page).first().waitFor();
         await page.locator(".live.is-live").waitFor();
-        if (process.env.UPDRAFT_E2E_SHOTS) await page.screenshot({ path: `${process.env.UPDRAFT_E2E_SHOTS}/${name}-${width}-${dark ? "dark" : "light"}.png` });
-        wrong.push(...(await axe(page, name)));
-        if (!(await page.evaluate(() => document.documentElement.scrollWidth <= window.innerWidth))) wrong.push(`${name} is wider than the window`);
+        wrong.push(...(await look(page, name, { width, dark })));
       }
       assert.deepEqual(wrong, []);
     });

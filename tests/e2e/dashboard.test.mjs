@@ -1,7 +1,7 @@
 // The dashboard in a browser, against a server that runs things. `make test-ui` starts it.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { api, at, axe, end, open, over, trigger, url } from "./harness.mjs";
+import { api, at, end, look, open, over, trigger, url } from "./harness.mjs";
 
 let failed;
 let done;
@@ -233,9 +233,7 @@ for (const dark of [false, true]) {
         await go(path);
         await shown(page).first().waitFor();
         await page.locator(".live.is-live").waitFor();
-        if (process.env.UPDRAFT_E2E_SHOTS) await page.screenshot({ path: `${process.env.UPDRAFT_E2E_SHOTS}/${name}-${width}-${dark ? "dark" : "light"}.png` });
-        wrong.push(...(await axe(page, name)));
-        if (!(await page.evaluate(() => document.documentElement.scrollWidth <= window.innerWidth))) wrong.push(`${name} is wider than the window`);
+        wrong.push(...(await look(page, name, { width, dark })));
       }
       assert.deepEqual(wrong, []);
     });

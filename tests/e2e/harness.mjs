@@ -46,6 +46,14 @@ export async function axe(page, what) {
   return [...found(what, violations), ...found(what, small.violations)];
 }
 
+/** What is wrong with how a page looks, in words: for axe, and because it is wider than the window. UPDRAFT_E2E_SHOTS=FOLDER keeps a picture. */
+export async function look(page, name, { width, dark }) {
+  if (process.env.UPDRAFT_E2E_SHOTS) await page.screenshot({ path: `${process.env.UPDRAFT_E2E_SHOTS}/${name}-${width}-${dark ? "dark" : "light"}.png` });
+  const wrong = await axe(page, name);
+  if (!(await page.evaluate(() => document.documentElement.scrollWidth <= window.innerWidth))) wrong.push(`${name} is wider than the window`);
+  return wrong;
+}
+
 export async function api(method, path, body) {
   const response = await fetch(url + path, { method, headers: { "content-type": "application/json", accept: "application/json" }, body: body && JSON.stringify(body) });
   const text = await response.text();

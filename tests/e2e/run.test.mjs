@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { after, before, test } from "node:test";
-import { api, at, axe, end, open, over, trigger, url } from "./harness.mjs";
+import { api, at, axe, end, look, open, over, trigger, url } from "./harness.mjs";
 
 let gates;
 let hundred;
@@ -346,16 +346,11 @@ for (const dark of [false, true]) {
   for (const width of [1440, 390]) {
     browse(`runs and tasks are clean for axe and fit: ${dark ? "dark" : "light"}, ${width} wide`, { dark, width, height: width === 390 ? 844 : 900 }, async ({ page, go }) => {
       const wrong = [];
-      const look = async (name) => {
-        if (process.env.UPDRAFT_E2E_SHOTS) await page.screenshot({ path: `${process.env.UPDRAFT_E2E_SHOTS}/${name}-${width}-${dark ? "dark" : "light"}.png` });
-        wrong.push(...(await axe(page, name)));
-        if (!(await page.evaluate(() => document.documentElement.scrollWidth <= window.innerWidth))) wrong.push(`${name} is wider than the window`);
-      };
       for (const [name, path, shown] of places()) {
         await go(path);
         await shown(page).first().waitFor();
         await page.locator(".live.is-live").waitFor();
-        await look(name);
+        wrong.push(...(await look(page, name, { width, dark })));
       }
       for (const [name, button, item] of dialogs) {
         await go(at("gates", gates));
@@ -363,7 +358,7 @@ for (const dark of [false, true]) {
         if (button) await page.getByRole("button", { name: button }).click();
         else await menu(page, item);
         await page.getByRole("dialog").locator(".preview, p").first().waitFor();
-        await look(name);
+        wrong.push(...(await look(page, name, { width, dark })));
       }
       assert.deepEqual(wrong, []);
     });

@@ -383,6 +383,15 @@ class Arrivals:
         self.times = {}
         self.watch = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
         threading.Thread(target=self.read, daemon=True).start()
+        # What is made before kubectl watches would all be seen at once, as its first list: a pod that nobody schedules says that it does.
+        mark = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "mark"},
+                "spec": {"nodeSelector": {"bench": "nowhere"}, "containers": [{"name": "mark", "image": "none"}]}}
+        kubectl("create", "-n", namespace, "-f", "-", input=json.dumps(mark))
+        while "mark" not in self.times:
+            if self.watch.poll() is not None:
+                sys.exit(f"error: kubectl watches no more: it ended with {self.watch.returncode}")
+            time.sleep(0.02)
+        kubectl("delete", "pod", "mark", "-n", namespace, "--grace-period=0", "--force", stderr=subprocess.DEVNULL)
 
     def read(self):
         for line in self.watch.stdout:

@@ -63,7 +63,7 @@ function Row({ task, fare, slowest, index, measure }: { task: Schemas["TaskRespo
       <td><span className="fares" role="img" aria-label={fare ? `${fare.failures} failed of ${[...fare.states].filter((letter) => letter !== "-").length}` : "no runs"}>{latest.map((state, at) => (state ? <Mark key={at} state={state} size={14} /> : <span key={at} className="mark" />))}</span>{fare && fare.failures > 0 && <div className="quiet">{fare.failures} failed</div>}</td>
       <td>{fare?.median_duration != null && <div className="fare-took"><span className="fare-bar" style={{ width: `${slowest ? Math.max(2, (fare.median_duration / slowest) * 100) : 0}%` }} aria-hidden="true" /><span>{span(fare.median_duration)}</span></div>}</td>
       <td className="num">{span(fare?.longest_duration)}</td>
-      <td>{task.trigger_rule}{Number(task.retries) > 0 && <div className="quiet">{String(task.retries)} retries</div>}</td>
+      <td>{task.trigger_rule}{Number(task.retries) > 0 && <div className="quiet">{String(task.retries)} {Number(task.retries) === 1 ? "retry" : "retries"}</div>}</td>
       <td>{task.pool}{Number(task.pool_slots) > 1 && ` × ${task.pool_slots}`}</td>
       <td className="task-after">{(task.downstream_task_ids ?? []).slice(0, 8).join(", ")}{(task.downstream_task_ids ?? []).length > 8 && ` and ${(task.downstream_task_ids ?? []).length - 8} more`}</td>
     </tr>

@@ -52,6 +52,9 @@ browse("several tasks are selected by keys and by the mouse, and run again", {},
   await list.getByRole("option", { name: /^value/ }).click({ modifiers: ["Control"] });
   await page.getByText("2 selected").waitFor();
   assert.deepEqual(await selected(), ["beside", "value"]);
+  await page.reload();
+  await page.getByText("2 selected").waitFor();
+  assert.deepEqual(await selected(), ["beside", "value"], "a selection is part of the address");
   await page.keyboard.press("Shift+C");
   const dialog = page.getByRole("dialog");
   await dialog.getByText("These 2 tasks run again").waitFor();

@@ -52,7 +52,7 @@ const dag = createRoute({
 const run = createRoute({
   getParentRoute: () => root,
   path: "/dags/$dagId/runs/$runId",
-  validateSearch: (raw: Raw) => optional({ task: text(raw.task), map: whole(raw.map), q: text(raw.q), state: text(raw.state), from: whole(raw.from), to: whole(raw.to), sort: word(raw.sort, ["start", "took"] as const), view: word(raw.view, ["graph"] as const), ...graphSearch(raw) }),
+  validateSearch: (raw: Raw) => optional({ task: text(raw.task), map: whole(raw.map), selected: text(raw.selected), q: text(raw.q), state: text(raw.state), from: whole(raw.from), to: whole(raw.to), sort: word(raw.sort, ["start", "took"] as const), view: word(raw.view, ["graph"] as const), ...graphSearch(raw) }),
   loader: ({ params }) => {
     void queryClient.prefetchQuery(queries.run(params.dagId, params.runId));
     void queryClient.prefetchQuery(queries.bars(params.dagId, params.runId));

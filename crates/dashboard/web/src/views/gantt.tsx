@@ -15,15 +15,15 @@ export interface Range { from: number; to: number }
 const LEAST = 20;
 
 interface GanttProps {
-  bars: Bar[]; start: string | null; live: boolean; chosen: Bar | undefined; choose: (bar: Bar) => void;
-  selected: ReadonlySet<string>; select: (keys: ReadonlySet<string>) => void; range: Range | undefined; zoom: (range: Range | undefined) => void;
+  bars: Bar[]; start: string | null; live: boolean; chosen: Bar | undefined;
+  selected: ReadonlySet<string>; /** Shows the one, selects the others; what is left out stays. */ pick: (next: { bar?: Bar; keys?: ReadonlySet<string> }) => void; range: Range | undefined; zoom: (range: Range | undefined) => void;
 }
 
 /** Steps that people count in. */
 const STEPS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 10e3, 15e3, 30e3, 60e3, 120e3, 300e3, 600e3, 900e3, 1800e3, 3600e3, 7200e3, 10_800e3, 21_600e3, 43_200e3, 86_400e3, 172_800e3, 604_800e3];
 const stepOf = (length: number): number => STEPS.find((step) => length / step <= 6) ?? length / 5;
 
-export function Gantt({ bars, start, live, chosen, choose, selected, select, range, zoom }: GanttProps) {
+export function Gantt({ bars, start, live, chosen, selected, pick, range, zoom }: GanttProps) {
   const zone = useZone();
   const now = useNow();
   const list = useRef<HTMLDivElement>(null);
@@ -50,18 +50,15 @@ export function Gantt({ bars, start, live, chosen, choose, selected, select, ran
   const toggle = (bar: Bar) => {
     const next = new Set(selected);
     if (!next.delete(bar.key)) next.add(bar.key);
-    select(next);
+    pick({ keys: next });
   };
   const press = (event: MouseEvent, index: number) => {
     const bar = bars[index];
     if (!bar) return;
-    if (event.shiftKey) select(between(anchor.current >= 0 ? anchor.current : Math.max(0, chosenAt), index));
-    else {
-      anchor.current = index;
-      if (event.ctrlKey || event.metaKey) return toggle(bar);
-      if (selected.size) select(new Set());
-    }
-    choose(bar);
+    if (event.shiftKey) return pick({ bar, keys: between(anchor.current >= 0 ? anchor.current : Math.max(0, chosenAt), index) });
+    anchor.current = index;
+    if (event.ctrlKey || event.metaKey) toggle(bar);
+    else pick({ bar, keys: new Set() });
   };
   const magnify = (by: number, around = (seen.from + seen.to) / 2) => {
     const next = Math.max(LEAST, length * by);
@@ -79,19 +76,17 @@ export function Gantt({ bars, start, live, chosen, choose, selected, select, ran
     const step = steps[event.key];
     const acts: Record<string, () => void> = {
       " ": () => { const bar = bars[chosenAt]; if (bar) toggle(bar); },
-      Escape: () => select(new Set()),
+      Escape: () => pick({ keys: new Set() }),
       "+": () => magnify(0.5), "=": () => magnify(0.5), "-": () => magnify(2), "0": () => zoom(undefined), ArrowLeft: () => move(-0.25), ArrowRight: () => move(0.25),
     };
     if (step !== undefined) {
       const next = Math.min(bars.length - 1, Math.max(0, chosenAt + step));
       const bar = bars[next];
       if (!bar) return;
-      if (event.shiftKey) {
-        if (anchor.current < 0) anchor.current = Math.max(0, chosenAt);
-        select(between(anchor.current, next));
-      } else anchor.current = next;
-      choose(bar);
-    } else if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "a") select(new Set(bars.map((bar) => bar.key)));
+      if (event.shiftKey && anchor.current < 0) anchor.current = Math.max(0, chosenAt);
+      else if (!event.shiftKey) anchor.current = next;
+      pick({ bar, ...(event.shiftKey && { keys: between(anchor.current, next) }) });
+    } else if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "a") pick({ keys: new Set(bars.map((bar) => bar.key)) });
     else if (acts[event.key] && !event.ctrlKey && !event.metaKey && !event.altKey) {
       if (event.key === "Escape" && !selected.size) return;
       acts[event.key]?.();

@@ -8,6 +8,7 @@ import { Empty, Failure, Mark, Skeleton, State, Time, Took } from "../components
 import { type Item, SplitButton } from "../components/menu";
 import { type Bar, barsOf, idOf, nameOf } from "../lib/bars";
 import { useKeys } from "../lib/keys";
+import { read, written } from "../lib/selection";
 import { isFailure, isOver, lookOf } from "../lib/states";
 import { ClearDialog, type Clearing, RerunDialog } from "./clear";
 import { Gantt } from "./gantt";
@@ -41,8 +42,8 @@ export function RunPage() {
   const run = useQuery(queries.run(dagId, runId));
   const { data, error, refetch } = useQuery(queries.bars(dagId, runId));
   const [asking, setAsking] = useState<Asking>();
-  const [selected, select] = useState<ReadonlySet<string>>(new Set());
   const all = useMemo(() => (data ? barsOf(data) : []), [data]);
+  const selected = useMemo(() => read(all, search.selected), [all, search.selected]);
   const bars = useMemo(() => {
     const words = (search.q ?? "").toLowerCase();
     const found = all.filter((bar) => (!words || nameOf(bar).toLowerCase().includes(words)) && (!search.state || bar.state === search.state));
@@ -116,14 +117,16 @@ export function RunPage() {
           ))}
         </div>
         <label className="inline">Order <select value={search.sort ?? ""} onChange={(event) => void navigate({ search: { ...search, sort: (event.target.value || undefined) as typeof search.sort }, replace: true })}><option value="">of the file</option><option value="start">first begun</option><option value="took">took longest</option></select></label>
-        {several.length > 0 && <span className="selection" role="status"><b>{several.length.toLocaleString("en")} selected</b> <button type="button" onClick={() => mine(false)}>↻ Run again</button> <button type="button" className="link" onClick={() => select(new Set())}>Select none</button></span>}
+        {several.length > 0 && <span className="selection" role="status"><b>{several.length.toLocaleString("en")} selected</b> <button type="button" onClick={() => mine(false)}>↻ Run again</button> <button type="button" className="link" onClick={() => void navigate({ search: { ...search, selected: undefined }, replace: true })}>Select none</button></span>}
       </div>
       {error && !data ? <Failure error={error} retry={() => void refetch()} /> : !data ? <Skeleton /> : (
         <div className="beside">
           {search.view === "graph" ? <RunGraph bars={all} version={run.data.dag_versions.at(-1)?.version_number} /> : bars.length === 0 ? <Empty title={all.length ? "No task matches" : "This run has no tasks"}>{all.length > 0 && <p><button type="button" onClick={() => void navigate({ search: {} })}>Show all</button></p>}</Empty>
             : <Gantt
-                bars={bars} start={run.data.start_date} live={live} chosen={chosen} selected={selected} select={select} range={range}
-                choose={(bar) => void navigate({ search: { ...search, task: bar.task, map: bar.map >= 0 ? bar.map : undefined }, replace: true })}
+                bars={bars} start={run.data.start_date} live={live} chosen={chosen} selected={selected} range={range}
+                pick={({ bar, keys }) => void navigate({
+                  search: { ...search, ...(bar && { task: bar.task, map: bar.map >= 0 ? bar.map : undefined }), ...(keys && { selected: written(all, keys) }) }, replace: true,
+                })}
                 zoom={(next) => void navigate({ search: { ...search, from: next?.from, to: next?.to }, replace: true })}
               />}
           {chosen && <Panel dag={dagId} run={runId} bar={chosen} />}

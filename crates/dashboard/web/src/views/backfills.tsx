@@ -168,7 +168,7 @@ function Wizard({ dag, close }: { dag: string; close: () => void }) {
           <div role="status">{wrong ? <p className="wrong">{wrong}</p> : !body ? <p className="quiet">Choose a DAG and a range.</p> : preview.error ? <p className="wrong">{preview.error.message}</p> : !found ? <p className="quiet">It is being worked out…</p> : found.length === 0 ? <p>Nothing: every run of this range is there, or the range holds none.</p> : <p><b>{found.length === 1 ? "1 run" : `${found.length} runs`}</b>, in this order:</p>}</div>
           {found && found.length > 0 && <ol className="dates" tabIndex={0} aria-label="Dates of the runs">{found.slice(0, 500).map((one) => <li key={one.logical_date}><time dateTime={one.logical_date}>{absolute(one.logical_date, zone)}</time></li>)}{found.length > 500 && <li className="quiet">and {found.length - 500} more</li>}</ol>}
         </section>
-        {paused && <p className="notice"><Mark state="queued" /><span>The DAG is paused: the runs are made, and begin when it is switched on.</span></p>}
+        {paused && <p className="notice plain"><Mark state="queued" /><span>The DAG is paused: the runs are made, and begin when it is switched on.</span></p>}
         {make.error && <p className="wrong" role="alert">{make.error.message}</p>}
         <footer><button type="button" onClick={close}>Cancel</button><button type="submit" className="primary" disabled={!found?.length || preview.isFetching || make.isPending}>{found?.length ? `Make ${found.length === 1 ? "1 run" : `${found.length} runs`}` : "Make the runs"}</button></footer>
       </form>

@@ -91,7 +91,7 @@ export function DagsPage() {
       )}
       {data.import_errors.length > 0 && (
         <section className="notice" aria-label="Files that cannot be read">
-          <Mark state="failed" /><p><strong>{data.import_errors.length === 1 ? "1 file cannot be read" : `${data.import_errors.length} files cannot be read`}</strong>: {data.import_errors.slice(0, 3).map((one) => one.filename).join(", ")}. Their last good versions go on. <Link to="/import-errors">What is wrong</Link></p>
+          <Mark state="failed" /><p><strong>{data.import_errors.length === 1 ? "1 file cannot be read" : `${data.import_errors.length} files cannot be read`}</strong>: {data.import_errors.slice(0, 3).map((one) => one.filename).join(", ")}. What they held before goes on. <Link to="/import-errors">What is wrong</Link></p>
         </section>
       )}
       <Unhealthy />
@@ -116,7 +116,8 @@ function Unhealthy() {
   return <section className="notice" aria-label="What is not well">{wrong.length > 0 ? <Mark state="failed" /> : <Mark state="queued" />}<Parts data={{ ...data, parts: wrong }} /></section>;
 }
 
-const HEIGHT = 52;
+/** Pixels of a row on a wide screen. */
+const HEIGHT = 32;
 
 function Rows({ dags, trigger, pick }: { dags: Dag[]; trigger: (dag: string) => void; pick: (next: object) => void }) {
   const list = useRef<HTMLDivElement>(null);
@@ -143,12 +144,12 @@ function Rows({ dags, trigger, pick }: { dags: Dag[]; trigger: (dag: string) => 
                   <Link to="/dags/$dagId" params={{ dagId: dag.dag_id }}>{dag.dag_display_name}</Link>
                   {dag.has_import_errors && <Link to="/import-errors" className="wrong"> ✗ its file has an error</Link>}
                   <span className="tags">{dag.tags.map((tag) => <button type="button" key={tag} className="tag" onClick={() => pick({ tag })}>{tag}</button>)}{dag.owners.map((owner) => <button type="button" key={owner} className="tag owner" aria-label={`owner ${owner}`} onClick={() => pick({ owner })}>{owner}</button>)}</span>
-                  <div className="quiet cut">{dag.description || dag.relative_fileloc}</div>
+                  <span className="quiet cut about" title={dag.description || dag.relative_fileloc}>{dag.description || dag.relative_fileloc}</span>
                 </div>
               </div>
               <div role="cell"><Strip dag={dag} zone={zone} /></div>
               <div role="cell" className="last">{lastRun ? <><span>{relative(lastRun.start_date ?? lastRun.run_after, now)}</span><span className="quiet">{lastRun.state === "running" && lastRun.start_date ? span((now - Date.parse(lastRun.start_date)) / 1000) : span(lastRun.duration)}</span></> : <span className="quiet">never ran</span>}</div>
-              <div role="cell" className="next">{dag.is_paused ? <span className="quiet">paused</span> : dag.next_run_after ? <><span>{relative(dag.next_run_after, now)}</span><span className="quiet">{absolute(dag.next_run_after, zone)}</span></> : <span className="quiet">by hand</span>}</div>
+              <div role="cell" className="next">{dag.is_paused ? <span className="quiet">paused</span> : dag.next_run_after ? <time dateTime={dag.next_run_after} title={absolute(dag.next_run_after, zone)}>{relative(dag.next_run_after, now)}</time> : <span className="quiet">by hand</span>}</div>
               <div role="cell" className="schedule"><Pause dag={dag.dag_id} paused={dag.is_paused} /><span className="quiet cut">{dag.schedule && dag.schedule !== "None" ? dag.schedule : "by hand"}</span></div>
               <div role="cell"><button type="button" aria-label={`Trigger ${dag.dag_id}`} onClick={() => trigger(dag.dag_id)}>▶</button></div>
             </div>

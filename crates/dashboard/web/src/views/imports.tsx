@@ -16,7 +16,7 @@ export function ImportErrorsPage() {
       ) : data.files.map((one) => (
         <section className="card" key={one.import_error_id} aria-label={one.filename}>
           <h2 className="wrap">✗ {one.filename}</h2>
-          <p className="quiet">{one.bundle_name} · <Time at={one.timestamp} /> · its last good version goes on</p>
+          <p className="quiet">{one.bundle_name} · <Time at={one.timestamp} /> · what it held before goes on</p>
           {one.mistakes.length === 0 ? <pre tabIndex={0} className="doc">{one.text}</pre> : one.mistakes.map((mistake, at) => <Mistake key={at} mistake={mistake} file={one.filename} />)}
         </section>
       ))}

@@ -59,7 +59,7 @@ export function UsersPage() {
         <input type="search" data-search className="search" aria-label="Search in this list" placeholder="Search  ( / )" value={search.q ?? ""} onChange={(event) => void navigate({ search: (old) => ({ ...old, q: event.target.value || undefined }), replace: true })} />
         {may("users.create") && <button type="button" className="primary" onClick={() => void navigate({ search: (old) => ({ ...old, add: 1 }) })}>+ Add a user</button>}
       </div>
-      {own && <p className="notice"><Mark state="queued" /><span>This installation listens on this host alone and asks nobody who they are. Users count when it has a password: <code>UPDRAFT_API_PASSWORD</code>.</span></p>}
+      {own && <p className="notice plain"><Mark state="queued" /><span>This installation listens on this host alone and asks nobody who they are. Users count when it has a password: <code>UPDRAFT_API_PASSWORD</code>.</span></p>}
       {!data ? <Skeleton rows={4} /> : users.length === 0 ? <Empty title={data.users.length ? "No user matches" : "No users yet"}><p>The deployment's own account needs none. On the command line: <code>updraft users create NAME --role viewer</code></p></Empty> : (
         <div className="scroll" tabIndex={0} role="region" aria-label="Users, a table"><table>
           <thead><tr><th scope="col">User</th><th scope="col">Roles</th><th scope="col">Logs in by</th><th scope="col">State</th><th scope="col">Last login</th><th scope="col"><span className="seen-by-ear">Actions</span></th></tr></thead>

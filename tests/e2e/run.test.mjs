@@ -209,6 +209,28 @@ browse("a run of 10,000 tasks opens in half a second", {}, async (view) => {
   await list.getByRole("option", { name: /task_09999/ }).waitFor();
 });
 
+browse("a selection is kept whether or not its names go into an address", {}, async ({ page, go }) => {
+  await go(`${at("thousands", thousands)}?q=7`);
+  const list = page.getByRole("listbox", { name: "Tasks" });
+  await list.getByRole("option").first().waitFor();
+  await list.focus();
+  await page.keyboard.press("Control+A");
+  // Those with a 7 among their five digits, or in the number of their group, which the digits have too.
+  await page.getByText("3,439 selected").waitFor();
+  assert.ok(page.url().length < 8_000, "proxies and the server take no longer address");
+  assert.equal((await page.reload()).status(), 200);
+  await page.getByRole("searchbox", { name: /Show only tasks/ }).fill("");
+  await list.getByRole("option", { name: /task_00000/ }).waitFor();
+  await list.focus();
+  await page.keyboard.press("Control+A");
+  await page.getByText("10,000 selected").waitFor();
+  await page.reload();
+  await page.getByText("10,000 selected").waitFor();
+  await page.getByRole("button", { name: "Select none" }).click();
+  await page.getByText("10,000 selected").waitFor({ state: "detached" });
+  assert.ok(!page.url().includes("selected"), page.url());
+});
+
 browse("from a click to a painted run of 100 tasks it takes less than 100 ms", {}, async (view) => {
   const times = await fromClickToPainted(view, "hundred", hundred, 5);
   console.log(`from a click to a painted run of 100 tasks: ${times.map(Math.round).join(", ")} ms`);

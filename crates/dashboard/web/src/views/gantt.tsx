@@ -16,7 +16,9 @@ const LEAST = 20;
 
 interface GanttProps {
   bars: Bar[]; start: string | null; live: boolean; chosen: Bar | undefined;
-  selected: ReadonlySet<string>; /** Shows the one, selects the others; what is left out stays. */ pick: (next: { bar?: Bar; keys?: ReadonlySet<string> }) => void; range: Range | undefined; zoom: (range: Range | undefined) => void;
+  selected: ReadonlySet<string>; range: Range | undefined; zoom: (range: Range | undefined) => void;
+  /** Shows the one, selects the others. What is left out stays as it is. */
+  pick: (next: { bar?: Bar; keys?: ReadonlySet<string> }) => void;
 }
 
 /** Steps that people count in. */

@@ -25,6 +25,9 @@ function first(bars: Bar[]): Bar | undefined {
   return failed[0] ?? bars.find((bar) => bar.state === "up_for_retry") ?? bars.find((bar) => bar.state === "running");
 }
 
+/** The longest text of a selection in the address: proxies take addresses of 8 KB. */
+const LONGEST = 4_000;
+
 /** What is asked before it is done. */
 type Asking =
   | { kind: "clear"; clearing: Clearing } | { kind: "rerun" }
@@ -43,7 +46,15 @@ export function RunPage() {
   const { data, error, refetch } = useQuery(queries.bars(dagId, runId));
   const [asking, setAsking] = useState<Asking>();
   const all = useMemo(() => (data ? barsOf(data) : []), [data]);
-  const selected = useMemo(() => read(all, search.selected), [all, search.selected]);
+  // A selection that is too long for the address.
+  const [long, keepLong] = useState<{ run: string; keys: ReadonlySet<string> }>();
+  const selected = useMemo(() => (long?.run === runId ? long.keys : read(all, search.selected)), [long, runId, all, search.selected]);
+  const pick = ({ bar, keys }: { bar?: Bar; keys?: ReadonlySet<string> }) => {
+    const text = keys && written(all, keys);
+    const fits = !text || text.length <= LONGEST;
+    if (keys) keepLong(fits ? undefined : { run: runId, keys });
+    void navigate({ search: { ...search, ...(bar && { task: bar.task, map: bar.map >= 0 ? bar.map : undefined }), ...(keys && { selected: fits ? text : undefined }) }, replace: true });
+  };
   const bars = useMemo(() => {
     const words = (search.q ?? "").toLowerCase();
     const found = all.filter((bar) => (!words || nameOf(bar).toLowerCase().includes(words)) && (!search.state || bar.state === search.state));
@@ -117,16 +128,13 @@ export function RunPage() {
           ))}
         </div>
         <label className="inline">Order <select value={search.sort ?? ""} onChange={(event) => void navigate({ search: { ...search, sort: (event.target.value || undefined) as typeof search.sort }, replace: true })}><option value="">of the file</option><option value="start">first begun</option><option value="took">took longest</option></select></label>
-        {several.length > 0 && <span className="selection" role="status"><b>{several.length.toLocaleString("en")} selected</b> <button type="button" onClick={() => mine(false)}>↻ Run again</button> <button type="button" className="link" onClick={() => void navigate({ search: { ...search, selected: undefined }, replace: true })}>Select none</button></span>}
+        {several.length > 0 && <span className="selection" role="status"><b>{several.length.toLocaleString("en")} selected</b> <button type="button" onClick={() => mine(false)}>↻ Run again</button> <button type="button" className="link" onClick={() => pick({ keys: new Set() })}>Select none</button></span>}
       </div>
       {error && !data ? <Failure error={error} retry={() => void refetch()} /> : !data ? <Skeleton /> : (
         <div className="beside">
           {search.view === "graph" ? <RunGraph bars={all} version={run.data.dag_versions.at(-1)?.version_number} /> : bars.length === 0 ? <Empty title={all.length ? "No task matches" : "This run has no tasks"}>{all.length > 0 && <p><button type="button" onClick={() => void navigate({ search: {} })}>Show all</button></p>}</Empty>
             : <Gantt
-                bars={bars} start={run.data.start_date} live={live} chosen={chosen} selected={selected} range={range}
-                pick={({ bar, keys }) => void navigate({
-                  search: { ...search, ...(bar && { task: bar.task, map: bar.map >= 0 ? bar.map : undefined }), ...(keys && { selected: written(all, keys) }) }, replace: true,
-                })}
+                bars={bars} start={run.data.start_date} live={live} chosen={chosen} selected={selected} pick={pick} range={range}
                 zoom={(next) => void navigate({ search: { ...search, from: next?.from, to: next?.to }, replace: true })}
               />}
           {chosen && <Panel dag={dagId} run={runId} bar={chosen} />}

@@ -58,7 +58,7 @@ export function FirstRun({ dags }: { dags: Schemas["OverviewDag"][] }) {
   });
   if (!dag || !may("runs.create")) return null;
   return (
-    <section className="notice first" aria-label="The first run">
+    <section className="notice plain first" aria-label="The first run">
       <Mark state="running" /><p><strong>{dags.length === 1 ? "The DAG is read" : `${dags.length} DAGs are read`}, and nothing has run yet.</strong> {dag.is_paused && "It is switched on with this, so that its schedule runs it too."}</p>
       <button type="button" className="primary" disabled={run.isPending} onClick={() => run.mutate(dag)}>▶ Run {dag.dag_display_name}</button>
     </section>

@@ -22,7 +22,7 @@ const ANSWERS: &[(&str, &str)] = &[
 ];
 const VERBS: &[&str] = &["create", "get", "patch", "delete", "list", "logs", "events"];
 
-/// See [`pods`].
+/// See [`pods`](fn@super::pods).
 pub struct Pods {
     calls: Family<[Label; 1], Counter>,
     create: Histograms<[Label; 1]>,

@@ -14,7 +14,7 @@ use super::{Histograms, Label, airflow, count, dag_label, number, one_of, short,
 const ENDS: &[&str] = &["success", "failed", "up_for_retry", "skipped", "none"];
 const BUDGETS: &[&str] = &["none", "user", "infra"];
 
-/// See [`worker`].
+/// See [`worker`](fn@super::worker).
 pub struct Worker {
     /// Attempts that it may watch at once.
     pub slots: Gauge,

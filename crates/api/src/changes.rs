@@ -103,11 +103,36 @@ pub(crate) struct Feed {
     told: broadcast::Sender<Arc<Told>>,
     looking: Mutex<bool>,
     streams: AtomicUsize,
+    pub(crate) health: HealthTold,
+}
+
+/// How the installation is, as the streams and the answers of this process say.
+///
+/// A page reads it once, and then only hears what is told. So that it cannot keep for ever what was so for a moment between two looks, an
+/// answer that says otherwise than what was told last has the next look tell how it is then, changed or not.
+#[derive(Debug, Default)]
+pub(crate) struct HealthTold(Mutex<(Option<Condition>, bool)>);
+
+impl HealthTold {
+    /// Remembers what a page was answered.
+    pub(crate) fn answered(&self, condition: &Condition) {
+        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        told.1 |= told.0.as_ref() != Some(condition);
+    }
+
+    /// What there is to tell after a look.
+    fn look(&self, condition: Condition) -> Option<Value> {
+        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let unlike = std::mem::take(&mut told.1);
+        let before = told.0.replace(condition);
+        let now = told.0.as_ref()?;
+        (unlike || before.is_some_and(|before| before != *now)).then(|| condition::told(now))
+    }
 }
 
 impl Default for Feed {
     fn default() -> Self {
-        Self { told: broadcast::Sender::new(ROOM), looking: Mutex::new(false), streams: AtomicUsize::new(0) }
+        Self { told: broadcast::Sender::new(ROOM), looking: Mutex::new(false), streams: AtomicUsize::new(0), health: HealthTold::default() }
     }
 }
 
@@ -158,7 +183,7 @@ async fn look(state: ApiState) {
                 if !std::mem::replace(&mut complained, true) {
                     tracing::warn!(%error, "event streams wait: what changed cannot be read");
                 }
-                if let Some(others) = looker.without_database(&state) {
+                if let Some(others) = Looker::without_database(&state) {
                     let at = looker.until.unwrap_or_default();
                     let _ = state.inner.feed.told.send(Arc::new(Told { at, reset: false, runs: Vec::new(), dags: Vec::new(), others }));
                 }
@@ -177,8 +202,11 @@ struct Looker {
     begun: HashMap<(i64, i32, i32, i32), DateTime<Utc>>,
     dags: Option<HashMap<String, DagFace>>,
     marks: Option<Marks>,
-    condition: Option<Condition>,
     turn: u32,
+}
+
+fn begun_key(row: &InstanceChanged) -> (i64, i32, i32, i32) {
+    (row.id, row.idx, row.map_index, row.attempt)
 }
 
 impl Looker {
@@ -199,38 +227,28 @@ impl Looker {
         // In this order: what has begun by the second answer had not ended in the first.
         let mut moves = if after.is_empty() { Vec::new() } else { store.instances_changed(&after, since).await? };
         let begun = store.instances_begun(since).await?;
-        self.begun.retain(|_, at| *at >= since);
-        for row in begun {
-            if self.begun.insert((row.id, row.idx, row.map_index, row.attempt), row.at).is_none() {
-                moves.push(row);
-            }
-        }
+        moves.extend(begun.iter().filter(|row| !self.begun.contains_key(&begun_key(row))).cloned());
         told.runs = tell(state, news, moves).await?;
+        // All is asked before anything is taken as told: what the next look finds told has been told.
+        let faces = if self.turn.is_multiple_of(DAGS_EACH) { Some(store.dag_faces().await?) } else { None };
+        let marks = if self.turn.is_multiple_of(OTHERS_EACH) { Some(store.marks().await?) } else { None };
+        let condition = if faces.is_some() { Some(condition::look(state).await) } else { None };
+        self.begun.retain(|_, at| *at >= since);
+        self.begun.extend(begun.iter().map(|row| (begun_key(row), row.at)));
         // Whoever wrote nothing for the whole of the slack is known by its times again.
         self.seen = changed.into_iter().map(|run| (run.id, (run.seq, run.state))).collect();
-        if self.turn.is_multiple_of(DAGS_EACH) {
-            told.dags = self.compare(store.dag_faces().await?);
-            // Who is silent says nothing: this asks for it.
-            told.others.health = self.is_new(condition::look(state).await);
-        }
-        if self.turn.is_multiple_of(OTHERS_EACH) {
-            told.others.lists = self.compare_marks(store.marks().await?);
-        }
+        told.dags = faces.map(|faces| self.compare(faces)).unwrap_or_default();
+        told.others.lists = marks.map(|marks| self.compare_marks(marks)).unwrap_or_default();
+        // Who is silent says nothing: this asks for it.
+        told.others.health = condition.and_then(|condition| state.inner.feed.health.look(condition));
         self.turn = self.turn.wrapping_add(1);
         self.until = Some(now);
         Ok((told.reset || !told.runs.is_empty() || !told.dags.is_empty() || !told.others.is_empty()).then_some(told))
     }
 
-    /// How the installation is, where that is new.
-    fn is_new(&mut self, condition: Condition) -> Option<Value> {
-        let before = self.condition.replace(condition);
-        let now = self.condition.as_ref()?;
-        (before.as_ref()? != now).then(|| condition::told(now))
-    }
-
     /// The same while nothing can be asked. Told at once: who looks should not take what they see for the state of things.
-    fn without_database(&mut self, state: &ApiState) -> Option<Others> {
-        let health = self.is_new(condition::without_database(state))?;
+    fn without_database(state: &ApiState) -> Option<Others> {
+        let health = state.inner.feed.health.look(condition::without_database(state))?;
         Some(Others { lists: Vec::new(), health: Some(health) })
     }
 
@@ -392,7 +410,9 @@ async fn missed(state: &ApiState, scope: &Scope, last: &str) -> Result<Option<Ev
     }
     // Nothing remembers what the DAGs and all else looked like then.
     let dags = state.store().dag_faces().await?.iter().map(dag_told).collect();
-    let others = Others { lists: Others::LISTS.to_vec(), health: Some(condition::told(&condition::look(state).await)) };
+    let condition = condition::look(state).await;
+    state.inner.feed.health.answered(&condition);
+    let others = Others { lists: Others::LISTS.to_vec(), health: Some(condition::told(&condition)) };
     let told = Told { at: now, reset: false, runs: tell(state, runs, moves).await?, dags, others };
     Ok(scope.message(&told))
 }

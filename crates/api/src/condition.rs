@@ -50,7 +50,9 @@ fn part(part: &'static str, status: Status, detail: impl Into<String>, remedy: &
 }
 
 pub(crate) async fn health(State(state): State<ApiState>) -> Json<Condition> {
-    Json(look(&state).await)
+    let condition = look(&state).await;
+    state.inner.feed.health.answered(&condition);
+    Json(condition)
 }
 
 /// Looks at all of it: two small tables, and what is in memory.

@@ -137,6 +137,23 @@ async fn silence_is_told_and_so_is_what_looks_otherwise(pool: PgPool) {
     stream.until("does not answer").await;
 }
 
+/// A page reads the health once, and then only hears of it: what it read between two looks must not stay.
+#[sqlx::test(migrations = "../../migrations")]
+async fn what_was_so_for_a_moment_does_not_stay_on_a_page(pool: PgPool) {
+    let api = Api::new(pool).await;
+    let mut stream = Stream::open(&api, &[]).await;
+    stream.until("open").await;
+    for turn in 0..3 {
+        let reason = format!("moment {turn}");
+        api.send("PUT", "/ui/maintenance", json!({"reason": reason})).await;
+        let read = api.get("/ui/health").await;
+        api.send("DELETE", "/ui/maintenance", json!({})).await;
+        assert!(read["maintenance"].as_str().is_some_and(|said| said.ends_with(&reason)), "{read}");
+        stream.told.clear();
+        stream.until("\"maintenance\":null").await;
+    }
+}
+
 #[sqlx::test(migrations = "../../migrations")]
 async fn a_stream_ends_with_what_let_it_in(pool: PgPool) {
     let g = Guarded::new(pool).await;

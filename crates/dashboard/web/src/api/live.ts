@@ -115,8 +115,10 @@ function changed(data: Changes) {
     stale(["importErrors"]);
   }
   for (const list of data.lists ?? []) for (const key of LISTS[list] ?? []) stale(key);
-  // It comes whole: while the database is away nobody could ask for it.
-  if (data.health) queryClient.setQueryData(queries.health().queryKey, data.health);
+  // It comes whole: while the database is away nobody could ask for it. An answer that is under way may be older.
+  const { health } = data;
+  const { queryKey } = queries.health();
+  if (health) void queryClient.cancelQueries({ queryKey }).then(() => queryClient.setQueryData(queryKey, health));
 }
 
 function open() {

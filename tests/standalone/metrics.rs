@@ -35,3 +35,23 @@ fn a_standalone_tells_what_its_parts_tell() {
         std::thread::sleep(Duration::from_millis(20));
     }
 }
+
+/// A scheduler that goes on for months meets millions of runs: none stays in its memory after its end.
+#[test]
+fn runs_that_have_ended_leave_the_memory_of_the_scheduler() {
+    const RUNS: usize = 30;
+    let health = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let tasks: String = (0..20).map(|task| format!("  t{task}: {{bash_command: 'true'}}\n")).collect();
+    let dag = format!("dag_id: many\nmax_active_runs: 100\ntasks:\n{tasks}");
+    let standalone = Standalone::start(&[("many.yaml", &dag)], &["--health-address", &format!("127.0.0.1:{health}")]);
+    standalone.until(Duration::from_secs(20), "the DAG is there", || standalone.get("/api/v2/dags/many").is_some());
+    for _ in 0..RUNS {
+        let triggered = standalone.post("/api/v2/dags/many/dagRuns", &json!({"logical_date": null}));
+        assert_eq!(triggered.0, 200, "{}", triggered.1);
+    }
+    let cached = || value(&request(health, "GET", "/metrics", None)?.1, "updraft_scheduler_cached_runs");
+    standalone.until(Duration::from_secs(60), "all have ended", || {
+        standalone.get("/api/v2/dags/many/dagRuns?state=success").is_some_and(|runs| runs["total_entries"] == RUNS)
+    });
+    standalone.until(Duration::from_secs(20), "none is in memory", || cached() == Some(0.0));
+}

@@ -61,6 +61,10 @@ impl Cache {
         self.bytes = 0;
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.runs.len()
+    }
+
     pub(crate) fn get(&mut self, run: RunKey) -> Option<&mut Cached> {
         self.clock += 1;
         let clock = self.clock;

@@ -130,10 +130,10 @@ impl Scheduler {
                 turn.again.insert(committed.run);
             }
         }
-        // A run that has ended is not needed again.
-        for end in &commit.ends {
-            if !turn.again.contains(&end.run) {
-                self.cache.forget(end.run);
+        // A run that has ended is not needed again, also one that was asked for after its end: a wake that was on its way.
+        for run in batch {
+            if !turn.again.contains(run) && self.cache.get(*run).is_some_and(|cached| cached.view.run_state().is_terminal()) {
+                self.cache.forget(*run);
             }
         }
         Ok(turn)

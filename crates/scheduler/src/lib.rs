@@ -188,7 +188,7 @@ impl Scheduler {
                 sweep_at = Instant::now();
                 continue;
             }
-            updraft_telemetry::metrics::scheduler().turned(begin.elapsed());
+            updraft_telemetry::metrics::scheduler().turned(begin.elapsed(), self.cache.len());
             if sweeping {
                 sweep_at = Instant::now() + self.config.sweep_every;
             }

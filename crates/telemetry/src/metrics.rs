@@ -209,6 +209,7 @@ const RUN_ENDS: &[&str] = &["success", "failed"];
 /// See [`scheduler`].
 pub struct Scheduler {
     loops: Counter,
+    cached_runs: Gauge,
     turn: Histogram,
     plan: Histogram,
     admission: Histogram,
@@ -247,6 +248,7 @@ impl Scheduler {
         }
         Self {
             loops: Counter::default(),
+            cached_runs: Gauge::default(),
             turn: short(),
             plan: short(),
             admission: short(),
@@ -262,6 +264,7 @@ impl Scheduler {
 
     fn register(&self, to: &mut Registry) {
         to.register("scheduler_loops", "Turns of the scheduler's loop", self.loops.clone());
+        to.register("scheduler_cached_runs", "Runs whose state is in the scheduler's memory", self.cached_runs.clone());
         to.register("scheduler_turn_seconds", "What one turn of the loop did: load, plan, commit, admit, hint", self.turn.clone());
         to.register("planner_pass_seconds", "The planner itself, for the runs of one commit: no database in it", self.plan.clone());
         to.register("admission_seconds", "Admission from one pool: load, render, commit, hint", self.admission.clone());
@@ -275,9 +278,10 @@ impl Scheduler {
         to.register("dag_sync_seconds", "Storing what one look at the DAG files found", self.sync.clone());
     }
 
-    /// The loop came round and worked for so long.
-    pub fn turned(&self, took: Duration) {
+    /// The loop came round and worked for so long. The states of so many runs are in memory.
+    pub fn turned(&self, took: Duration, cached_runs: usize) {
         self.loops.inc();
+        self.cached_runs.set(i64::try_from(cached_runs).unwrap_or(i64::MAX));
         self.turn.observe(took.as_secs_f64());
         if let Some(airflow) = airflow() {
             airflow.count("scheduler_heartbeat", None, 1);

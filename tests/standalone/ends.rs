@@ -137,3 +137,41 @@ fn a_dag_that_keeps_failing_is_paused() {
     }
     server.until(Duration::from_secs(10), "it is paused", || server.get("/api/v2/dags/broken").unwrap()["is_paused"] == true);
 }
+
+/// Runs that were made up for do not do again what only the newest should do.
+#[test]
+fn only_the_newest_run_goes_on_behind_latest_only() {
+    const DAG: &str = r#"
+from datetime import datetime
+from airflow.operators.bash import BashOperator
+from airflow.operators.latest_only import LatestOnlyOperator
+from airflow.sdk import DAG
+
+with DAG("newest", schedule="@yearly", start_date=datetime(2023, 1, 1), catchup=True):
+    LatestOnlyOperator(task_id="only") >> BashOperator(task_id="tell", bash_command="echo told")
+    BashOperator(task_id="count", bash_command="echo counted")
+"#;
+    let server = Standalone::start(&[("newest.py", DAG)], &[]);
+    server.until_dag("newest");
+    let by_hand = server.trigger("newest");
+    let runs = || server.get("/api/v2/dags/newest/dagRuns?run_type=scheduled&order_by=logical_date").unwrap()["dag_runs"].clone();
+    server.until(Duration::from_secs(60), "all runs are over", || {
+        runs().as_array().is_some_and(|runs| runs.len() >= 4 && runs.iter().all(|run| run["state"] == "success"))
+    });
+    assert_eq!(server.end_of("newest", &by_hand, Duration::from_secs(60)), "success");
+    let state = |run: &str, task: &str| server.instance("newest", run, task)["state"].clone();
+    let runs = runs();
+    let runs: Vec<&str> = runs.as_array().unwrap().iter().filter_map(|run| run["dag_run_id"].as_str()).collect();
+    for (at, run) in runs.iter().chain([&by_hand.as_str()]).enumerate() {
+        let told = if at + 1 < runs.len() { "skipped" } else { "success" };
+        assert_eq!(
+            (state(run, "only"), state(run, "tell"), state(run, "count")),
+            (json!("success"), json!(told), json!("success")),
+            "{run}"
+        );
+    }
+    let skipped = server.cli_json(&["tasks", "states", "newest", runs[0], "-o", "json"]);
+    let skipped = skipped.as_array().unwrap().iter().find(|task| task["task_id"] == "tell").unwrap();
+    assert_eq!(skipped["reason"], "latest_only");
+    assert!(skipped["message"].as_str().unwrap().contains("not the newest"), "{skipped}");
+}

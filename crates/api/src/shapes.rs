@@ -361,6 +361,7 @@ pub(crate) fn operator(task: &TaskSpec) -> &str {
     }
     match task.run {
         TaskKind::Empty => "EmptyOperator",
+        TaskKind::LatestOnly => "LatestOnlyOperator",
         TaskKind::Bash { .. } => "BashOperator",
         TaskKind::Pod(_) => "KubernetesPodOperator",
         TaskKind::Airflow(_) => "BaseOperator",
@@ -373,6 +374,7 @@ fn operator_module(task: &TaskSpec) -> &str {
     }
     match task.run {
         TaskKind::Empty => "airflow.providers.standard.operators.empty",
+        TaskKind::LatestOnly => "airflow.providers.standard.operators.latest_only",
         TaskKind::Bash { .. } => "airflow.providers.standard.operators.bash",
         TaskKind::Pod(_) => "airflow.providers.cncf.kubernetes.operators.pod",
         TaskKind::Airflow(_) => "airflow.sdk.bases.operator",
@@ -431,6 +433,7 @@ pub(crate) fn task(version: &Version, at: u32) -> Task {
     downstream.sort_unstable();
     let ui_color = match task.run {
         TaskKind::Empty => "#e8f7e4",
+        TaskKind::LatestOnly => "#e9ffdb",
         TaskKind::Bash { .. } => "#f0ede4",
         TaskKind::Pod(_) => "#ffefeb",
         TaskKind::Airflow(_) => "#fff",

@@ -215,6 +215,8 @@ pub enum OnFinishAction {
 pub enum TaskKind {
     /// Nothing: a knot in the graph. It ends as soon as its trigger rule is met.
     Empty,
+    /// A knot as well: where its run is not the newest of the DAG's timetable, the tasks right after it are skipped.
+    LatestOnly,
     /// A command line for bash.
     Bash {
         /// The script, rendered as a template.

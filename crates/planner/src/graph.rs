@@ -30,6 +30,7 @@ pub(crate) struct TaskNode {
     pub(crate) depends_on_past: bool,
     pub(crate) wait_for_downstream: bool,
     pub(crate) noop: bool,
+    pub(crate) latest_only: bool,
     pub(crate) prio: i32,
 }
 
@@ -88,7 +89,8 @@ impl DagGraph {
                 rule: t.trigger_rule,
                 depends_on_past: t.waits_for_past(),
                 wait_for_downstream: t.wait_for_downstream,
-                noop: matches!(t.run, TaskKind::Empty),
+                noop: matches!(t.run, TaskKind::Empty | TaskKind::LatestOnly),
+                latest_only: matches!(t.run, TaskKind::LatestOnly),
                 prio,
             })
             .collect();
@@ -123,6 +125,10 @@ impl DagGraph {
     /// Whether any task looks at the run before.
     pub fn waits_for_past(&self) -> bool {
         self.waits_for_past
+    }
+    /// Whether any task asks if its run is the newest.
+    pub fn asks_for_latest(&self) -> bool {
+        self.nodes.iter().any(|node| node.latest_only)
     }
     /// The position of a task.
     pub fn position(&self, task_id: &str) -> Option<u32> {

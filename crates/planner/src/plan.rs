@@ -1,5 +1,7 @@
 //! Which instances of a run move now.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 use updraft_model::state::{Move, moves};
 use updraft_model::{RunState, TaskState};
@@ -61,6 +63,10 @@ pub fn plan(view: &mut RunView, now: DateTime<Utc>) -> Moves {
             debug_assert!(step.step.allows(step.from), "{step:?} is not a legal move");
             view.set(task, step.step.target());
             planned.steps.push(step);
+            if view.graph.node(task).latest_only && step.step == moves::COMPLETE_NOOP && view.latest_until.is_some_and(|until| until < now)
+            {
+                leave_out(view, task, &mut planned);
+            }
         }
     }
 
@@ -87,6 +93,18 @@ fn stop_everything(view: &mut RunView, planned: &mut Moves) {
     }
     view.stopping = true;
     view.touched.clear();
+}
+
+/// Skips the tasks right after a `LatestOnlyOperator`, whatever their trigger rules say, as Airflow does.
+fn leave_out(view: &mut RunView, task: u32, planned: &mut Moves) {
+    let graph = Arc::clone(&view.graph);
+    for down in graph.downstream(task) {
+        let from = view.state(*down);
+        if moves::SKIP.allows(from) {
+            view.set(*down, TaskState::Skipped);
+            planned.steps.push(Planned { task: *down, from, step: moves::SKIP, reason: Some("latest_only") });
+        }
+    }
 }
 
 fn step_of(view: &RunView, task: u32, now: DateTime<Utc>) -> Option<Planned> {

@@ -262,7 +262,7 @@ pub fn render(ctx: &RenderContext, task: &TaskSpec) -> Result<LaunchSpec, Error>
         ..LaunchSpec::default()
     };
     match &task.run {
-        TaskKind::Empty => return Err(Error::Empty { task: task.task_id.to_string() }),
+        TaskKind::Empty | TaskKind::LatestOnly => return Err(Error::Empty { task: task.task_id.to_string() }),
         TaskKind::Bash { bash_command, env, append_env, cwd, skip_on_exit_code } => {
             if let Some(extension) = [".sh", ".bash"].into_iter().find(|extension| bash_command.ends_with(extension)) {
                 return Err(Error::TemplateFile { task: spec.task_id, command: bash_command.clone(), extension });

@@ -42,6 +42,7 @@ pub struct RunView {
     pub(crate) touched: BTreeSet<u32>,
     pub(crate) deadline: Option<DateTime<Utc>>,
     pub(crate) past: Option<Past>,
+    pub(crate) latest_until: Option<DateTime<Utc>>,
     pub(crate) stopping: bool,
 }
 
@@ -69,6 +70,7 @@ impl RunView {
             touched: (0..u32::try_from(tasks).unwrap_or(u32::MAX)).collect(),
             deadline,
             past,
+            latest_until: None,
             stopping: false,
             graph,
             run_state,
@@ -80,6 +82,13 @@ impl RunView {
             }
         }
         view
+    }
+
+    /// When the run stops being the newest of its DAG's timetable, for `LatestOnlyOperator`. Absent, as in a new view: never.
+    #[must_use]
+    pub const fn latest_until(mut self, at: Option<DateTime<Utc>>) -> Self {
+        self.latest_until = at;
+        self
     }
 
     /// The DAG version.

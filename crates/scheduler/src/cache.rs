@@ -3,15 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use tracing::error;
-use updraft_model::{DagSpec, RunKey, RunState, Semantics, TaskState};
+use updraft_model::{DagSpec, RunKey, RunState, Schedule, Semantics, TaskState};
+use updraft_planner::timetable::{Slot, Window};
 use updraft_planner::{DagGraph, InstanceState, Past, RunView, render};
 use updraft_store::{Error, InstanceRow, RunFacts, RunHead, Store};
 use updraft_telemetry::{metrics, traces};
 use uuid::Uuid;
 
-use crate::dag_sync::semantics_of;
+use crate::dag_sync::{semantics_of, timetable_of};
 use crate::run_trace::RunTrace;
 
 /// Most bytes of run states that are kept, by their own estimate.
@@ -53,6 +54,20 @@ fn state(row: &InstanceRow, run: RunKey) -> Result<TaskState, Error> {
         key: format!("{run}/{}/{}", row.idx, row.map_index),
         reason: format!("{e}"),
     })
+}
+
+/// When a run of a timetable stops being the newest: at the end of the interval after its own, as Airflow's `LatestOnlyOperator` has it. A run
+/// that a person triggered always is.
+fn latest_until(spec: &DagSpec, installation: Semantics, facts: &RunFacts, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    if facts.run_type == "manual" || matches!(spec.schedule, Schedule::Continuous) {
+        return None;
+    }
+    let date = facts.logical_date.unwrap_or(facts.run_after);
+    let (start, end) = (facts.data_interval_start.unwrap_or(date), facts.data_interval_end.unwrap_or(date));
+    let own = Slot { logical_date: date, data_interval_start: start, data_interval_end: end, run_after: facts.run_after };
+    // The DAG's own end does not matter: what would come next, came there anything.
+    let window = Window { start_date: Some(end), end_date: None, catchup: true };
+    Some(timetable_of(spec, installation).ok()?.next_slot(Some(&own), &window, now)?.data_interval_end)
 }
 
 impl Cache {
@@ -107,7 +122,8 @@ impl Cache {
         let Some(head) = store.run_load(run).await? else { return Ok(None) };
         let Some(graph) = self.graph(store, head.facts.version_id).await? else { return Ok(None) };
         let past = if graph.waits_for_past() { self.past(store, run).await? } else { None };
-        let RunHead { facts, seq, epoch, instances, .. } = head;
+        let RunHead { facts, seq, epoch, instances, now } = head;
+        let latest_until = if graph.asks_for_latest() { latest_until(graph.spec(), semantics, &facts, now) } else { None };
         self.measure_start(&facts, &instances);
         let run_state: RunState =
             facts.state.parse().map_err(|e| Error::BadRow { table: "run", key: run.to_string(), reason: format!("{e}") })?;
@@ -142,7 +158,7 @@ impl Cache {
             self.installation = Some(store.installation_id().await?);
         }
         let trace = RunTrace::of(tracer, self.installation, &facts);
-        let view = RunView::new(graph, run_state, states, deadline, past);
+        let view = RunView::new(graph, run_state, states, deadline, past).latest_until(latest_until);
         self.make_room(view.weight());
         self.clock += 1;
         self.bytes += view.weight();

@@ -44,7 +44,7 @@ pub(crate) fn had_nothing_to_run(row: &InstanceRow) -> bool {
 /// The templates of a task as they became, by the names of the operator's arguments. What has a secret's name is masked.
 fn rendered_fields(task: &TaskSpec, launch: &LaunchSpec) -> Value {
     let fields = match &task.run {
-        TaskKind::Empty | TaskKind::Airflow(_) => json!({}),
+        TaskKind::Empty | TaskKind::LatestOnly | TaskKind::Airflow(_) => json!({}),
         TaskKind::Bash { env, .. } => {
             // Without the variables that every task gets.
             let env = env.as_ref().map(|env| env.keys().map(|name| (name.clone(), json!(launch.env.get(name)))).collect::<Map<_, _>>());

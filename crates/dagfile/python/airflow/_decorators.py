@@ -5,6 +5,7 @@ import inspect
 import re
 
 from airflow import _context
+from airflow._decorated_pod import _KubernetesDecoratedOperator
 from airflow._mapping import make_mapped
 from airflow._operator import ARGUMENTS, BaseOperator
 from airflow._problem import InvalidArgument
@@ -60,6 +61,7 @@ _KINDS = {
     "branch_external_python": _kind("branch_external_python", BranchMixIn), "short_circuit": _kind("short_circuit", SkipMixin),
     "sensor": _kind("sensor", module="sensor"), "stub": _kind("stub", module="stub"),
 }
+_KINDS["kubernetes"] = _KubernetesDecoratedOperator
 _KINDS["sensor"].ui_color = "#e6f1f2"
 
 
@@ -86,10 +88,13 @@ class DecoratedTask:
         self.is_setup = setup
         self.is_teardown = teardown
         self.on_failure_fail_dagrun = fail_run
+        self.is_conditional = False
 
     def _like(self, **options):
-        return DecoratedTask(self.function, self.operator_class, dict(self.kwargs, **options), self.is_setup, self.is_teardown,
+        made = DecoratedTask(self.function, self.operator_class, dict(self.kwargs, **options), self.is_setup, self.is_teardown,
                              self.on_failure_fail_dagrun)
+        made.is_conditional = self.is_conditional
+        return made
 
     def _base(self):
         """The arguments of the operator: the given ones, an id of its own, and what a function's words say."""
@@ -111,7 +116,9 @@ class DecoratedTask:
         self._check(args, kwargs)
         options = self._base()
         shared = options.pop("op_kwargs", None) or {}
-        return XComArg(self.operator_class(python_callable=self.function, op_args=args, op_kwargs=dict(shared, **kwargs), **options))
+        made = self.operator_class(python_callable=self.function, op_args=args, op_kwargs=dict(shared, **kwargs), **options)
+        made._updraft_conditional = self.is_conditional
+        return XComArg(made)
 
     def _check(self, args, kwargs):
         try:
@@ -183,13 +190,20 @@ class TaskDecorator:
         if name.startswith("_"):
             raise AttributeError(name)
         if name in ("skip_if", "run_if"):
-            return lambda condition, skip_message=None: lambda decorated: decorated
+            return lambda condition, skip_message=None: _conditional
         if name not in _KINDS:
             _KINDS[name] = _kind(name, module=name)
         return TaskDecorator(_KINDS[name], **self._shared)
 
 
 task = TaskDecorator(_PYTHON)
+
+
+def _conditional(decorated):
+    """The condition is asked where the task runs."""
+    if isinstance(decorated, DecoratedTask):
+        decorated.is_conditional = True
+    return decorated
 
 
 def _decorated(function):

@@ -80,7 +80,10 @@ class DagParam:
             dag.params[name] = default
 
     def __str__(self):
-        return "{{ params.%s }}" % self.name if self.name.isidentifier() else "{{ params[%r] }}" % self.name
+        return "{{ %s }}" % self._updraft_expression()
+
+    def _updraft_expression(self):
+        return "params.%s" % self.name if self.name.isidentifier() else "params[%r]" % self.name
 
     def iter_references(self):
         """It comes from no task."""

@@ -194,7 +194,11 @@ class XComArg(Node):
         )
 
     def __str__(self):
-        return "{{ task_instance.xcom_pull(task_ids='%s', key='%s') }}" % (self.operator.task_id, self.key)
+        return "{{ %s }}" % self._updraft_expression()
+
+    def _updraft_expression(self):
+        """The expression of a template that fetches it; nothing where there is none."""
+        return "task_instance.xcom_pull(task_ids='%s', key='%s')" % (self.operator.task_id, self.key)
 
     def __enter__(self):
         return self.operator.__enter__()
@@ -253,6 +257,9 @@ class _Computed(XComArg):
         self.how = how
         self.key = "return_value"
         self.operator = self._updraft_tasks()[0]
+
+    def _updraft_expression(self):
+        return None
 
     def __str__(self):
         return "%s(%s)" % (self.how, ", ".join(str(source) for source in self.sources))

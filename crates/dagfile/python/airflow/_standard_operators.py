@@ -121,6 +121,9 @@ class LatestOnlyOperator(BaseBranchOperator):
     __module__ = _OPERATORS + "latest_only"
     ui_color = "#e9ffdb"
 
+    def _updraft_run(self):
+        return {"kind": "latest_only"}
+
 
 class BranchDateTimeOperator(BaseBranchOperator):
     """Chooses by the time."""

@@ -6,7 +6,7 @@ from airflow._param import DagParam
 from airflow._problem import InvalidArgument
 
 
-def _is_later(value):
+def is_later(value):
     """Whether it is known only when the task runs: its text stands for it."""
     return isinstance(value, DagParam) or hasattr(value, "_updraft_tasks")
 
@@ -17,7 +17,7 @@ def text(value, what):
         return str(value)
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, (int, float)) or _is_later(value):
+    if isinstance(value, (int, float)) or is_later(value):
         return str(value)
     if hasattr(value, "__fspath__"):
         return str(value.__fspath__())
@@ -35,7 +35,7 @@ def text_list(value, what):
     """A list of texts; one text is a list of one."""
     if value is None:
         return []
-    if isinstance(value, str) or _is_later(value):
+    if isinstance(value, str) or is_later(value):
         return [text(value, what)]
     if not isinstance(value, (list, tuple)):
         raise InvalidArgument("%s is a %s, not a list" % (what, type(value).__name__), "write [\"one\", \"two\"]")
@@ -75,7 +75,7 @@ def plain(value, what):
         if value != value or value in (float("inf"), float("-inf")):
             raise InvalidArgument("%s holds %r, which JSON cannot" % (what, value))
         return value
-    if _is_later(value):
+    if is_later(value):
         return str(value)
     if isinstance(value, dict):
         return {str(getattr(key, "value", key)): plain(inner, what) for key, inner in value.items()}

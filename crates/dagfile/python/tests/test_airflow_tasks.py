@@ -1,5 +1,12 @@
 """Tasks that only Airflow can run: they load, keep what was written, and say why."""
 
+import base64
+import json
+import os
+import re
+import subprocess
+import sys
+
 from reader import FileCase
 
 HEAD = "from datetime import datetime\nfrom airflow.sdk import *\nfrom airflow.operators.bash import BashOperator\n"
@@ -103,10 +110,67 @@ with DAG("d", default_args={"retries": 3}):
         self.assertEqual((tasks["one"]["doc_md"], tasks["one"]["retries"], tasks["one"]["operator"]), ("Words.", 3, "_PythonDecoratedOperator"))
         self.assertEqual((tasks["one__1"]["upstream"], tasks["choose"]["upstream"], tasks["choose"]["retries"]), (["one"], ["one"], 1))
         self.assertEqual(tasks["other"]["pool"], "p")
-        self.assertEqual(tasks["three"]["run"]["arguments"]["image"], "i")
+        self.assertEqual((tasks["three"]["run"]["kind"], tasks["three"]["run"]["image"]), ("pod", "i"))
         for call, words in [("one()", "lacks the argument n"), ("one(1, 2, 3)", "too many"), ("one(1, m=2)", "'m'")]:
             error = self.error(HEAD + "with DAG('d'):\n    @task\n    def one(n, ti=None): pass\n    %s\n" % call, "invalid")
             self.assertEqual(error["line"], 7)
+            self.assertIn(words, error["message"])
+
+    def test_functions_in_pods(self):
+        given = HEAD + '''
+def loudly(function):
+    return function
+with DAG("d", params={"x": 1}) as dag:
+    first = BashOperator(task_id="first", bash_command="echo 1")
+    @task.kubernetes(image="python:3", do_xcom_push=True, env_vars={"A": "b"})
+    def whole(a, b=None, *, when: "pandas.DataFrame" = None):
+        # Said in the pod.
+        print("said")
+        return {"a": a, "b": b, "when": when}
+    whole([1, None, 2.5], b={"k {{": 'v "q" {'}, when="é")
+    @task.kubernetes(image="python:3")
+    @loudly
+    def late(*args, **kwargs): ...
+    @task.run_if(lambda context: True)
+    @task.kubernetes(image="python:3")
+    def perhaps(): ...
+    perhaps.override(task_id="maybe")()
+    late(first.output, {"day": "of {{ ds }}"}, x=dag.param("x"), y=first.output["part"])
+'''
+        tasks = self.tasks(given)
+        run = tasks["whole"]["run"]
+        env = {item["name"]: item["value"] for item in run["env_vars"]}
+        self.assertEqual((run["image"], run["name"], run["cmds"][:2], env.pop("A")), ("python:3", "k8s-airflow-pod-whole", ["python", "-c"], "b"))
+        script = base64.b64decode(env["__PYTHON_SCRIPT"]).decode()
+        self.assertIn("# Said in the pod.", script)
+        self.assertNotIn("task.kubernetes", script)
+        place = os.path.join(self.root, "xcom", "return.json")
+        env["__PYTHON_SCRIPT"] = base64.b64encode(script.replace("/airflow/xcom/return.json", place).encode()).decode()
+        # What a template engine makes of it: nothing of this is an expression.
+        env["__PYTHON_INPUT"] = re.sub("{% (end)?raw %}", "", env["__PYTHON_INPUT"])
+        ran = subprocess.run([sys.executable, *run["cmds"][1:]], env=env, stdout=subprocess.PIPE, check=True)
+        self.assertEqual(ran.stdout, b"said\n")
+        with open(place) as file:
+            self.assertEqual(json.load(file), {"a": [1, None, 2.5], "b": {"k {{": 'v "q" {'}, "when": "é"})
+
+        env = {item["name"]: item["value"] for item in tasks["late"]["run"]["env_vars"]}
+        fetched = "task_instance.xcom_pull(task_ids='first', key='%s') | tojson"
+        self.assertEqual(env["__PYTHON_INPUT"], '{"args": [{{ %s }}, { "day": {%% filter tojson %%}of {{ ds }}{%% endfilter %%}}], '
+                         '"kwargs": { "x": {{ params.x | tojson }}, "y": {{ %s }}}}' % (fetched % "return_value", fetched % "part"))
+        self.assertIn("@loudly\ndef late", base64.b64decode(env["__PYTHON_SCRIPT"]).decode())
+        self.assertEqual(tasks["late"]["upstream"], ["first"])
+        self.assertEqual(tasks["maybe"]["run"]["reason"], "maybe has a condition (run_if or skip_if)")
+
+        for call, words in [("pod(print)", "builtin_function"), ("pod(lambda: 1)", "lambda"), ("one(open)", "builtin_function"),
+                            ("one(first.output.map(str))", "by map()"), ("task.kubernetes(cmds=['x'])(one.function)(1)", "given cmds")]:
+            error = self.error(HEAD + '''
+with DAG("d"):
+    first = BashOperator(task_id="first", bash_command="x")
+    pod = lambda function: task.kubernetes(image="i", task_id="t")(function)()
+    @task.kubernetes(image="i")
+    def one(n): ...
+    %s
+''' % call, "invalid")
             self.assertIn(words, error["message"])
 
     def test_mapped_tasks(self):

@@ -152,6 +152,8 @@ def _run(task):
         reason = "%s is a %s task" % (task.task_id, "setup" if task.is_setup else "teardown")
     elif task.task_group is not None and task.task_group.mapped_around():
         reason = "%s is in a mapped task group" % task.task_id
+    elif getattr(task, "_updraft_conditional", False):
+        reason = "%s has a condition (run_if or skip_if)" % task.task_id
     elif cls._updraft_run is not BaseOperator._updraft_run:
         ours = next(base for base in cls.__mro__ if "_updraft_run" in base.__dict__)
         for base in cls.__mro__[:cls.__mro__.index(ours)]:

@@ -342,6 +342,7 @@ fn one(at: Place, id: Option<&str>, node: &Node<'_>, defaults: &TaskShape, zone:
         What::Bash => ("bash", "a bash task runs on the worker: leave it out, or use `image` with `cmds: [bash, -c]`"),
         What::Pod => ("pod", "a pod runs `cmds` and `arguments`: leave it out"),
         What::Empty => ("empty", "an empty task runs nothing: add an `image` or a `bash_command`"),
+        What::LatestOnly => ("latest_only", "it runs nothing: it skips the tasks right after it unless its run is the newest"),
     };
     let own = node.entries().unwrap_or_default();
     if let Some((key, _)) = own.iter().find(|(key, _)| key.text().is_some_and(|key| wrong.contains(&key))) {
@@ -380,6 +381,7 @@ enum What {
     Bash,
     Pod,
     Empty,
+    LatestOnly,
 }
 
 fn what(own: &TaskShape, defaults: &TaskShape, node: &Node<'_>, at: Place) -> Result<What, Error> {
@@ -399,15 +401,17 @@ fn what(own: &TaskShape, defaults: &TaskShape, node: &Node<'_>, at: Place) -> Re
     let class = name.rsplit('.').next().unwrap_or(name);
     match class {
         "empty" | "EmptyOperator" | "DummyOperator" => Ok(What::Empty),
+        "latest_only" | "LatestOnlyOperator" => Ok(What::LatestOnly),
         "pod" | "kubernetes" | "KubernetesPodOperator" => Ok(What::Pod),
         "bash" | "BashOperator" if own.bash_command.is_some() || defaults.bash_command.is_some() => Ok(What::Bash),
         "bash" | "BashOperator" => Err(Error::new(at, "a bash task needs a `bash_command`")),
         _ => {
             let at = node.get("operator").map_or(at, |node| node.at);
-            let known = ["bash", "pod", "empty", "BashOperator", "KubernetesPodOperator", "EmptyOperator"];
+            let known =
+                ["bash", "pod", "empty", "latest_only", "BashOperator", "KubernetesPodOperator", "EmptyOperator", "LatestOnlyOperator"];
             let hint = match did_you_mean(class, known) {
                 Some(near) => format!("did you mean `{near}`?"),
-                None => "YAML has bash, pod and empty; Python code runs as a pod of an image that holds it".to_owned(),
+                None => "YAML has bash, pod, empty and latest_only; Python code runs as a pod of an image that holds it".to_owned(),
             };
             Err(Error::new(at, format!("there is no operator {name:?}")).hint(hint))
         }
@@ -431,6 +435,7 @@ fn spec(id: TaskId, mut shape: TaskShape, what: What, node: &Node<'_>, at: Place
     }
     let (run, operator, templated): (_, _, &[&str]) = match what {
         What::Empty => (TaskKind::Empty, "EmptyOperator", &[]),
+        What::LatestOnly => (TaskKind::LatestOnly, "LatestOnlyOperator", &[]),
         What::Bash => {
             let run = TaskKind::Bash {
                 bash_command: shape.bash_command.take().unwrap_or_default(),

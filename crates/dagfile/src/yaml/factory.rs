@@ -262,8 +262,8 @@ fn tasks<'s>(dag: &Node<'s>, beside: &mut Beside) -> Node<'s> {
         let mut entries = vec![(Node::text_at(task.at, "needs"), Node::list_at(task.at, needs))];
         let class = task.get("operator").or_else(|| task.get("decorator")).and_then(Node::text).unwrap_or_default();
         let (module, name) = class.rsplit_once('.').unwrap_or(("", class));
-        let ours =
-            matches!(name, "BashOperator" | "KubernetesPodOperator" | "EmptyOperator" | "DummyOperator") && task.get("expand").is_none();
+        let ours = matches!(name, "BashOperator" | "KubernetesPodOperator" | "EmptyOperator" | "DummyOperator" | "LatestOnlyOperator")
+            && task.get("expand").is_none();
         let mut arguments = BTreeMap::new();
         for (key, value) in task.entries().unwrap_or_default() {
             match key.text().map(renamed) {

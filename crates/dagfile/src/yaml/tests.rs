@@ -197,7 +197,7 @@ fn mistakes_have_their_line_a_caret_and_a_remedy() {
         ),
         (
             "dag_id: a\ntasks:\n  t: {operator: PythonOperator}\n",
-            "error[invalid]: there is no operator \"PythonOperator\"\n --> x.yaml:3:17\n  |\n3 |   t: {operator: PythonOperator}\n  |                 ^^^^^^^^^^^^^^\n  = help: YAML has bash, pod and empty; Python code runs as a pod of an image that holds it",
+            "error[invalid]: there is no operator \"PythonOperator\"\n --> x.yaml:3:17\n  |\n3 |   t: {operator: PythonOperator}\n  |                 ^^^^^^^^^^^^^^\n  = help: YAML has bash, pod, empty and latest_only; Python code runs as a pod of an image that holds it",
         ),
         (
             "dag_id: a\nschedule: '@dayly'\ntasks: {}\n",

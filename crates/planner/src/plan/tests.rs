@@ -86,6 +86,26 @@ fn empty_operators_end_without_a_worker() {
 }
 
 #[test]
+fn only_the_newest_run_goes_on_behind_latest_only() {
+    let mut spec =
+        spec_of(&[("only", &[]), ("next", &["only"]), ("after", &["next"]), ("always", &["only"]), ("beside", &[]), ("done", &["next"])]);
+    spec.tasks[0].run = TaskKind::LatestOnly;
+    // Airflow skips the tasks right behind it whatever their rule, and what comes after those follows its own.
+    spec.tasks[3].trigger_rule = TriggerRule::Always;
+    spec.tasks[5].trigger_rule = TriggerRule::AllDone;
+    let later = Some(NOW + chrono::TimeDelta::seconds(1));
+    for until in [None, later, Some(NOW)] {
+        let (started, end) = run_to_end(&mut view_of(spec.clone()).latest_until(until), |_| TaskState::Success);
+        assert_eq!((started.len(), end), (5, Some(RunState::Success)), "{until:?}");
+    }
+    let mut view = view_of(spec).latest_until(Some(NOW - chrono::TimeDelta::microseconds(1)));
+    let moves = plan(&mut view, NOW);
+    let reason = |task: u32| moves.steps.iter().find(|step| step.task == task && step.step == moves::SKIP).and_then(|step| step.reason);
+    assert_eq!([1, 2, 3].map(reason), [Some("latest_only"), Some("trigger_rule"), Some("latest_only")]);
+    assert_eq!(names(&view, &moves), ["only COMPLETE_NOOP", "next SKIP", "after SKIP", "always SKIP", "beside SCHEDULE", "done SCHEDULE"]);
+}
+
+#[test]
 fn a_dag_without_tasks_ends_at_once() {
     assert_eq!(plan(&mut view_of(spec_of(&[])), NOW).end, Some((RunState::Success, None)));
 }

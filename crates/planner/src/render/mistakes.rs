@@ -75,7 +75,7 @@ pub fn mistakes(dag: &Arc<DagSpec>, task: &TaskSpec) -> Vec<Mistake> {
 pub(super) fn templates(task: &TaskSpec) -> Vec<(String, &str)> {
     let mut found = Vec::new();
     match &task.run {
-        TaskKind::Empty | TaskKind::Airflow(_) => {}
+        TaskKind::Empty | TaskKind::LatestOnly | TaskKind::Airflow(_) => {}
         TaskKind::Bash { bash_command, env, cwd, .. } => {
             found.push(("bash_command".to_owned(), bash_command.as_str()));
             found.extend(env.iter().flatten().map(|(name, value)| (format!("env.{name}"), value.as_str())));

@@ -79,8 +79,8 @@ pub(crate) async fn local(options: &Render) -> Result<ExitCode, Failure> {
         let known: Vec<&str> = dag.tasks.iter().map(|task| task.task_id.as_str()).collect();
         return Err(Failure::new(3, format!("DAG {} has no task {}; it has {}", options.dag, options.task, known.join(", "))));
     };
-    if matches!(task.run, TaskKind::Empty) {
-        return Err(Failure::new(1, format!("{} is an empty task: nothing is started for it", options.task)));
+    if matches!(task.run, TaskKind::Empty | TaskKind::LatestOnly) {
+        return Err(Failure::new(1, format!("{} is a task that the scheduler does itself: nothing is started for it", options.task)));
     }
     let run = facts(options, Arc::clone(&dag))?;
     let launch = render(&RenderContext::new(Arc::new(run)), task).map_err(|error| Failure::new(1, error.to_string()))?;

@@ -30,6 +30,8 @@ pub enum Kind {
     TooLarge,
     /// The file wanted the network.
     Network,
+    /// The file started more processes than it may.
+    Processes,
     /// There is no DAG in it.
     NoDag,
     /// A key that no DAG has.
@@ -59,6 +61,7 @@ impl Kind {
             Self::Exception => "exception",
             Self::TooLarge => "too_large",
             Self::Network => "network",
+            Self::Processes => "processes",
             Self::NoDag => "no_dag",
             Self::UnknownKey => "unknown_key",
             Self::DuplicateDag => "duplicate_dag",

@@ -279,7 +279,7 @@ fn of_error(error: &Diagnostic) -> Finding {
         Kind::Unsupported => (Verdict::Unsupported, "write it without this"),
         Kind::Signal | Kind::Internal => (Verdict::Unsupported, "take out what ends the process that reads the file"),
         Kind::Import => (Verdict::Edit, "install the package where --dag-python finds it, or import it inside the task"),
-        Kind::Timeout | Kind::Memory => (Verdict::Edit, "do the work inside a task"),
+        Kind::Timeout | Kind::Memory | Kind::Processes => (Verdict::Edit, "do the work inside a task"),
         _ => (Verdict::Edit, "mend it: Airflow cannot read it either"),
     };
     Finding {

@@ -3,7 +3,7 @@
 //! The Python side limits itself: time and memory of each file. This is the outer layer for when that fails: an outer clock, a cap on the
 //! answer, one restart of a child that died between two files, and an end of the whole process group when the processor goes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::OsString;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -33,6 +33,11 @@ const BOOT: &str = "import os, sys\nos.closerange(3, 65536)\nsys.argv = sys.argv
 /// Address space of a file where a limit makes no sense: macOS maps hundreds of gigabytes into every process and refuses a limit below
 /// that. More than any processor has, and few enough for the Python side to add its reserve.
 const ALL_MEMORY: u64 = 1 << 50;
+/// Most processes of a file, its readers included. The kernel's own limit counts all processes of the user, and so would have one file take
+/// from others what they need.
+const PROCESSES: usize = 64;
+/// How often they are counted, while a file takes longer than this.
+const COUNTED_EACH: Duration = Duration::from_millis(100);
 /// What is kept of the child's stderr.
 const STDERR_BYTES: usize = 64 * 1024;
 /// Most entries of a folder that are looked at to see whether another user can read it.
@@ -151,27 +156,65 @@ impl Drop for Running {
 
 /// Ends what is left of a child that could not clean up after itself: a file's process is in a session of its own, where the group's signal
 /// does not reach. They are known by the scratch folder in the environment that they were started with.
+///
+/// All are stopped before any is ended: what ends makes room for one more, and a bomb would win that race.
 #[cfg(target_os = "linux")]
 fn end_strays(scratch: &Path) {
-    let mark = [b"HOME=", scratch.as_os_str().as_encoded_bytes()].concat();
-    for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
-        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()).and_then(Pid::from_raw) else { continue };
-        let is_ours = || std::fs::read(entry.path().join("environ")).is_ok_and(|env| env.split(|byte| *byte == 0).any(|pair| pair == mark));
-        if !is_ours() {
-            continue;
+    let mut held = HashMap::new();
+    loop {
+        let before = held.len();
+        for pid in processes(scratch) {
+            // Held first, looked at again, then stopped: the number cannot have passed to another process in between.
+            if !held.contains_key(&pid)
+                && let Ok(process) = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty())
+                && is_of(pid, scratch)
+            {
+                let _ = rustix::process::pidfd_send_signal(&process, Signal::STOP);
+                held.insert(pid, process);
+            }
         }
-        // Held first, looked at again, then ended: the number cannot have passed to another process in between.
-        if let Ok(held) = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty())
-            && is_ours()
-        {
-            let _ = rustix::process::pidfd_send_signal(held, Signal::KILL);
+        if held.len() == before {
+            break;
         }
     }
+    for process in held.values() {
+        let _ = rustix::process::pidfd_send_signal(process, Signal::KILL);
+    }
+}
+
+/// The processes that were started with this scratch folder.
+#[cfg(target_os = "linux")]
+fn processes(scratch: &Path) -> Vec<Pid> {
+    let numbers = std::fs::read_dir("/proc").into_iter().flatten().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    numbers.filter_map(Pid::from_raw).filter(|pid| is_of(*pid, scratch)).collect()
+}
+
+#[cfg(target_os = "linux")]
+fn is_of(pid: Pid, scratch: &Path) -> bool {
+    let mark = [b"HOME=", scratch.as_os_str().as_encoded_bytes()].concat();
+    let environment = std::fs::read(format!("/proc/{}/environ", pid.as_raw_nonzero()));
+    environment.is_ok_and(|environment| environment.split(|byte| *byte == 0).any(|pair| pair == mark))
 }
 
 /// Who they are is not known without `/proc`: their own alarm ends them, when their file's time is over.
 #[cfg(not(target_os = "linux"))]
 fn end_strays(_scratch: &Path) {}
+
+#[cfg(not(target_os = "linux"))]
+fn processes(_scratch: &Path) -> Vec<Pid> {
+    Vec::new()
+}
+
+/// Ends when there are more processes than a file may have.
+async fn too_many(scratch: PathBuf) {
+    loop {
+        tokio::time::sleep(COUNTED_EACH).await;
+        let scratch = scratch.clone();
+        if tokio::task::spawn_blocking(move || processes(&scratch).len()).await.is_ok_and(|count| count > PROCESSES) {
+            return;
+        }
+    }
+}
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -183,6 +226,8 @@ enum Silence {
     Ended,
     /// The outer clock ran out.
     TimedOut,
+    /// There were more processes than one file may have.
+    Bomb,
     /// The answer is longer than it may be, or is none.
     Nonsense(String),
 }
@@ -302,6 +347,8 @@ impl Shared {
                 Diagnostic::new(name, Kind::Timeout, message)
                     .hint("keep slow work out of the top level of DAG files: it runs at every parse")
             }
+            Silence::Bomb => Diagnostic::new(name, Kind::Processes, format!("the file started more than {PROCESSES} processes"))
+                .hint("start processes inside a task, not at the top of the file"),
             Silence::Ended => Diagnostic::new(name, Kind::Internal, "the python parser ended while it read this file"),
             Silence::Nonsense(why) => Diagnostic::new(name, Kind::Internal, format!("the python parser gave no usable answer: {why}")),
         };
@@ -381,7 +428,11 @@ impl Running {
                 _ => Err(Silence::Ended),
             }
         };
-        let answer = tokio::time::timeout(limit, talk).await.unwrap_or(Err(Silence::TimedOut))?;
+        let bomb = too_many(self.scratch.path().to_owned());
+        let answer = tokio::select! {
+            answer = tokio::time::timeout(limit, talk) => answer.unwrap_or(Err(Silence::TimedOut))?,
+            () = bomb => return Err(Silence::Bomb),
+        };
         let answer: Answer = serde_json::from_slice(&answer).map_err(|error| Silence::Nonsense(error.to_string()))?;
         if answer.id != request.id {
             return Err(Silence::Nonsense(format!("an answer to {} instead of {}", answer.id, request.id)));

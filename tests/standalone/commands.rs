@@ -345,3 +345,71 @@ fn a_list_of_dags_is_quick() {
     println!("dags list: median {median:?}, fastest {:?}, slowest {:?}", took[0], took[19]);
     assert!(median < Duration::from_millis(250), "{took:?}");
 }
+
+/// Files below a folder that end so, but for what is generated.
+fn files(folder: &Path, ends: &[&str], found: &mut Vec<std::path::PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+        let path = entry.path();
+        let name = entry.file_name().into_string().unwrap();
+        if path.is_dir() && name != "node_modules" && name != "dist" {
+            files(&path, ends, found);
+        } else if ends.iter().any(|end| name.ends_with(end)) && !name.ends_with("schema.d.ts") {
+            found.push(path);
+        }
+    }
+}
+
+/// Whether what stands before the program's name says that a command begins there.
+fn begins_a_command(before: &str) -> bool {
+    let line = before.rsplit('\n').next().unwrap_or_default();
+    line.trim().is_empty() || line.ends_with(['`', '"', '>', '(']) || line.ends_with(": ") || line.ends_with("; ") || line.ends_with("$ ")
+}
+
+#[test]
+fn every_command_that_the_pages_answers_and_docs_name_is_there() {
+    let tree: Value = serde_json::from_slice(&Command::new(PROGRAM).args(["docs", "commands"]).output().unwrap().stdout).unwrap();
+    let leaves: Vec<Vec<&str>> = tree
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|command| command["words"].as_array().unwrap().iter().filter_map(Value::as_str).collect())
+        .collect();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let mut sources = vec![root.join("README.md")];
+    for (folder, ends) in [("crates", &[".rs", ".ts", ".tsx"][..]), ("docs", &[".md"][..])] {
+        files(&root.join(folder), ends, &mut sources);
+    }
+    let mut named = 0;
+    let mut wrong = Vec::new();
+    for source in sources {
+        let text = fs::read_to_string(&source).unwrap();
+        for (at, _) in text.match_indices("updraft ").filter(|(at, _)| begins_a_command(&text[..*at])) {
+            let line = text[at..].lines().next().unwrap_or_default();
+            let is_word =
+                |word: &str| !word.is_empty() && word.chars().all(|c| c.is_ascii_lowercase() || c == '-') && !word.starts_with('-');
+            // What cannot be a word of a command is an argument, or the end; so is what a quote or a tag closes.
+            let mut typed: Vec<&str> = Vec::new();
+            for word in line.split(' ').skip(1).take(2) {
+                let bare = word.split('<').next().unwrap_or_default().trim_end_matches(['`', '"', ')', ',', ';', '.', ':']);
+                if is_word(bare) {
+                    typed.push(bare);
+                }
+                if bare != word || !is_word(bare) {
+                    break;
+                }
+            }
+            let Some(first) = typed.first() else { continue };
+            named += 1;
+            let known = leaves.iter().any(|words| words.first() == Some(first))
+                && typed
+                    .get(1)
+                    .is_none_or(|second| leaves.iter().any(|words| words[0] == *first && words.get(1).is_none_or(|word| word == second)));
+            // Those after the third are for the program itself.
+            if !known && !["api", "docs", "help", "supervise", "sandbox", "raw"].contains(first) {
+                wrong.push(format!("{}: {line}", source.strip_prefix(&root).unwrap().display()));
+            }
+        }
+    }
+    assert!(named > 100, "only {named} were found");
+    assert!(wrong.is_empty(), "no such commands: {wrong:#?}");
+}

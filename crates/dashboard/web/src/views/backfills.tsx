@@ -36,7 +36,7 @@ export function BackfillsPage() {
     <>
       <div className="head"><h1>Backfills</h1>{search.dag && <button type="button" onClick={() => void navigate({ search: {} })}>of {search.dag} ×</button>}{may("backfills.create") && <div className="actions"><button type="button" className="primary" onClick={add}>+ New backfill</button></div>}</div>
       {!data ? <Skeleton rows={4} /> : data.backfills.length === 0 ? (
-        <Empty title={search.dag ? `${search.dag} has no backfills` : "No backfills yet"}><p>A backfill makes the runs of a stretch of the past, or does failed ones again, in order and under a limit of its own. On the command line: <code>updraft backfill create --dag-id DAG --from-date 2026-01-01 --to-date 2026-02-01</code></p></Empty>
+        <Empty title={search.dag ? `${search.dag} has no backfills` : "No backfills yet"}><p>A backfill makes the runs of a stretch of the past, or does failed ones again, in order and under a limit of its own. On the command line:</p><pre tabIndex={0}>updraft backfill create --dag-id DAG --from-date 2026-01-01 --to-date 2026-02-01</pre></Empty>
       ) : (
         <div className="scroll" tabIndex={0} role="region" aria-label="Backfills, a table"><table>
           <thead><tr><th scope="col">DAG</th><th scope="col">Range</th><th scope="col">State</th><th scope="col">Runs</th><th scope="col">How</th><th scope="col">Made</th><th scope="col"><span className="seen-by-ear">Actions</span></th></tr></thead>

@@ -55,8 +55,9 @@ async fn connections_that_are_all_closed_come_back() {
         taken.done();
         scheduler.hint("default", (first..first + 100).map(key));
         see(&mut hints, &keys(first..first + 100)).await;
+        // RabbitMQ closes in its own time: the hints may have come before.
+        eventually("another connection", || async { worker.stats().reconnects > u64::try_from(round).unwrap() }).await;
     }
-    assert!(worker.stats().reconnects >= 3);
 }
 
 #[tokio::test]

@@ -1,50 +1,23 @@
 // Administration in a browser: pools, variables, connections, import errors, the audit log, users and tokens, with and without logins.
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { after, before, test } from "node:test";
 import { api, end, look, open, url } from "./harness.mjs";
+import { Guarded, login } from "./server.mjs";
 
 const EVIL = "<img src=x onerror=window.__hit=1>";
-const OWNER = "the-owner's-own-password";
 const work = process.env.UPDRAFT_E2E_WORK;
+const { OWNER } = Guarded;
 let guarded;
 let base;
-
-const freePort = () => new Promise((done) => {
-  const server = createServer().listen(0, "127.0.0.1", () => {
-    const { port } = server.address();
-    server.close(() => done(port));
-  });
-});
-
-/** As the owner, at the API that asks for a password. */
-async function owner(method, path, body) {
-  const response = await fetch(base + path, { method, headers: { authorization: `Basic ${btoa(`admin:${OWNER}`)}`, "content-type": "application/json", accept: "application/json" }, body: body && JSON.stringify(body) });
-  const text = await response.text();
-  assert.ok(response.ok, `${method} ${path}: ${response.status} ${text}`);
-  return text ? JSON.parse(text) : undefined;
-}
+const owner = (...asked) => guarded.api(...asked);
 
 before(async () => {
-  // A second API over the same database that asks for a password. No broker is at this address: it does without one.
-  const port = await freePort();
-  base = `http://127.0.0.1:${port}`;
-  guarded = spawn(process.env.UPDRAFT_E2E_BINARY, ["api", "--port", String(port), "--broker-url", "amqp://127.0.0.1:1/", "--database-url", `postgres://updraft@localhost:5432/postgres?host=${work}/data/postgres/run&sslmode=disable`], {
-    env: { ...process.env, UPDRAFT_API_PASSWORD: OWNER, UPDRAFT_SECRET_KEYS_FILE: `${work}/data/secret-keys` }, stdio: ["ignore", "pipe", "pipe"],
-  });
-  let said = "";
-  guarded.stdout.on("data", (data) => { said += data; });
-  // It says where it listens when it does.
-  await new Promise((done, fail) => {
-    guarded.stderr.on("data", (data) => { said += data; if (said.includes(String(port))) done(); });
-    guarded.on("exit", () => fail(new Error(said)));
-  });
-  for (;;) if ((await fetch(`${base}/api/v2/version`).catch(() => undefined))?.ok) break;
+  guarded = await Guarded.start();
+  base = guarded.url;
 });
 after(async () => {
-  guarded?.kill("SIGTERM");
+  guarded?.stop();
   await end();
 });
 
@@ -60,14 +33,6 @@ const guard = (name, body) => test(name, async () => {
   await body(view);
   await view.close();
 });
-
-async function login(page, go, name, password, path = "/") {
-  await go(path);
-  await page.getByLabel(/name/i).first().fill(name);
-  await page.getByLabel(/password/i).fill(password);
-  await page.keyboard.press("Enter");
-  await page.locator(".live.is-live").waitFor();
-}
 
 const clean = async (page, what) => {
   assert.equal(await page.evaluate(() => window.__hit), undefined, what);

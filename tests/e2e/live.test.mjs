@@ -84,41 +84,54 @@ async function watch(page, meanwhile) {
 
 const percent = (value) => `${value.toFixed(1)} %`;
 
+/** It neither grows from the beginning to the end nor wanders. */
+function assertFlat(heaps) {
+  const half = heaps.slice(heaps.length >> 1);
+  assert.ok(heaps.at(-1) < Math.max(heaps[0] * 1.25, heaps[0] + 8), `the heap grew: ${heaps}`);
+  assert.ok(Math.max(...half) - Math.min(...half) < Math.max(8, heaps[0] * 0.25), `the heap is not flat: ${half}`);
+}
+
+const megabytes = (heaps) => `${heaps.map((mb) => mb.toFixed(1)).join(", ")} MB`;
+
 browse("a run of 10,000 tasks is shown as it is while 200 of its tasks change each second", {}, async ({ page, go }) => {
-  let run = await server.trigger("pace");
+  const run = await server.trigger("pace");
   await page.addInitScript(() => {
-    // When the page said which number of successes.
+    // When the page said which number of successes, and in which lap: a number that falls is that of a run that was cleared.
     window.seen = [];
     new MutationObserver(() => {
       const chip = [...document.querySelectorAll(".chips button")].find((one) => one.textContent.startsWith("success"));
       const said = chip ? Number(chip.textContent.replaceAll(/\D/g, "")) : 0;
-      if (window.seen.at(-1)?.[1] !== said) window.seen.push([Date.now(), said]);
+      const last = window.seen.at(-1) ?? { lap: 0, said: 0 };
+      if (window.seen.length === 0 || last.said !== said) window.seen.push({ at: Date.now(), lap: last.lap + (said < last.said ? 1 : 0), said });
     }).observe(document, { subtree: true, childList: true, characterData: true });
   });
   await go(at("pace", run));
   await page.locator(".live.is-live").waitFor();
   const truths = [];
-  let first;
+  let lap = 0;
   const figures = await watch(page, async () => {
-    const done = await successes(run);
-    truths.push([Date.now(), done]);
-    first ??= [Date.now(), done];
-    assert.ok(done < TASKS, `the run of ${TASKS} tasks is over before the time is`);
+    const said = await successes(run);
+    truths.push({ at: Date.now(), lap, said });
+    if (said >= TASKS) {
+      // All of it once more, as a person would: the page stays where it is.
+      await server.api("POST", `/api/v2/dags/pace/dagRuns/${encodeURIComponent(run)}/clear`, { dry_run: false });
+      lap += 1;
+    }
     await pause(200);
   });
-  const rate = (truths.at(-1)[1] - first[1]) / ((truths.at(-1)[0] - first[0]) / 1000);
-  await page.waitForFunction((done) => window.seen.at(-1)[1] >= done, truths.at(-1)[1]);
+  const ended = truths.filter((one, n) => one.lap !== truths[n + 1]?.lap).reduce((sum, one) => sum + one.said, 0) - truths[0].said;
+  const rate = ended / ((truths.at(-1).at - truths[0].at) / 1000);
+  const shows = (seen, { lap, said }) => seen.find((one) => one.lap > lap || (one.lap === lap && one.said >= said));
+  await page.waitForFunction(({ lap, said }) => window.seen.some((one) => one.lap === lap && one.said >= said), truths.at(-1));
   const seen = await page.evaluate(() => window.seen);
-  const late = truths.map(([when, done]) => {
-    const shown = seen.find(([, said]) => said >= done);
-    assert.ok(shown, `${done} successes were never shown`);
-    return Math.max(0, shown[0] - when);
-  }).sort((a, b) => a - b);
+  assert.equal(seen.at(-1).lap, lap, "the page counts down where nothing was cleared");
+  const late = truths.map((truth) => Math.max(0, shows(seen, truth).at - truth.at)).sort((a, b) => a - b);
   const worst = late.at(-1);
-  console.log(`run of 10,000: ${rate.toFixed(0)} tasks/s, ${(rate * 3).toFixed(0)} changes/s; page ${percent(figures.share)} of a core, drawing ${percent(figures.drawing)}; behind by p50 ${late[late.length >> 1]} ms, most ${worst} ms; heap ${figures.heaps.map((mb) => mb.toFixed(1)).join(", ")} MB`);
+  console.log(`run of 10,000: ${rate.toFixed(0)} tasks/s, ${(rate * 3).toFixed(0)} changes/s, begun ${lap + 1} times in ${figures.seconds.toFixed(0)} s; page ${percent(figures.share)} of a core, drawing ${percent(figures.drawing)}; behind by p50 ${late[late.length >> 1]} ms, most ${worst} ms; heap ${megabytes(figures.heaps)}`);
   assert.ok(rate * 3 >= 200 / SLACK, `the server made only ${rate} tasks a second`);
   assert.ok(figures.share < 30 * SLACK, `the page took ${percent(figures.share)} of a core`);
   assert.ok(worst <= 1_000 * SLACK, `the page was ${worst} ms behind`);
+  assertFlat(figures.heaps);
   await server.api("PATCH", `/api/v2/dags/pace/dagRuns/${encodeURIComponent(run)}`, { state: "failed" });
 });
 
@@ -131,11 +144,9 @@ browse("the grid of that DAG keeps its memory and leaves the processor alone", {
     if ((await successes(run)) >= TASKS) run = await server.trigger("pace");
     await pause(1_000);
   });
-  console.log(`grid of 10,000 tasks: page ${percent(figures.share)} of a core, drawing ${percent(figures.drawing)}; heap ${figures.heaps.map((mb) => mb.toFixed(1)).join(", ")} MB`);
+  console.log(`grid of 10,000 tasks: page ${percent(figures.share)} of a core, drawing ${percent(figures.drawing)}; heap ${megabytes(figures.heaps)}`);
   assert.ok(figures.share < 30 * SLACK, `the page took ${percent(figures.share)} of a core`);
-  const half = figures.heaps.slice(figures.heaps.length >> 1);
-  assert.ok(figures.heaps.at(-1) < Math.max(figures.heaps[0] * 1.25, figures.heaps[0] + 8), `the heap grew: ${figures.heaps}`);
-  assert.ok(Math.max(...half) - Math.min(...half) < Math.max(8, figures.heaps[0] * 0.25), `the heap is not flat: ${half}`);
+  assertFlat(figures.heaps);
   await server.api("PATCH", `/api/v2/dags/pace/dagRuns/${encodeURIComponent(run)}`, { state: "failed" });
 });
 

@@ -70,3 +70,42 @@ export class Server {
     return (await this.api("POST", `/api/v2/dags/${dag}/dagRuns`, { logical_date: null, conf })).dag_run_id;
   }
 }
+
+/** A second API over the database of the server of all tests that asks for a password. No broker is at its address: it does without one. */
+export class Guarded {
+  static OWNER = "the-owner's-own-password";
+
+  static async start(work = process.env.UPDRAFT_E2E_WORK) {
+    const guarded = new Guarded();
+    const port = await free();
+    guarded.url = `http://127.0.0.1:${port}`;
+    const database = `postgres://updraft@localhost:5432/postgres?host=${work}/data/postgres/run&sslmode=disable`;
+    guarded.child = spawn(process.env.UPDRAFT_E2E_BINARY, ["api", "--port", String(port), "--broker-url", "amqp://127.0.0.1:1/", "--database-url", database], {
+      env: { ...process.env, UPDRAFT_API_PASSWORD: Guarded.OWNER, UPDRAFT_SECRET_KEYS_FILE: `${work}/data/secret-keys` }, stdio: ["ignore", "ignore", "inherit"],
+    });
+    await answers(`${guarded.url}/api/v2/version`, guarded.child);
+    return guarded;
+  }
+
+  /** Asks as the owner, or as somebody else with their password. */
+  async api(method, path, body, who = `admin:${Guarded.OWNER}`) {
+    const headers = { authorization: `Basic ${btoa(who)}`, "content-type": "application/json", accept: "application/json" };
+    const response = await fetch(this.url + path, { method, headers, body: body && JSON.stringify(body) });
+    const text = await response.text();
+    if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${text}`);
+    return text ? JSON.parse(text) : undefined;
+  }
+
+  stop() {
+    this.child.kill("SIGTERM");
+  }
+}
+
+/** As a person does it. */
+export async function login(page, go, name, password, path = "/") {
+  await go(path);
+  await page.getByLabel(/name/i).first().fill(name);
+  await page.getByLabel(/password/i).fill(password);
+  await page.keyboard.press("Enter");
+  await page.locator(".live.is-live").waitFor({ state: "attached" });
+}

@@ -40,7 +40,7 @@ port=$(node -e 'const s = require("net").createServer().listen(0, "127.0.0.1", (
 for name in $(compgen -e | grep '^\(UPDRAFT\|AIRFLOW\)_' || true); do unset "$name"; done
 "$binary" standalone --port "$port" --data-dir "$work/data" --dags "git+file://$work/dags.git@main" --dags "$work/local" >"$work/server.log" 2>&1 &
 server=$!
-export UPDRAFT_E2E_URL=http://127.0.0.1:$port UPDRAFT_E2E_PICTURES=$root/docs/pictures
+export UPDRAFT_E2E_URL=http://127.0.0.1:$port UPDRAFT_E2E_PICTURES=$root/docs/pictures UPDRAFT_E2E_WORK=$work UPDRAFT_E2E_BINARY=$binary
 until curl -fs "$UPDRAFT_E2E_URL/api/v2/dags?limit=1" 2>/dev/null | grep -q '"total_entries":[1-9]'; do
     kill -0 "$server" 2>/dev/null || { cat "$work/server.log" >&2; exit 1; }
     sleep 0.2
@@ -61,5 +61,5 @@ commit 'Ada Example' ada@example.org 'Send the invoices'
 sleep $((${1:-10} * 60 - 200))
 export NODE_PATH=$root/crates/dashboard/web/node_modules
 ln -s "$NODE_PATH" "$work/node_modules"
-mkdir "$work/tests" && cp "$here"/take.mjs "$here"/../harness.mjs "$work/tests"
+mkdir "$work/tests" && cp "$here"/take.mjs "$here"/../harness.mjs "$here"/../server.mjs "$work/tests"
 node "$work/tests/take.mjs"

@@ -2,6 +2,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { api, at, end, open } from "./harness.mjs";
+import { Guarded, login } from "./server.mjs";
 
 const folder = process.env.UPDRAFT_E2E_PICTURES;
 mkdirSync(folder, { recursive: true });
@@ -37,13 +38,16 @@ const VIEWS = {
   fleet: ["/fleet"],
   git: ["/git", "Say the region in capitals"],
   backfills: ["/backfills"],
-  audit: ["/audit"],
   "import-errors": ["/import-errors", "colect"],
   pools: ["/pools", "polite"],
   variables: ["/variables", "warehouse_schema"],
   connections: ["/connections", "warehouse"],
-  users: ["/users"],
-  tokens: ["/tokens"],
+};
+/** The same of an API that asks who one is. */
+const GUARDED = {
+  users: ["/users", "Cleo"],
+  tokens: ["/tokens", "deploys"],
+  audit: ["/audit", "cleo"],
 };
 const only = process.argv.slice(2);
 
@@ -59,25 +63,41 @@ async function pack(page, png) {
   return Buffer.from(url, "base64");
 }
 
+const guarded = await Guarded.start();
+const people = [["ada", "Ada Example", ["admin"]], ["bo", "Bo Example", ["viewer", { role: "op", scope: "tag:sales" }]], ["cleo", "Cleo Example", ["user"]], ["dan", "Dan Example", ["viewer"]]];
+for (const [name, display_name, roles] of people) await guarded.api("POST", "/ui/users", { name, display_name, email: `${name}@example.org`, password: `${name}-has-a-password`, roles });
+await guarded.api("PATCH", "/ui/users/dan", { active: false });
+for (const [name, days, permissions] of [["deploys of the warehouse", 90, ["runs.create", "runs.read"]], ["laptop", 30]]) await guarded.api("POST", "/ui/tokens", { name, days, permissions }, "ada:ada-has-a-password");
+
 const packer = await open();
 let bytes = 0;
+async function take(page, go, name, [path, text], suffix) {
+  if (only.length && !only.includes(name)) return;
+  await go(path);
+  await page.locator(".live.is-live").waitFor({ state: "attached" });
+  if (text) await page.getByText(text).first().waitFor({ state: "attached" }).catch(() => console.error(`${name}: does not say ${text}`));
+  await page.waitForFunction(() => !document.querySelector("[aria-busy=true], .skeleton"), undefined, { timeout: 5_000 }).catch(() => console.error(`${name}: is still loading`));
+  const small = await pack(packer.page, await page.screenshot());
+  bytes += small.length;
+  writeFileSync(join(folder, `${name}-${suffix}.webp`), small);
+}
+
 for (const dark of [false, true]) {
   for (const width of [1440, 390]) {
-    const { page, go, close } = await open({ width, height: width === 390 ? 844 : 900, dark });
-    page.mayFail = true;
-    for (const [name, [path, text]] of Object.entries(VIEWS)) {
-      if (only.length && !only.includes(name)) continue;
-      await go(path);
-      await page.locator(".live.is-live").waitFor({ state: "attached" });
-      if (text) await page.getByText(text).first().waitFor({ state: "attached" }).catch(() => console.error(`${name}: does not say ${text}`));
-      await page.waitForFunction(() => !document.querySelector("[aria-busy=true], .skeleton"), undefined, { timeout: 5_000 }).catch(() => console.error(`${name}: is still loading`));
-      const small = await pack(packer.page, await page.screenshot());
-      bytes += small.length;
-      writeFileSync(join(folder, `${name}-${width}-${dark ? "dark" : "light"}.webp`), small);
-    }
-    await close();
+    const options = { width, height: width === 390 ? 844 : 900, dark };
+    const suffix = `${width}-${dark ? "dark" : "light"}`;
+    const all = await open(options);
+    all.page.mayFail = true;
+    for (const [name, view] of Object.entries(VIEWS)) await take(all.page, all.go, name, view, suffix);
+    await all.close();
+    const theirs = await open({ ...options, base: guarded.url });
+    theirs.page.mayFail = true;
+    await login(theirs.page, theirs.go, "ada", "ada-has-a-password");
+    for (const [name, view] of Object.entries(GUARDED)) await take(theirs.page, theirs.go, name, view, suffix);
+    await theirs.close();
   }
 }
+guarded.stop();
 await packer.close();
 await end();
 console.log(`${folder}: ${(bytes / 1024).toFixed(0)} KiB`);

@@ -81,8 +81,10 @@ export class Guarded {
     guarded.url = `http://127.0.0.1:${port}`;
     const database = `postgres://updraft@localhost:5432/postgres?host=${work}/data/postgres/run&sslmode=disable`;
     guarded.child = spawn(process.env.UPDRAFT_E2E_BINARY, ["api", "--port", String(port), "--broker-url", "amqp://127.0.0.1:1/", "--database-url", database], {
-      env: { ...process.env, UPDRAFT_API_PASSWORD: Guarded.OWNER, UPDRAFT_SECRET_KEYS_FILE: `${work}/data/secret-keys` }, stdio: ["ignore", "ignore", "inherit"],
+      env: { ...process.env, UPDRAFT_API_PASSWORD: Guarded.OWNER, UPDRAFT_SECRET_KEYS_FILE: `${work}/data/secret-keys` }, stdio: ["ignore", "pipe", "pipe"],
     });
+    const log = createWriteStream(join(work, "guarded.log"), { flags: "a" });
+    for (const out of [guarded.child.stdout, guarded.child.stderr]) out.pipe(log, { end: false });
     await answers(`${guarded.url}/api/v2/version`, guarded.child);
     return guarded;
   }

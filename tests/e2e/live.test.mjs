@@ -26,10 +26,18 @@ tasks:
   one: { bash_command: "until [ -e {{ dag_run.conf.file }} ]; do sleep 0.05; done" }
   two: { bash_command: "echo after", needs: [one] }
 `;
+// `early` is the first of the file and the last to begin.
+const FOLLOWS = `dag_id: follows
+schedule: null
+tasks:
+  early: { bash_command: "until [ -e {{ dag_run.conf.file }}-early ]; do sleep 0.05; done; exit 1", needs: [gate] }
+  long: { bash_command: "until [ -e {{ dag_run.conf.file }}-long ]; do sleep 0.05; done" }
+  gate: { bash_command: "until [ -e {{ dag_run.conf.file }}-gate ]; do sleep 0.05; done" }
+`;
 
 let server;
 before(async () => {
-  server = await Server.start({ "pace.yaml": PACE, "waits.yaml": WAITS });
+  server = await Server.start({ "pace.yaml": PACE, "waits.yaml": WAITS, "follows.yaml": FOLLOWS });
   await server.api("POST", "/api/v2/pools", { name: "pace", slots: SLOTS });
 });
 after(async () => {
@@ -148,6 +156,27 @@ browse("the grid of that DAG keeps its memory and leaves the processor alone", {
   assert.ok(figures.share < 30 * SLACK, `the page took ${percent(figures.share)} of a core`);
   assertFlat(figures.heaps);
   await server.api("PATCH", `/api/v2/dags/pace/dagRuns/${encodeURIComponent(run)}`, { state: "failed" });
+});
+
+browse("what runs stays in view while it runs, and gives way to what fails", {}, async ({ page, go }) => {
+  const file = `${server.folder}/follows`;
+  const release = (task) => writeFileSync(`${file}-${task}`, "");
+  await go(at("follows", await server.trigger("follows", { file })));
+  const option = (task, word) => page.getByRole("option", { name: new RegExp(`^${task}: ${word}`) });
+  const panel = (task) => page.getByRole("region", { name: `Task ${task}` });
+  await option("long", "running").waitFor();
+  await panel("long").waitFor();
+  release("gate");
+  // It comes before the other in the file; whoever reads that one's log goes on reading.
+  await option("early", "running").waitFor();
+  await page.waitForFunction(() => document.querySelector(".panel h2")?.textContent === "long");
+  assert.equal(await panel("early").count(), 0);
+  release("early");
+  await option("early", "failed").waitFor();
+  await panel("early").waitFor();
+  release("long");
+  await option("long", "success").waitFor();
+  assert.equal(await panel("early").count(), 1);
 });
 
 browse("a server that is killed and comes back is found again, and nothing is missed", {}, async ({ page, go }) => {

@@ -61,7 +61,9 @@ export function absolute(at: string, zone: string): string {
 }
 
 export const clock = (at: number, zone: string): string => format(zone, { hour: "2-digit", minute: "2-digit", second: "2-digit" }).format(at);
-export const localZone = (): string => Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
+let local: string | undefined;
+/** Asked once: it is slow to ask, and every time on a page does. */
+export const localZone = (): string => (local ??= Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC");
 
 /** `07:12`, or `27 Nov 07:12`: a moment on an axis. */
 export const moment = (at: string, zone: string, day: boolean): string => format(zone, { ...(day ? { day: "numeric", month: "short" } : {}), hour: "2-digit", minute: "2-digit" } as const).format(new Date(at)).replace(",", "");

@@ -25,6 +25,17 @@ function first(bars: Bar[]): Bar | undefined {
   return failed[0] ?? bars.find((bar) => bar.state === "up_for_retry") ?? bars.find((bar) => bar.state === "running");
 }
 
+/** At least so long one that runs is shown, in milliseconds: what is over at once is not worth a look each. */
+const SHOWN = 5_000;
+
+/** Whether the task that was chosen for a person stays, `since` when where its run goes on. One that failed does: what somebody reads does not
+ * go away because another fails. One that runs does to its end, unless something fails. */
+function stays(shown: Bar, best: Bar | undefined, since: number | undefined): boolean {
+  if (isFailure(shown.state)) return true;
+  if (since === undefined || (best && isFailure(best.state))) return false;
+  return shown.state === "running" || !best || Date.now() - since < SHOWN;
+}
+
 /** The longest text of a selection in the address: proxies take addresses of 8 KB. */
 const LONGEST = 4_000;
 
@@ -57,15 +68,16 @@ export function RunPage() {
   };
   const bars = useMemo(() => {
     const words = (search.q ?? "").toLowerCase();
-    const found = all.filter((bar) => (!words || nameOf(bar).toLowerCase().includes(words)) && (!search.state || bar.state === search.state));
+    const found = !words && !search.state ? all : all.filter((bar) => (!words || nameOf(bar).toLowerCase().includes(words)) && (!search.state || bar.state === search.state));
     const order = search.sort && SORTS[search.sort];
     return order ? [...found].sort(order) : found;
   }, [all, search.q, search.state, search.sort]);
   const named = search.task ? all.find((bar) => bar.task === search.task && bar.map === (search.map ?? -1)) : undefined;
-  // Once shown it stays: what somebody reads does not go away because another task fails.
-  const [kept, keep] = useState<string>();
-  const chosen = search.task ? named : (all.find((bar) => bar.key === kept) ?? first(all));
-  if (!search.task && chosen && chosen.key !== kept && isFailure(chosen.state)) keep(chosen.key);
+  const [kept, keep] = useState<{ run: string; key: string; at: number }>();
+  const best = search.task ? undefined : first(all);
+  const shown = kept?.run === runId && !search.task ? all.find((bar) => bar.key === kept.key) : undefined;
+  const chosen = search.task ? named : shown && stays(shown, best, run.data && !isOver(run.data.state) ? kept?.at : undefined) ? shown : best;
+  if (!search.task && chosen && chosen !== shown) keep({ run: runId, key: chosen.key, at: Date.now() });
   const several = useMemo(() => all.filter((bar) => selected.has(bar.key)), [all, selected]);
   const acted = several.length ? several : chosen ? [chosen] : [];
   const failed = run.data?.task_counts.failed || run.data?.task_counts.upstream_failed;

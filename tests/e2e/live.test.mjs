@@ -11,7 +11,7 @@ const SECONDS = Number(process.env.UPDRAFT_E2E_SECONDS ?? 12);
 const SLACK = Number(process.env.UPDRAFT_E2E_SLACK ?? 1);
 const TASKS = 10_000;
 // So many at once, each so long, are this many changes a second: each task is told of as queued, running and success.
-const SLOTS = 14;
+const SLOTS = 18;
 const PACE = `dag_id: pace
 description: Many short tasks, as many at once as the pool has slots
 schedule: null

@@ -52,6 +52,8 @@ git_in add .
 git_in commit -q -m 'Say <img src=x onerror=window.__hit=1>'
 git_in push -q "$work/dags.git" main
 port=$(node -e 'const s = require("net").createServer().listen(0, "127.0.0.1", () => { console.log(s.address().port); s.close(); })')
+# A debug build is several times slower than what people run; times are the product's with UPDRAFT_BINARY.
+[ -n "${UPDRAFT_BINARY:-}" ] || export UPDRAFT_E2E_SLACK=${UPDRAFT_E2E_SLACK:-3}
 # Nothing of the caller's installation.
 for name in $(compgen -e | grep '^\(UPDRAFT\|AIRFLOW\)_' | grep -vE '^UPDRAFT_E2E_(SHOTS|SECONDS|SLACK)$' || true); do unset "$name"; done
 "$binary" standalone --port "$port" --data-dir "$work/data" --dags "$work/dags" --dags "git+file://$work/dags.git@main" --git-period 3600 >"$work/server.log" 2>&1 &
@@ -65,8 +67,6 @@ for _ in $(seq 600); do
     if curl -fs "$UPDRAFT_E2E_URL/api/v2/dags?limit=1" 2>/dev/null | grep -q '"total_entries":[1-9]'; then break; fi
     sleep 0.1
 done
-# A debug build is several times slower than what people run; times are the product's with UPDRAFT_BINARY.
-[ -n "${UPDRAFT_BINARY:-}" ] || export UPDRAFT_E2E_SLACK=${UPDRAFT_E2E_SLACK:-3}
 # For what no process of this host leaves behind: the record of a pod.
 export UPDRAFT_E2E_DATABASE="postgres://updraft@localhost:5432/postgres?host=$work/data/postgres/run"
 export NODE_PATH=$root/crates/dashboard/web/node_modules

@@ -1,6 +1,6 @@
 // The tasks of a run, as bars: the columns of the answer made rows.
 import type { Schemas } from "../api/client";
-import { stateOf } from "./states";
+import { STATES, letterOf, stateOf } from "./states";
 
 export interface Bar {
   key: string;
@@ -30,5 +30,15 @@ export function barsOf(of: Schemas["Bars"]): Bar[] {
       key: `${task} ${map}`, task, map, state: stateOf(of.states[at]) ?? "none", tries: of.tries[at] ?? 0, start: of.starts[at] ?? undefined, end: of.ends[at] ?? undefined,
       says: says < 0 ? undefined : of.words[says], note: notes.has(at), stopping: stopping.has(at),
     };
+  });
+}
+
+/** How many are in each state that there is, in the order in which a task goes through them. */
+export function countsOf(letters: string): [string, number][] {
+  const of = new Map<string, number>();
+  for (const letter of letters) of.set(letter, (of.get(letter) ?? 0) + 1);
+  return STATES.flatMap((state) => {
+    const count = of.get(letterOf(state));
+    return count ? [[state, count] as [string, number]] : [];
   });
 }

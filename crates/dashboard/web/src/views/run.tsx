@@ -6,7 +6,7 @@ import { path } from "../api/client";
 import { queries } from "../api/queries";
 import { Empty, Failure, Mark, Skeleton, State, Time, Took } from "../components/bits";
 import { type Item, SplitButton } from "../components/menu";
-import { type Bar, barsOf, idOf, nameOf } from "../lib/bars";
+import { type Bar, barsOf, countsOf, idOf, nameOf } from "../lib/bars";
 import { useKeys } from "../lib/keys";
 import { read, written } from "../lib/selection";
 import { isFailure, isOver, lookOf } from "../lib/states";
@@ -57,6 +57,8 @@ export function RunPage() {
   const { data, error, refetch } = useQuery(queries.bars(dagId, runId));
   const [asking, setAsking] = useState<Asking>();
   const all = useMemo(() => (data ? barsOf(data) : []), [data]);
+  // Counted here, so that they are those of the rows, and as new.
+  const counts = useMemo(() => (data ? countsOf(data.states) : Object.entries((run.data?.task_counts ?? {}) as Record<string, number>)), [data, run.data]);
   // A selection that is too long for the address.
   const [long, keepLong] = useState<{ run: string; keys: ReadonlySet<string> }>();
   const selected = useMemo(() => (long?.run === runId ? long.keys : read(all, search.selected)), [long, runId, all, search.selected]);
@@ -80,7 +82,7 @@ export function RunPage() {
   if (!search.task && chosen && chosen !== shown) keep({ run: runId, key: chosen.key, at: Date.now() });
   const several = useMemo(() => all.filter((bar) => selected.has(bar.key)), [all, selected]);
   const acted = several.length ? several : chosen ? [chosen] : [];
-  const failed = run.data?.task_counts.failed || run.data?.task_counts.upstream_failed;
+  const failed = counts.some(([state]) => isFailure(state));
 
   const whole: Clearing = { title: "Run all again", body: { only_failed: false } };
   const retry: Clearing = { title: "Retry what failed", body: { only_failed: true } };
@@ -135,8 +137,8 @@ export function RunPage() {
         <RunViews />
         <input type="search" data-search className="search" aria-label="Show only tasks with this in their name" placeholder="Tasks  ( / )" value={search.q ?? ""} onChange={(event) => void navigate({ search: { ...search, q: event.target.value || undefined }, replace: true })} />
         <div className="chips" role="group" aria-label="Which states">
-          {Object.entries(run.data.task_counts).map(([state, count]) => (
-            <button key={state} type="button" aria-pressed={search.state === state} onClick={() => void navigate({ search: { ...search, state: search.state === state ? undefined : state } })}><Mark state={state} size={14} />{lookOf(state).word} <b>{(count as number).toLocaleString("en")}</b></button>
+          {counts.map(([state, count]) => (
+            <button key={state} type="button" aria-pressed={search.state === state} onClick={() => void navigate({ search: { ...search, state: search.state === state ? undefined : state } })}><Mark state={state} size={14} />{lookOf(state).word} <b>{count.toLocaleString("en")}</b></button>
           ))}
         </div>
         <label className="inline">Order <select value={search.sort ?? ""} onChange={(event) => void navigate({ search: { ...search, sort: (event.target.value || undefined) as typeof search.sort }, replace: true })}><option value="">of the file</option><option value="start">first begun</option><option value="took">took longest</option></select></label>

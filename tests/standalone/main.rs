@@ -23,3 +23,4 @@ mod secrets;
 mod seed;
 mod service;
 mod traces;
+mod waits;

@@ -364,6 +364,7 @@ pub(crate) fn operator(task: &TaskSpec) -> &str {
         TaskKind::LatestOnly => "LatestOnlyOperator",
         TaskKind::Bash { .. } => "BashOperator",
         TaskKind::Pod(_) => "KubernetesPodOperator",
+        TaskKind::Python(_) => "PythonOperator",
         TaskKind::Airflow(_) => "BaseOperator",
     }
 }
@@ -377,6 +378,7 @@ fn operator_module(task: &TaskSpec) -> &str {
         TaskKind::LatestOnly => "airflow.providers.standard.operators.latest_only",
         TaskKind::Bash { .. } => "airflow.providers.standard.operators.bash",
         TaskKind::Pod(_) => "airflow.providers.cncf.kubernetes.operators.pod",
+        TaskKind::Python(_) => "airflow.providers.standard.operators.python",
         TaskKind::Airflow(_) => "airflow.sdk.bases.operator",
     }
 }
@@ -436,6 +438,7 @@ pub(crate) fn task(version: &Version, at: u32) -> Task {
         TaskKind::LatestOnly => "#e9ffdb",
         TaskKind::Bash { .. } => "#f0ede4",
         TaskKind::Pod(_) => "#ffefeb",
+        TaskKind::Python(_) => "#ffefeb",
         TaskKind::Airflow(_) => "#fff",
     };
     Task {

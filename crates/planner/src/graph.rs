@@ -31,6 +31,8 @@ pub(crate) struct TaskNode {
     pub(crate) wait_for_downstream: bool,
     pub(crate) noop: bool,
     pub(crate) latest_only: bool,
+    /// It may leave out tasks after it, by what it stores at its end.
+    pub(crate) decides: bool,
     pub(crate) prio: i32,
 }
 
@@ -91,6 +93,7 @@ impl DagGraph {
                 wait_for_downstream: t.wait_for_downstream,
                 noop: matches!(t.run, TaskKind::Empty | TaskKind::LatestOnly),
                 latest_only: matches!(t.run, TaskKind::LatestOnly),
+                decides: matches!(&t.run, TaskKind::Python(python) if python.decides),
                 prio,
             })
             .collect();
@@ -129,6 +132,14 @@ impl DagGraph {
     /// Whether any task asks if its run is the newest.
     pub fn asks_for_latest(&self) -> bool {
         self.nodes.iter().any(|node| node.latest_only)
+    }
+    /// Whether any task may leave out others.
+    pub fn has_decisions(&self) -> bool {
+        self.nodes.iter().any(|node| node.decides)
+    }
+    /// Whether this task may.
+    pub fn decides(&self, task: u32) -> bool {
+        self.nodes.get(task as usize).is_some_and(|node| node.decides)
     }
     /// The position of a task.
     pub fn position(&self, task_id: &str) -> Option<u32> {

@@ -7,6 +7,7 @@
 #![warn(missing_docs)]
 
 mod admit;
+pub mod decision;
 mod graph;
 mod plan;
 pub mod render;

@@ -111,6 +111,7 @@ fn step_of(view: &RunView, task: u32, now: DateTime<Utc>) -> Option<Planned> {
     let from = view.state(task);
     let planned = |step, reason| Some(Planned { task, from, step, reason });
     match from {
+        TaskState::None if view.left_out_by(task).is_some() => planned(moves::SKIP, Some("branch")),
         TaskState::None => match decide(view.graph.node(task).rule, view.counts(task)) {
             Decision::Wait => None,
             Decision::Skip => planned(moves::SKIP, Some("trigger_rule")),

@@ -141,7 +141,9 @@ browse("runs and tasks get notes", {}, async ({ page, go }) => {
   await page.keyboard.press("Tab");
   await page.keyboard.press("Tab");
   await page.keyboard.press("Enter");
-  await page.getByText("known: the gate is shut").waitFor();
+  // What is typed has the same words: it is there before it is kept.
+  await page.getByText("The note is saved.").waitFor();
+  await page.locator(".note", { hasText: "known: the gate is shut" }).waitFor();
   assert.equal((await api("GET", `/api/v2/dags/gates/dagRuns/${encodeURIComponent(gates)}/taskInstances/gate`)).note, "known: the gate is shut");
   await go(at("gates", gates));
   await page.locator(".bar-row", { hasText: "gate" }).getByText("note").waitFor();

@@ -21,6 +21,13 @@ async function answers(url, child) {
   }
 }
 
+async function ask(base, method, path, body, headers = {}) {
+  const response = await fetch(base + path, { method, headers: { "content-type": "application/json", accept: "application/json", ...headers }, body: body && JSON.stringify(body) });
+  const text = await response.text();
+  if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${text}`);
+  return text ? JSON.parse(text) : undefined;
+}
+
 export class Server {
   /** `dags`: text by file name. */
   static async start(dags) {
@@ -60,10 +67,7 @@ export class Server {
   }
 
   async api(method, path, body) {
-    const response = await fetch(this.url + path, { method, headers: { "content-type": "application/json", accept: "application/json" }, body: body && JSON.stringify(body) });
-    const text = await response.text();
-    if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${text}`);
-    return text ? JSON.parse(text) : undefined;
+    return ask(this.url, method, path, body);
   }
 
   async trigger(dag, conf = {}) {
@@ -91,11 +95,7 @@ export class Guarded {
 
   /** Asks as the owner, or as somebody else with their password. */
   async api(method, path, body, who = `admin:${Guarded.OWNER}`) {
-    const headers = { authorization: `Basic ${btoa(who)}`, "content-type": "application/json", accept: "application/json" };
-    const response = await fetch(this.url + path, { method, headers, body: body && JSON.stringify(body) });
-    const text = await response.text();
-    if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${text}`);
-    return text ? JSON.parse(text) : undefined;
+    return ask(this.url, method, path, body, { authorization: `Basic ${btoa(who)}` });
   }
 
   stop() {

@@ -22,4 +22,5 @@ mod migrate;
 mod secrets;
 mod seed;
 mod service;
+mod setup_teardown;
 mod traces;

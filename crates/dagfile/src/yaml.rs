@@ -8,6 +8,7 @@ mod de;
 mod factory;
 mod node;
 mod shape;
+mod teardown;
 #[cfg(test)]
 mod tests;
 

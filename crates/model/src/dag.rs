@@ -330,6 +330,9 @@ pub struct TaskSpec {
     /// Whether it cleans up after a setup, whatever became of the tasks between them.
     #[serde(default, skip_serializing_if = "is_false")]
     pub is_teardown: bool,
+    /// Of a teardown: whether its failure fails the run.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub on_failure_fail_dagrun: bool,
     /// Ids of the tasks right before it, sorted.
     #[serde(default)]
     pub upstream: Vec<TaskId>,
@@ -431,6 +434,7 @@ impl TaskSpec {
             task_group: None,
             is_setup: false,
             is_teardown: false,
+            on_failure_fail_dagrun: false,
             upstream: Vec::new(),
             trigger_rule: TriggerRule::default(),
             depends_on_past: false,

@@ -11,6 +11,7 @@ mod graph;
 mod plan;
 pub mod render;
 mod retry;
+mod scope;
 pub mod timetable;
 mod trigger_rule;
 mod view;

@@ -6,7 +6,8 @@ use chrono::{DateTime, Utc};
 use updraft_model::state::{Move, moves};
 use updraft_model::{RunState, TaskState};
 
-use crate::trigger_rule::{Decision, decide};
+use crate::scope;
+use crate::trigger_rule::Decision;
 use crate::view::RunView;
 
 /// One move of one instance.
@@ -111,13 +112,13 @@ fn step_of(view: &RunView, task: u32, now: DateTime<Utc>) -> Option<Planned> {
     let from = view.state(task);
     let planned = |step, reason| Some(Planned { task, from, step, reason });
     match from {
-        TaskState::None => match decide(view.graph.node(task).rule, view.counts(task)) {
-            Decision::Wait => None,
-            Decision::Skip => planned(moves::SKIP, Some("trigger_rule")),
-            Decision::UpstreamFailed => planned(moves::FAIL_UPSTREAM, Some("trigger_rule")),
-            Decision::Run if !past_met(view, task) => None,
-            Decision::Run if view.graph.node(task).noop => planned(moves::COMPLETE_NOOP, None),
-            Decision::Run => planned(moves::SCHEDULE, None),
+        TaskState::None => match scope::decision(view, task) {
+            (Decision::Wait, _) => None,
+            (Decision::Skip, reason) => planned(moves::SKIP, Some(reason)),
+            (Decision::UpstreamFailed, reason) => planned(moves::FAIL_UPSTREAM, Some(reason)),
+            (Decision::Run, _) if !past_met(view, task) => None,
+            (Decision::Run, _) if view.graph.node(task).noop => planned(moves::COMPLETE_NOOP, None),
+            (Decision::Run, _) => planned(moves::SCHEDULE, None),
         },
         TaskState::UpForRetry if retry_due(view, task, now) => planned(moves::SCHEDULE, None),
         _ => None,
@@ -141,11 +142,10 @@ pub(crate) fn past_met(view: &RunView, task: u32) -> bool {
     met(task) && (!node.wait_for_downstream || view.graph.downstream(task).iter().all(|down| met(*down)))
 }
 
-/// A run fails when one of its leaves did.
+/// A run fails when one of the tasks that decide did: its leaves, or those before its teardowns.
 fn end_state(view: &RunView) -> RunState {
     let tasks = 0..u32::try_from(view.states.len()).unwrap_or(u32::MAX);
-    let failed =
-        |task: u32| view.graph.downstream(task).is_empty() && matches!(view.state(task), TaskState::Failed | TaskState::UpstreamFailed);
+    let failed = |task: u32| view.graph.node(task).decides && matches!(view.state(task), TaskState::Failed | TaskState::UpstreamFailed);
     if tasks.into_iter().any(failed) { RunState::Failed } else { RunState::Success }
 }
 

@@ -60,7 +60,7 @@ pub enum Decision {
     UpstreamFailed,
 }
 
-/// Applies a rule. A task without upstreams runs, whatever its rule.
+/// Applies a rule. A task without upstreams runs, whatever its rule. What setups add to it is in `scope`.
 pub fn decide(rule: TriggerRule, counts: &Counts) -> Decision {
     if counts.total == 0 || rule == TriggerRule::Always {
         return Decision::Run;

@@ -11,6 +11,7 @@ use chrono::{DateTime, Utc};
 use updraft_model::{RunState, TaskState};
 
 use crate::graph::DagGraph;
+use crate::scope;
 use crate::trigger_rule::Counts;
 
 /// One instance as it was loaded.
@@ -34,6 +35,10 @@ pub struct RunView {
     pub(crate) run_state: RunState,
     pub(crate) states: Vec<TaskState>,
     pub(crate) counts: Vec<Counts>,
+    /// How the setups among the direct upstreams of each task stand. Empty where the DAG has no setups.
+    pub(crate) setups: Vec<Counts>,
+    /// How the tasks stand that each task looks at without an arrow. Empty likewise.
+    pub(crate) scopes: Vec<Counts>,
     /// Instances in `up_for_retry`, with the time from which they may go on; `None` once that time is known to have come.
     pub(crate) retries: BTreeMap<u32, Option<DateTime<Utc>>>,
     pub(crate) unfinished: usize,
@@ -61,9 +66,12 @@ impl RunView {
         for (task, of_task) in (0u32..).zip(&mut counts) {
             of_task.total = u32::try_from(graph.upstream(task).len()).unwrap_or(u32::MAX);
         }
+        let (setups, scopes) = scope::totals(&graph);
         let mut view = Self {
             states: vec![TaskState::None; tasks],
             counts,
+            setups,
+            scopes,
             retries: BTreeMap::new(),
             unfinished: tasks,
             live: 0,
@@ -117,7 +125,8 @@ impl RunView {
     }
     /// About how much memory it takes, in bytes, for the bound of a cache.
     pub fn weight(&self) -> usize {
-        self.states.len() * (size_of::<TaskState>() + size_of::<Counts>()) + 256
+        let counts = self.counts.len() + self.setups.len() + self.scopes.len();
+        self.states.len() * size_of::<TaskState>() + counts * size_of::<Counts>() + 256
     }
 
     /// Follows one event: the instance has a new state.
@@ -178,9 +187,17 @@ impl RunView {
         }
         if before.is_terminal() || state.is_terminal() {
             let graph = Arc::clone(&self.graph);
+            let counts_as_setup = graph.node(task).setup;
             for down in graph.downstream(task) {
                 self.counts[*down as usize].shift(before, state);
+                if counts_as_setup {
+                    self.setups[*down as usize].shift(before, state);
+                }
                 self.touched.insert(*down);
+            }
+            for watcher in graph.watchers(task) {
+                self.scopes[*watcher as usize].shift(before, state);
+                self.touched.insert(*watcher);
             }
         }
     }
@@ -192,6 +209,8 @@ impl PartialEq for RunView {
         self.run_state == other.run_state
             && self.states == other.states
             && self.counts == other.counts
+            && self.setups == other.setups
+            && self.scopes == other.scopes
             && self.unfinished == other.unfinished
             && self.live == other.live
     }

@@ -5,6 +5,7 @@ use serde::Serialize;
 use updraft_model::{RunState, TaskState, TriggerRule};
 
 use crate::plan::{past_met, retry_due};
+use crate::scope;
 use crate::trigger_rule::{Decision, decide};
 use crate::view::RunView;
 
@@ -77,14 +78,19 @@ pub fn why(view: &RunView, task: u32, now: DateTime<Utc>) -> Vec<Waiting> {
     }
     let node = view.graph.node(task);
     let mut waiting = Vec::new();
-    match decide(node.rule, view.counts(task)) {
+    match scope::decision(view, task).0 {
         Decision::Run => {}
         Decision::Skip => waiting.push(never(node.rule, TaskState::Skipped)),
         Decision::UpstreamFailed => waiting.push(never(node.rule, TaskState::UpstreamFailed)),
         Decision::Wait => {
-            waiting.extend(view.graph.upstream(task).iter().filter(|up| !view.state(**up).is_terminal()).map(|up| Waiting::Upstream {
-                task_id: view.graph.spec().tasks[*up as usize].task_id.to_string(),
-                state: view.state(*up).as_str(),
+            // Where its rule is met, what it waits for stands farther away: its setups, or what its setups are for.
+            let before = match decide(node.rule, view.counts(task)) {
+                Decision::Run => scope::watched(&view.graph, task),
+                _ => view.graph.upstream(task).to_vec(),
+            };
+            waiting.extend(before.into_iter().filter(|up| !view.state(*up).is_terminal()).map(|up| Waiting::Upstream {
+                task_id: view.graph.spec().tasks[up as usize].task_id.to_string(),
+                state: view.state(up).as_str(),
             }));
         }
     }

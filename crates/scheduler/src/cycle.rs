@@ -243,6 +243,8 @@ fn explain(reason: &str, target: TaskState, rule: &str) -> Option<String> {
     match (reason, target) {
         ("trigger_rule", TaskState::UpstreamFailed) => Some(format!("an upstream failed, so the trigger rule {rule} cannot be met")),
         ("trigger_rule", _) => Some(format!("the trigger rule {rule} asks for a skip, given how the upstreams ended")),
+        ("setup", TaskState::UpstreamFailed) => Some("a setup task that it needs failed".to_owned()),
+        ("setup", _) => Some("a setup task that it needs was skipped".to_owned()),
         ("latest_only", _) => Some("its run is not the newest of the DAG, and a LatestOnlyOperator stands before it".to_owned()),
         ("dagrun_timeout", _) => Some("its run took longer than dagrun_timeout".to_owned()),
         _ => None,

@@ -110,6 +110,8 @@ class DecoratedTask:
         if getattr(self.function, "__doc__", None) and not documented and not isinstance(self.function, type):
             options["doc_md"] = self.function.__doc__
         options.update(is_setup=self.is_setup, is_teardown=self.is_teardown)
+        if self.is_teardown:
+            options["on_failure_fail_dagrun"] = self.on_failure_fail_dagrun
         return options
 
     def __call__(self, *args, **kwargs):

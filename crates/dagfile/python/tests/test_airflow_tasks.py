@@ -231,7 +231,9 @@ with DAG("d"):
         self.assertEqual([name for name, task in tasks.items() if task.get("is_setup")], ["g.open_", "s"])
         self.assertEqual([(name, task["trigger_rule"]) for name, task in tasks.items() if task.get("is_teardown")],
                          [("g.close", "all_done_setup_success"), ("c", "all_done_setup_success")])
-        self.assertEqual((tasks["s"]["run"]["reason"], tasks["g.a"]["run"]["kind"]), ("s is a setup task", "bash"))
+        self.assertEqual([name for name, task in tasks.items() if task.get("on_failure_fail_dagrun")], ["g.close"])
+        # They run as what they are.
+        self.assertEqual([tasks[name]["run"]["kind"] for name in ("s", "c", "g.a")], ["bash", "bash", "bash"])
         error = self.error(HEAD + "with DAG('d'):\n    with BashOperator(task_id='a', bash_command='x'):\n        pass\n", "invalid")
         self.assertIn("neither setup nor teardown", error["message"])
 

@@ -94,6 +94,7 @@ def _task_spec(task, dag, session, dag_start, dag_end):
         "task_group": task.task_group.group_id if task.task_group is not None else None,
         "is_setup": bool(task.is_setup) or None,
         "is_teardown": bool(task.is_teardown) or None,
+        "on_failure_fail_dagrun": bool(task.is_teardown and task.on_failure_fail_dagrun) or None,
         "owner": str(task.owner),
         "upstream": sorted(task.upstream_task_ids),
         "trigger_rule": _trigger_rule(task.trigger_rule, of),
@@ -148,9 +149,7 @@ def _run(task):
     """What the task does. What only Airflow can do is kept for it, with the reason."""
     cls = type(task)
     reason = None
-    if task.is_setup or task.is_teardown:
-        reason = "%s is a %s task" % (task.task_id, "setup" if task.is_setup else "teardown")
-    elif task.task_group is not None and task.task_group.mapped_around():
+    if task.task_group is not None and task.task_group.mapped_around():
         reason = "%s is in a mapped task group" % task.task_id
     elif getattr(task, "_updraft_conditional", False):
         reason = "%s has a condition (run_if or skip_if)" % task.task_id

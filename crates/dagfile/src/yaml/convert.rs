@@ -12,10 +12,10 @@ use updraft_model::{DagId, DagSpec, Schedule, TaskId, TaskKind, TaskSpec};
 use crate::dates;
 use crate::diagnostic::{Kind, did_you_mean};
 use crate::duration;
-use crate::yaml::Told;
 use crate::yaml::de::Error;
 use crate::yaml::node::{Node, Place};
 use crate::yaml::shape::{BASH_KEYS, Backoff, Codes, DagShape, POD_KEYS, TaskShape, When};
+use crate::yaml::{Told, teardown};
 
 const PRESETS: &[&str] = &["@hourly", "@daily", "@midnight", "@weekly", "@monthly", "@quarterly", "@yearly", "@annually"];
 
@@ -37,7 +37,7 @@ pub(crate) fn document(document: &Node<'_>, told: &mut Told<'_>) {
     let defaults = shape.as_ref().and_then(|shape| shape.default_args.clone()).unwrap_or_default();
     let zone = shape.as_ref().map_or(Some(Tz::UTC), |shape| zone(shape, document, told, named)).unwrap_or(Tz::UTC);
     if let Some(node) = document.get("default_args") {
-        for key in ["task_id", "needs", "dependencies", "upstream", "depends_on"] {
+        for key in ["task_id", "needs", "dependencies", "upstream", "depends_on", "setup", "teardown"] {
             if let Some(value) = node.get(key) {
                 told.error(value.at, Kind::Invalid, format!("`{key}` belongs to one task, not to default_args"), None, named);
             }
@@ -77,6 +77,7 @@ fn place_of(invalid: &InvalidDag, document: &Node<'_>, tasks: &[(Place, TaskSpec
         InvalidDag::Cycle(circle) => circle.first().and_then(|id| of_task(id.as_str())),
         InvalidDag::Zero { field, of } => document.get(field).map(|node| node.at).or_else(|| of_task(of)),
         InvalidDag::Continuous(_) => document.get("max_active_runs").map(|node| node.at),
+        InvalidDag::TooManySetups { .. } => document.get("tasks").map(|node| node.at),
     }
     .unwrap_or(document.at)
 }
@@ -284,6 +285,7 @@ fn tasks(document: &Node<'_>, defaults: &TaskShape, zone: Tz, told: &mut Told<'_
         let hint = "write a map from id to task, or a list of tasks with task_id".to_owned();
         told.error(node.at, Kind::Invalid, "expected the tasks here".to_owned(), Some(hint), named);
     }
+    teardown::mark_setups(&mut made, &nodes, told, named);
     twice_or_unknown(&made, &nodes, told, named);
     made
 }
@@ -305,14 +307,21 @@ fn twice_or_unknown(made: &[(Place, TaskSpec)], nodes: &[&Node<'_>], told: &mut 
                 continue;
             }
             let needs = ["needs", "dependencies", "upstream", "depends_on"].iter().find_map(|key| node.get(key));
-            let at = needs.map_or(*at, |needs| {
-                let of_item = needs.items().unwrap_or_default().iter().find(|item| item.text() == Some(upstream.as_str()));
-                of_item.map_or(needs.at, |item| item.at)
-            });
+            let as_setup = teardown::named(node).find(|item| item.text() == Some(upstream.as_str()));
+            let at = as_setup
+                .map(|item| item.at)
+                .or_else(|| {
+                    needs.map(|needs| {
+                        let of_item = needs.items().unwrap_or_default().iter().find(|item| item.text() == Some(upstream.as_str()));
+                        of_item.map_or(needs.at, |item| item.at)
+                    })
+                })
+                .unwrap_or(*at);
             // A hint costs a look at every id: only for mistakes that are shown.
             let near = if told.is_full() { None } else { did_you_mean(upstream.as_str(), first.keys().copied()) };
             let hint = near.map(|near| format!("did you mean `{near}`?"));
-            let message = format!("task `{}` needs `{upstream}`, which this DAG does not have", task.task_id);
+            let how = if as_setup.is_some() { "is the teardown of" } else { "needs" };
+            let message = format!("task `{}` {how} `{upstream}`, which this DAG does not have", task.task_id);
             told.error(at, Kind::Invalid, message, hint, named);
         }
     }
@@ -350,6 +359,7 @@ fn one(at: Place, id: Option<&str>, node: &Node<'_>, defaults: &TaskShape, zone:
             Error::new(key.at, format!("`{}` has no meaning for a task of operator {is}", key.text().unwrap_or_default())).hint(takes)
         );
     }
+    teardown::check(&id, &shape, node)?;
     shape.or(defaults);
     spec(id, shape, what, node, at, zone)
 }
@@ -507,6 +517,10 @@ fn spec(id: TaskId, mut shape: TaskShape, what: What, node: &Node<'_>, at: Place
         task.retry_delay_ms = delay.0;
     }
     set!(trigger_rule, owner, retries, pool, pool_slots, queue, priority_weight, weight_rule, depends_on_past, wait_for_downstream);
+    task.is_setup = shape.setup.unwrap_or(false);
+    if let Some(of) = shape.teardown {
+        teardown::apply(of, &mut task).map_err(|error| Error::new(place("teardown"), error.to_string()))?;
+    }
     Ok(task)
 }
 

@@ -115,6 +115,10 @@ task_shape! {
     needs: Words,
     /// What must be true of them.
     trigger_rule: TriggerRule,
+    /// Whether it prepares something for the tasks after it, until its teardown.
+    setup: bool,
+    /// Whether it cleans up after setups, whatever became of the tasks between them: `true`, or which setups and how.
+    teardown: TeardownShape,
     /// Who answers for it.
     owner: String,
     /// Markdown for people.
@@ -432,6 +436,26 @@ pub(crate) enum Backoff {
     Switch(bool),
     /// The factor.
     Factor(f64),
+}
+
+/// `teardown`.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(untagged, expecting = "expected true, or a map with `setups` and `on_failure_fail_dagrun`")]
+pub(crate) enum TeardownShape {
+    /// Of the setups among the tasks that it needs.
+    Switch(bool),
+    /// Of setups by name.
+    Of(TeardownOf),
+}
+
+/// A teardown of setups by name.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct TeardownOf {
+    /// Ids of the tasks that it cleans up after: they are setups, and it needs them.
+    pub(crate) setups: Vec<String>,
+    /// Whether its failure fails the run.
+    pub(crate) on_failure_fail_dagrun: bool,
 }
 
 /// `env_vars`.

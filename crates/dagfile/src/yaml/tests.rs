@@ -462,3 +462,40 @@ second:
     assert_eq!((parsed.dags.len(), parsed.errors.len()), (1, 1));
     assert!(parsed.errors[0].message.contains("needs `onne`") && parsed.errors[0].line == Some(49), "{}", parsed.errors[0]);
 }
+
+#[test]
+fn setups_and_teardowns() {
+    let dag = good(
+        "dag_id: d\ndefault_args: {trigger_rule: none_failed}\ntasks:\n  create: {}\n  use: {needs: create}\n  drop: {needs: use, teardown: {setups: [create], on_failure_fail_dagrun: true}}\n  \
+         other: {setup: true}\n  clean: {needs: [other, use], teardown: true}\n  not: {teardown: false}\n",
+    );
+    let told: Vec<_> = dag
+        .tasks
+        .iter()
+        .map(|task| (task.task_id.as_str(), task.is_setup, task.is_teardown, task.on_failure_fail_dagrun, task.trigger_rule.as_str()))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("create", true, false, false, "none_failed"),
+            ("use", false, false, false, "none_failed"),
+            ("drop", false, true, true, "all_done_setup_success"),
+            ("other", true, false, false, "none_failed"),
+            ("clean", false, true, false, "all_done_setup_success"),
+            ("not", false, false, false, "none_failed"),
+        ]
+    );
+    let upstream: Vec<&str> = dag.tasks[2].upstream.iter().map(|id| id.as_str()).collect();
+    assert_eq!(upstream, ["create", "use"], "a setup that is named is needed");
+
+    let wrong = |task: &str| bad(&format!("dag_id: d\ntasks:\n  create: {{setup: true}}\n  drop: {task}\n"));
+    let unknown = wrong("{teardown: {setups: [creat]}}");
+    assert!(unknown.contains("task `drop` is the teardown of `creat`, which this DAG does not have"), "{unknown}");
+    assert!(unknown.contains("did you mean `create`?") && unknown.contains("x.yaml:4:30"), "{unknown}");
+    assert!(wrong("{setup: true, teardown: true}").contains("is setup and teardown"));
+    assert!(wrong("{teardown: true, trigger_rule: all_done}").contains("is a teardown and has a trigger rule"));
+    assert!(wrong("{teardown: {setups: [drop]}}").contains("`drop` is a teardown and cannot be the setup of another"));
+    let shape = wrong("{teardown: {setup: [create]}}");
+    assert!(shape.contains("expected true, or a map with `setups`"), "{shape}");
+    assert!(bad("dag_id: d\ndefault_args: {teardown: true}\ntasks: {}\n").contains("`teardown` belongs to one task"));
+}

@@ -208,16 +208,21 @@ fn any_spec() -> impl Strategy<Value = DagSpec> {
         TriggerRule::NoneSkipped,
         TriggerRule::AllFailed,
         TriggerRule::AllSkipped,
+        TriggerRule::AllDoneSetupSuccess,
         TriggerRule::Always,
     ]);
-    prop::collection::vec((rules, any::<u16>(), any::<bool>()), 1..14).prop_map(|tasks| {
+    // One in three is a setup or a teardown.
+    let roles = prop::sample::select(vec!["setup", "teardown", "", "", "", ""]);
+    prop::collection::vec((rules, any::<u16>(), any::<bool>(), roles), 1..14).prop_map(|tasks| {
         let mut spec = spec_of(&[]);
-        for (i, (rule, arrows, empty)) in tasks.into_iter().enumerate() {
+        for (i, (rule, arrows, empty, role)) in tasks.into_iter().enumerate() {
             let mut task = updraft_model::TaskSpec::new(TaskId::new(format!("t{i}")).unwrap(), TaskKind::Empty);
             if !empty {
                 task.run = spec_of(&[("x", &[])]).tasks[0].run.clone();
             }
             task.trigger_rule = rule;
+            task.is_setup = role == "setup";
+            task.is_teardown = role == "teardown";
             task.upstream = (0..i).filter(|up| arrows >> up & 1 == 1).map(|up| TaskId::new(format!("t{up}")).unwrap()).collect();
             spec.tasks.push(task);
         }

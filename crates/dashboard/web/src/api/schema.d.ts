@@ -910,6 +910,8 @@ export interface components {
             group: string | null;
             /** @description Whether the newest version still has it. */
             is_current: boolean;
+            is_setup: boolean;
+            is_teardown: boolean;
             operator: string;
             task_id: string;
             /** @description Tasks that come before it. */

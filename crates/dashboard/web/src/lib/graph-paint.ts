@@ -1,6 +1,7 @@
 // A graph on a canvas: groups, lines, boxes, as much of them as is seen.
 import { type Colours, cut, paint } from "./canvas";
 import { type Graph, type Line, linesOf, stream } from "./graph";
+import { roleOf } from "./role";
 import { lookOf } from "./states";
 
 export interface View { x: number; y: number; k: number }
@@ -141,9 +142,9 @@ export function drawGraph(context: CanvasRenderingContext2D, { graph, statuses, 
     if (!words) {
       const room = box.width - 36 - 10;
       context.font = `600 13px ${FONT}`;
-      const name = cut(context, `${box.kind === "group" ? "▸ " : ""}${box.label}`, room);
+      const name = cut(context, `${box.kind === "group" ? "▸ " : ""}${roleOf(box) ? `${roleOf(box)?.sign} ` : ""}${box.label}`, room);
       context.font = `11px ${FONT}`;
-      const about = box.kind === "group" ? `${box.members.length} tasks` : [box.operator, box.is_setup && "setup", box.is_teardown && "teardown", box.trigger_rule].filter(Boolean).join(" · ");
+      const about = box.kind === "group" ? `${box.members.length} tasks` : [box.operator, roleOf(box)?.word, box.trigger_rule].filter(Boolean).join(" · ");
       cuts.set(index, (words = [name, cut(context, about, room)]));
     }
     context.font = `600 13px ${FONT}`;

@@ -24,3 +24,4 @@ mod seed;
 mod service;
 mod setup_teardown;
 mod traces;
+mod waits;

@@ -26,6 +26,7 @@ const LETTERS: &[(&str, u8)] = &[
     ("running", b'r'),
     ("up_for_retry", b'y'),
     ("queued", b'q'),
+    ("deferred", b'd'),
     ("scheduled", b'c'),
     ("none", b'n'),
     ("success", b's'),

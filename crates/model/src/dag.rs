@@ -4,6 +4,7 @@
 //! hash of those bytes.
 
 pub mod diff;
+pub mod native;
 mod validate;
 
 use std::collections::BTreeMap;
@@ -236,6 +237,10 @@ pub enum TaskKind {
     },
     /// A container of its own.
     Pod(Box<PodTask>),
+    /// A knot that chooses among the tasks right after it, by the time.
+    Branch(Box<native::BranchTask>),
+    /// What the scheduler waits for or has done itself: a sensor, or a run of another DAG.
+    Wait(Box<native::WaitTask>),
     /// Something that only Airflow's own code can do: it needs an image with Airflow. An attempt fails at once and says so.
     Airflow(Box<AirflowTask>),
 }
@@ -456,6 +461,19 @@ impl TaskSpec {
             doc_md: None,
             groups: Vec::new(),
             template_fields: Vec::new(),
+        }
+    }
+
+    /// Whether the scheduler does it itself, at once, as soon as its trigger rule is met.
+    pub const fn is_knot(&self) -> bool {
+        matches!(self.run, TaskKind::Empty | TaskKind::LatestOnly | TaskKind::Branch(_))
+    }
+
+    /// What the scheduler waits for, if it does.
+    pub fn waits(&self) -> Option<&native::WaitTask> {
+        match &self.run {
+            TaskKind::Wait(wait) => Some(wait),
+            _ => None,
         }
     }
 

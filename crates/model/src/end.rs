@@ -105,7 +105,7 @@ fn is_false(value: &bool) -> bool {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Evidence {
-    /// `kubernetes`, `process`; `manual` for a mark by hand and `noop` for an empty operator.
+    /// `kubernetes`, `process`; `manual` for a mark by hand, `noop` for an empty operator, `scheduler` for what the scheduler waited for.
     pub runner: String,
     /// The object that ran: the pod's uid, or the supervisor's folder.
     #[serde(skip_serializing_if = "Option::is_none")]

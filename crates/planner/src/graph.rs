@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use updraft_model::dag::WeightRule;
+use updraft_model::dag::native::BranchTask;
 use updraft_model::{DagSpec, TaskKind, TriggerRule};
 
 use crate::scope;
@@ -39,6 +40,8 @@ pub(crate) struct TaskNode {
     pub(crate) teardown: bool,
     /// Whether its end decides how the run ended.
     pub(crate) decides: bool,
+    /// Whether the scheduler waits for it itself, instead of a worker running it.
+    pub(crate) waits: bool,
     pub(crate) prio: i32,
 }
 
@@ -102,12 +105,13 @@ impl DagGraph {
                 rule: t.trigger_rule,
                 depends_on_past: t.waits_for_past(),
                 wait_for_downstream: t.wait_for_downstream,
-                noop: matches!(t.run, TaskKind::Empty | TaskKind::LatestOnly),
+                noop: t.is_knot(),
                 latest_only: matches!(t.run, TaskKind::LatestOnly),
                 // Airflow refuses what is both.
                 setup: t.is_setup && !t.is_teardown,
                 teardown: t.is_teardown,
                 decides,
+                waits: t.waits().is_some(),
                 prio,
             })
             .collect();
@@ -157,6 +161,12 @@ impl DagGraph {
     /// Whether any task asks if its run is the newest.
     pub fn asks_for_latest(&self) -> bool {
         self.nodes.iter().any(|node| node.latest_only)
+    }
+    pub(crate) fn branch(&self, task: u32) -> Option<&BranchTask> {
+        match &self.spec.tasks[task as usize].run {
+            TaskKind::Branch(branch) => Some(branch),
+            _ => None,
+        }
     }
     /// The position of a task.
     pub fn position(&self, task_id: &str) -> Option<u32> {

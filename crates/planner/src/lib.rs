@@ -7,6 +7,7 @@
 #![warn(missing_docs)]
 
 mod admit;
+mod branch;
 mod graph;
 mod plan;
 pub mod render;
@@ -15,6 +16,7 @@ mod scope;
 pub mod timetable;
 mod trigger_rule;
 mod view;
+pub mod wait;
 mod why;
 
 pub use admit::{AdmitHead, admit};

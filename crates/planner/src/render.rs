@@ -18,6 +18,7 @@ mod python;
 mod quantity;
 mod rewrite;
 mod span;
+mod waits;
 
 #[cfg(test)]
 mod tests;
@@ -35,6 +36,7 @@ use updraft_model::{DagSpec, LaunchSpec, Semantics, TaskKind, TaskSpec};
 
 pub use mistakes::{Mistake, mistakes};
 pub use quantity::{InvalidQuantity, bytes_of};
+pub use waits::{conf_of, render_wait};
 
 /// Arguments of a pod, beside the fields of [`PodTask`], that are templates.
 pub const POD_TEMPLATES: &[&str] = &[
@@ -86,7 +88,7 @@ pub enum Error {
     )]
     Airflow { task: String, reason: String },
     /// Nothing to start.
-    #[error("task {task} is an empty task: it ends without being started")]
+    #[error("task {task} is done by the scheduler itself: nothing is started for it")]
     Empty { task: String },
 }
 
@@ -251,7 +253,7 @@ impl RenderContext {
 
 /// Renders a task. An empty task is an error: nothing of it is ever started.
 pub fn render(ctx: &RenderContext, task: &TaskSpec) -> Result<LaunchSpec, Error> {
-    let renderer = Renderer { ctx, task, scope: OnceCell::new() };
+    let renderer = Renderer::new(ctx, task);
     let mut spec = LaunchSpec {
         dag_id: ctx.run.dag.dag_id.to_string(),
         run_id: ctx.run.run_id.clone(),
@@ -262,7 +264,9 @@ pub fn render(ctx: &RenderContext, task: &TaskSpec) -> Result<LaunchSpec, Error>
         ..LaunchSpec::default()
     };
     match &task.run {
-        TaskKind::Empty | TaskKind::LatestOnly => return Err(Error::Empty { task: task.task_id.to_string() }),
+        TaskKind::Empty | TaskKind::LatestOnly | TaskKind::Branch(_) | TaskKind::Wait(_) => {
+            return Err(Error::Empty { task: task.task_id.to_string() });
+        }
         TaskKind::Bash { bash_command, env, append_env, cwd, skip_on_exit_code } => {
             if let Some(extension) = [".sh", ".bash"].into_iter().find(|extension| bash_command.ends_with(extension)) {
                 return Err(Error::TemplateFile { task: spec.task_id, command: bash_command.clone(), extension });
@@ -324,7 +328,11 @@ struct Renderer<'a> {
     scope: OnceCell<Value>,
 }
 
-impl Renderer<'_> {
+impl<'a> Renderer<'a> {
+    const fn new(ctx: &'a RenderContext, task: &'a TaskSpec) -> Self {
+        Self { ctx, task, scope: OnceCell::new() }
+    }
+
     fn text(&self, field: &str, source: &str) -> Result<String, Error> {
         if !is_template(source) {
             // Jinja takes one line break off the end.

@@ -48,6 +48,7 @@ pub struct RunView {
     pub(crate) deadline: Option<DateTime<Utc>>,
     pub(crate) past: Option<Past>,
     pub(crate) latest_until: Option<DateTime<Utc>>,
+    pub(crate) logical_date: Option<DateTime<Utc>>,
     pub(crate) stopping: bool,
 }
 
@@ -79,6 +80,7 @@ impl RunView {
             deadline,
             past,
             latest_until: None,
+            logical_date: None,
             stopping: false,
             graph,
             run_state,
@@ -96,6 +98,13 @@ impl RunView {
     #[must_use]
     pub const fn latest_until(mut self, at: Option<DateTime<Utc>>) -> Self {
         self.latest_until = at;
+        self
+    }
+
+    /// The run's logical date, for operators that branch by it. Absent, as in a new view: they go by the clock.
+    #[must_use]
+    pub const fn logical_date(mut self, at: Option<DateTime<Utc>>) -> Self {
+        self.logical_date = at;
         self
     }
 

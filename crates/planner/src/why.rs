@@ -45,6 +45,8 @@ pub enum Waiting {
     Admission,
     /// A worker has it, or may take it.
     Live,
+    /// The scheduler waits for something on its behalf.
+    Deferred,
     /// It is over.
     Over {
         /// How.
@@ -60,6 +62,7 @@ pub fn why(view: &RunView, task: u32, now: DateTime<Utc>) -> Vec<Waiting> {
     match state {
         TaskState::Queued | TaskState::Running => return vec![Waiting::Live],
         TaskState::Scheduled => return vec![Waiting::Admission],
+        TaskState::Deferred => return vec![Waiting::Deferred],
         _ if state.is_terminal() => return vec![Waiting::Over { state: state.as_str() }],
         _ => {}
     }

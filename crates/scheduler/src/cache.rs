@@ -59,7 +59,7 @@ fn state(row: &InstanceRow, run: RunKey) -> Result<TaskState, Error> {
 /// When a run of a timetable stops being the newest: at the end of the interval after its own, as Airflow's `LatestOnlyOperator` has it. A run
 /// that a person triggered always is.
 fn latest_until(spec: &DagSpec, installation: Semantics, facts: &RunFacts, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-    if facts.run_type == "manual" || matches!(spec.schedule, Schedule::Continuous) {
+    if matches!(facts.run_type.as_str(), "manual" | "operator_triggered") || matches!(spec.schedule, Schedule::Continuous) {
         return None;
     }
     let date = facts.logical_date.unwrap_or(facts.run_after);
@@ -158,7 +158,9 @@ impl Cache {
             self.installation = Some(store.installation_id().await?);
         }
         let trace = RunTrace::of(tracer, self.installation, &facts);
-        let view = RunView::new(graph, run_state, states, deadline, past).latest_until(latest_until);
+        let view = RunView::new(graph, run_state, states, deadline, past)
+            .latest_until(latest_until)
+            .logical_date(Some(facts.logical_date.unwrap_or(facts.run_after)));
         self.make_room(view.weight());
         self.clock += 1;
         self.bytes += view.weight();

@@ -217,6 +217,8 @@ impl Scheduler {
             if step.step == moves::SCHEDULE {
                 turn.pools.insert(task.pool.clone());
             }
+            // The first look is due at once.
+            turn.put_off |= step.step == moves::DEFER;
             commit.moves.push(MoveRow {
                 run,
                 idx,
@@ -225,6 +227,7 @@ impl Scheduler {
                 to: step.step.target().as_str(),
                 reason: step.reason,
                 message: step.reason.and_then(|reason| explain(reason, step.step.target(), task.trigger_rule.as_str())),
+                queue: task.queue.clone(),
                 pool: task.pool.clone(),
                 prio: graph.priority(step.task),
                 slots: i32::try_from(task.pool_slots).unwrap_or(i32::MAX),
@@ -246,6 +249,7 @@ fn explain(reason: &str, target: TaskState, rule: &str) -> Option<String> {
         ("setup", TaskState::UpstreamFailed) => Some("a setup task that it needs failed".to_owned()),
         ("setup", _) => Some("a setup task that it needs was skipped".to_owned()),
         ("latest_only", _) => Some("its run is not the newest of the DAG, and a LatestOnlyOperator stands before it".to_owned()),
+        ("branch", _) => Some("a branch before it goes on with other tasks".to_owned()),
         ("dagrun_timeout", _) => Some("its run took longer than dagrun_timeout".to_owned()),
         _ => None,
     }

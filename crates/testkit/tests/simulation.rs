@@ -17,7 +17,10 @@ fn random_dag(seed: u64) -> DagSpec {
     let mut spec: DagSpec = serde_json::from_value(empty).unwrap();
     for i in 0..1 + random.below(12) {
         let bash = TaskKind::Bash { bash_command: "true".to_owned(), env: None, append_env: false, cwd: None, skip_on_exit_code: vec![] };
-        let mut task = TaskSpec::new(TaskId::new(format!("t{i}")).unwrap(), bash);
+        // Some of them the scheduler waits for itself.
+        let wait = serde_json::json!({"kind": "wait", "what": {"kind": "duration", "duration_ms": 1}});
+        let run = if random.chance(25) { serde_json::from_value(wait).unwrap() } else { bash };
+        let mut task = TaskSpec::new(TaskId::new(format!("t{i}")).unwrap(), run);
         task.upstream = (0..i).filter(|_| random.chance(30)).map(|up| TaskId::new(format!("t{up}")).unwrap()).collect();
         match roles.below(6) {
             0 => task.is_setup = true,
@@ -62,6 +65,7 @@ fn every_mutant_is_caught() {
         (Mutant::RestartOnAdopt, "I2"),
         (Mutant::FalseSuccess, "I4"),
         (Mutant::NoSweep, "I1"),
+        (Mutant::UnguardedLook, "I4"),
     ] {
         let caught = (0..300).find_map(|seed| Sim::new(random_dag(seed), setup(seed, mutant)).run(600).err());
         assert_eq!(caught.map(|v| v.invariant), Some(expected), "{mutant:?}");

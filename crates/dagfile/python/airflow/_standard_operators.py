@@ -1,5 +1,6 @@
-"""The operators and sensors of Airflow's standard provider that need Airflow to run: their arguments, from 1.10 to 3."""
+"""The operators and sensors of Airflow's standard provider: their arguments, from 1.10 to 3. Most need Airflow to run."""
 
+from airflow import _waits
 from airflow._operator import BaseOperator, BaseSensorOperator
 from airflow._plain_operators import EmptyOperator
 from airflow._problem import InvalidArgument
@@ -135,6 +136,12 @@ class BranchDateTimeOperator(BaseBranchOperator):
         super().__init__(**kwargs)
         _keep(self, locals())
 
+    def _updraft_run(self):
+        test = _waits.between(self)
+        if test is None:
+            return self._updraft_airflow("%s has a time of the day with a zone of its own" % self.task_id)
+        return _waits.branch(self, test, self.use_task_logical_date or self.use_task_execution_date)
+
 
 class BranchDayOfWeekOperator(BaseBranchOperator):
     """Chooses by the day of the week."""
@@ -145,6 +152,10 @@ class BranchDayOfWeekOperator(BaseBranchOperator):
                  use_task_execution_day=False, **kwargs):
         super().__init__(**kwargs)
         _keep(self, locals())
+
+    def _updraft_run(self):
+        test = {"kind": "weekday", "days": _waits.days_of(self.week_day, self.task_id)}
+        return _waits.branch(self, test, self.use_task_logical_date or self.use_task_execution_day)
 
 
 class TriggerDagRunOperator(BaseOperator):
@@ -160,6 +171,9 @@ class TriggerDagRunOperator(BaseOperator):
                  openlineage_inject_parent_info=True, **kwargs):
         super().__init__(**kwargs)
         _keep(self, locals())
+
+    def _updraft_run(self):
+        return _waits.trigger(self)
 
 
 class HITLOperator(BaseOperator):
@@ -253,11 +267,18 @@ class DateTimeSensor(BaseSensorOperator):
         super().__init__(**kwargs)
         self.target_time = target_time
 
+    # Airflow's triggers know no timeout, those of its slots do.
+    _updraft_times_out = True
+
+    def _updraft_run(self):
+        return _waits.sensor(self, _waits.date_time(self), timeout=self._updraft_times_out)
+
 
 class DateTimeSensorAsync(DateTimeSensor):
     """The same without a slot."""
 
     __module__ = _SENSORS + "date_time"
+    _updraft_times_out = False
 
     def __init__(self, *, start_from_trigger=False, end_from_trigger=False, trigger_kwargs=None, **kwargs):
         super().__init__(**kwargs)
@@ -272,6 +293,9 @@ class TimeSensor(BaseSensorOperator):
     def __init__(self, *, target_time, deferrable=False, start_from_trigger=False, end_from_trigger=False, trigger_kwargs=None, **kwargs):
         super().__init__(**kwargs)
         _keep(self, locals())
+
+    def _updraft_run(self):
+        return _waits.sensor(self, _waits.time_of_day(self), timeout=not (self.deferrable or isinstance(self, TimeSensorAsync)))
 
 
 class TimeSensorAsync(TimeSensor):
@@ -290,6 +314,10 @@ class TimeDeltaSensor(BaseSensorOperator):
         super().__init__(**kwargs)
         _keep(self, locals())
 
+    def _updraft_run(self):
+        what = _waits.delta(self)
+        return self._updraft_airflow("delta of %s is known only when it runs" % self.task_id) if what is None else _waits.sensor(self, what)
+
 
 class TimeDeltaSensorAsync(TimeDeltaSensor):
     """The same without a slot."""
@@ -307,6 +335,13 @@ class WaitSensor(BaseSensorOperator):
         super().__init__(**kwargs)
         _keep(self, locals())
 
+    def _updraft_run(self):
+        what = _waits.duration(self)
+        if what is None:
+            return self._updraft_airflow("time_to_wait of %s is known only when it runs" % self.task_id)
+        # It sleeps, or defers itself: neither looks at the timeout.
+        return _waits.sensor(self, what, timeout=False)
+
 
 class DayOfWeekSensor(BaseSensorOperator):
     """Waits for a day of the week."""
@@ -316,6 +351,9 @@ class DayOfWeekSensor(BaseSensorOperator):
     def __init__(self, *, week_day, use_task_logical_date=False, use_task_execution_day=False, **kwargs):
         super().__init__(**kwargs)
         _keep(self, locals())
+
+    def _updraft_run(self):
+        return _waits.sensor(self, _waits.weekday(self))
 
 
 class FileSensor(BaseSensorOperator):
@@ -343,6 +381,12 @@ class ExternalTaskSensor(BaseSensorOperator):
                  poll_interval=2.0, deferrable=False, **kwargs):
         super().__init__(**kwargs)
         _keep(self, locals())
+
+    def _updraft_run(self):
+        what, reason = _waits.external(self)
+        if what is None:
+            return self._updraft_airflow(reason)
+        return _waits.sensor(self, what, poke_interval=self.poll_interval if self.deferrable else None)
 
 
 class ExternalTaskMarker(EmptyOperator):

@@ -90,14 +90,15 @@ class FileCase(unittest.TestCase):
         return answer["errors"][0]
 
 
-def _fields(name):
-    with open(MODEL, encoding="utf-8") as file:
+def _fields(name, model=MODEL):
+    with open(model, encoding="utf-8") as file:
         text = file.read()
     body = re.search(r"pub struct %s \{\n(.*?)\n\}" % name, text, re.S).group(1)
     return set(re.findall(r"^    pub (\w+):", body, re.M))
 
 
 _SHAPES = {name: _fields(name) for name in ("DagSpec", "TaskSpec", "TaskGroupSpec", "PodTask", "AirflowTask", "EnvVar", "Param")}
+_SHAPES.update({name: _fields(name, MODEL[:-3] + "/native.rs") for name in ("WaitTask", "BranchTask", "ExternalTasks", "TriggerRun")})
 
 
 def check_shape(case, dag):
@@ -120,5 +121,12 @@ def check_shape(case, dag):
             case.assertTrue(run["reason"])
         elif run["kind"] == "bash":
             case.assertLessEqual(set(run), {"kind", "bash_command", "env", "append_env", "cwd", "skip_on_exit_code"})
+        elif run["kind"] == "branch":
+            case.assertLessEqual(set(run) - {"kind"}, _SHAPES["BranchTask"])
+        elif run["kind"] == "wait":
+            case.assertLessEqual(set(run) - {"kind"}, _SHAPES["WaitTask"])
+            of = {"external": "ExternalTasks", "run": "TriggerRun"}.get(run["what"]["kind"])
+            if of is not None:
+                case.assertLessEqual(set(run["what"]) - {"kind"}, _SHAPES[of])
         else:
             case.assertEqual(run, {"kind": "empty"})

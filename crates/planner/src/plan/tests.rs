@@ -284,3 +284,73 @@ proptest! {
         prop_assert!(ended);
     }
 }
+
+fn wait_kind() -> TaskKind {
+    serde_json::from_value(serde_json::json!({"kind": "wait", "what": {"kind": "duration", "duration_ms": 1000}})).unwrap()
+}
+
+#[test]
+fn what_the_scheduler_waits_for_takes_no_slot() {
+    let mut spec = spec_of(&[("a", &[]), ("wait", &["a"]), ("after", &["wait"])]);
+    spec.tasks[1].run = wait_kind();
+    let mut view = view_of(spec);
+    plan(&mut view, NOW);
+    view.apply(0, TaskState::Queued);
+    view.apply(0, TaskState::Success);
+    let moves = plan(&mut view, NOW);
+    assert_eq!(names(&view, &moves), ["wait DEFER"]);
+    assert_eq!((view.live(), why(&view, 1, NOW)), (0, vec![Waiting::Deferred]));
+    assert!(plan(&mut view, NOW).is_empty());
+    // Of a retry as well.
+    view.apply(1, TaskState::UpForRetry);
+    assert!(plan(&mut view, NOW).is_empty());
+    view.due(1);
+    let moves = plan(&mut view, NOW);
+    assert_eq!(names(&view, &moves), ["wait DEFER"]);
+    view.apply(1, TaskState::Success);
+    let moves = plan(&mut view, NOW);
+    assert_eq!(names(&view, &moves), ["after SCHEDULE"]);
+}
+
+#[test]
+fn a_run_that_is_out_of_time_waits_no_more() {
+    let mut spec = spec_of(&[("wait", &[])]);
+    spec.tasks[0].run = wait_kind();
+    let deadline = NOW + chrono::TimeDelta::seconds(1);
+    let mut view = RunView::new(Arc::new(DagGraph::new(spec)), RunState::Running, [], Some(deadline), None);
+    plan(&mut view, NOW);
+    let moves = plan(&mut view, deadline);
+    assert_eq!((names(&view, &moves), moves.end), (vec!["wait SKIP".to_owned()], Some((RunState::Failed, Some("dagrun_timeout")))));
+}
+
+#[test]
+fn a_branch_leaves_out_what_no_followed_task_leads_to() {
+    let branch = |if_true: &[&str]| -> TaskKind {
+        serde_json::from_value(serde_json::json!({
+            "kind": "branch", "test": {"kind": "between", "lower": "1970-01-01T00:00:00"}, "if_true": if_true, "if_false": ["no"],
+        }))
+        .unwrap()
+    };
+    // `both` is right after the branch and comes after a followed task too: it is not skipped.
+    let mut spec =
+        spec_of(&[("b", &[]), ("yes", &["b"]), ("no", &["b"]), ("both", &["b", "yes"]), ("eager", &["b"]), ("after_no", &["no"])]);
+    spec.tasks[0].run = branch(&["yes"]);
+    spec.tasks[4].trigger_rule = TriggerRule::Always;
+    let mut view = view_of(spec.clone());
+    let moves = plan(&mut view, NOW);
+    assert_eq!(names(&view, &moves), ["b COMPLETE_NOOP", "yes SCHEDULE", "no SKIP", "eager SKIP", "after_no SKIP"]);
+    let reason = |task: u32| moves.steps.iter().find(|step| step.task == task).and_then(|step| step.reason);
+    assert_eq!([2, 4, 5].map(reason), [Some("branch"), Some("branch"), Some("trigger_rule")]);
+    assert_eq!(view.state(3), TaskState::None);
+    // The clock of the day before says no.
+    let mut view = view_of(spec.clone());
+    let moves = plan(&mut view, NOW - chrono::TimeDelta::days(1));
+    assert_eq!(names(&view, &moves), ["b COMPLETE_NOOP", "yes SKIP", "no SCHEDULE", "both SKIP", "eager SKIP"]);
+    // Its date may count instead.
+    if let TaskKind::Branch(branch) = &mut spec.tasks[0].run {
+        branch.of_logical_date = true;
+    }
+    let mut view = view_of(spec).logical_date(Some(NOW - chrono::TimeDelta::days(1)));
+    assert_eq!(plan(&mut view, NOW).steps.len(), 5);
+    assert_eq!(view.state(1), TaskState::Skipped);
+}

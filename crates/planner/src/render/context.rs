@@ -228,7 +228,7 @@ impl Part {
             "run_id" => run.run_id.as_str().into(),
             "dag_id" => run.dag.dag_id.as_str().into(),
             "run_type" => run.run_type.as_str().into(),
-            "external_trigger" => (run.run_type == "manual").into(),
+            "external_trigger" => matches!(run.run_type.as_str(), "manual" | "operator_triggered").into(),
             "conf" => {
                 if run.conf.is_null() {
                     serialized(BTreeMap::<String, ()>::new())

@@ -114,7 +114,7 @@ export function drawGraph(context: CanvasRenderingContext2D, { graph, statuses, 
     const status = statuses[index];
     const look = status?.state ? lookOf(status.state) : undefined;
     const colour = look ? colours.kinds[look.kind] : colours.kinds.off;
-    const solid = look && (look.kind === "success" || look.kind === "failed" || look.kind === "running" || look.kind === "retry");
+    const solid = look && (look.kind === "success" || look.kind === "failed" || look.kind === "running" || look.kind === "retry" || look.kind === "deferred");
     context.globalAlpha = dims(index) ? 0.25 : 1;
     context.beginPath();
     context.roundRect(box.x, box.y, box.width, box.height, 7);

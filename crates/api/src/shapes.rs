@@ -366,6 +366,7 @@ pub(crate) fn operator(task: &TaskSpec) -> &str {
         TaskKind::Wait(_) => "BaseSensorOperator",
         TaskKind::Bash { .. } => "BashOperator",
         TaskKind::Pod(_) => "KubernetesPodOperator",
+        TaskKind::Python(_) => "PythonOperator",
         TaskKind::Airflow(_) => "BaseOperator",
     }
 }
@@ -381,6 +382,7 @@ fn operator_module(task: &TaskSpec) -> &str {
         TaskKind::Wait(_) => "airflow.sdk.bases.sensor",
         TaskKind::Bash { .. } => "airflow.providers.standard.operators.bash",
         TaskKind::Pod(_) => "airflow.providers.cncf.kubernetes.operators.pod",
+        TaskKind::Python(_) => "airflow.providers.standard.operators.python",
         TaskKind::Airflow(_) => "airflow.sdk.bases.operator",
     }
 }
@@ -441,6 +443,7 @@ pub(crate) fn task(version: &Version, at: u32) -> Task {
         TaskKind::Wait(_) => "#e6f1f2",
         TaskKind::Bash { .. } => "#f0ede4",
         TaskKind::Pod(_) => "#ffefeb",
+        TaskKind::Python(_) => "#ffefeb",
         TaskKind::Branch(_) | TaskKind::Airflow(_) => "#fff",
     };
     Task {

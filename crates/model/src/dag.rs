@@ -241,8 +241,48 @@ pub enum TaskKind {
     Branch(Box<native::BranchTask>),
     /// What the scheduler waits for or has done itself: a sensor, or a run of another DAG.
     Wait(Box<native::WaitTask>),
+    /// Python code of the author's, in a process of its own. [`DagSpec::code`] has it.
+    Python(Box<PythonTask>),
     /// Something that only Airflow's own code can do: it needs an image with Airflow. An attempt fails at once and says so.
     Airflow(Box<AirflowTask>),
+}
+
+/// A task whose work is Python code. Its process reads the DAG file again and finds it there by its id; what is known only when it runs is
+/// rendered at admission.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct PythonTask {
+    /// The operator's own arguments by name, for people: functions and objects are there by their names.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub arguments: BTreeMap<String, Value>,
+    /// Every text among its arguments that is a template, by its place: `op_kwargs['day']`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub templates: BTreeMap<String, String>,
+    /// Whether it may leave out tasks after it: a branch, a short circuit.
+    #[serde(skip_serializing_if = "is_false")]
+    pub decides: bool,
+    /// Whether its templates give objects instead of text.
+    #[serde(skip_serializing_if = "is_false")]
+    pub native: bool,
+    /// The image of its pod. Absent: the workers'.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+    /// A Kubernetes `ResourceRequirements` of its pod.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub container_resources: Option<Value>,
+    /// What its `executor_config` says about its pod.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub full_pod_spec: Option<Value>,
+}
+
+/// The code of a DAG's Python tasks.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CodeSpec {
+    /// The DAG file among `files`.
+    pub file: String,
+    /// It, and what it had imported or read beside it: texts by their paths in the DAG folder.
+    pub files: BTreeMap<String, String>,
 }
 
 /// A task of an operator that Updraft does not run itself, with all that its author wrote.
@@ -568,6 +608,9 @@ pub struct DagSpec {
     /// Its task groups, outer ones before those inside them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub task_groups: Vec<TaskGroupSpec>,
+    /// The code that its Python tasks need. Absent: it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<CodeSpec>,
     /// Its tasks, in the order of the file. A task's position is its `idx` in this version.
     pub tasks: Vec<TaskSpec>,
 }

@@ -39,9 +39,11 @@ pub(crate) struct TaskNode {
     /// Whether it is a teardown task.
     pub(crate) teardown: bool,
     /// Whether its end decides how the run ended.
-    pub(crate) decides: bool,
+    pub(crate) decides_run: bool,
     /// Whether the scheduler waits for it itself, instead of a worker running it.
     pub(crate) waits: bool,
+    /// It may leave out tasks after it, by what it stores at its end.
+    pub(crate) decides: bool,
     pub(crate) prio: i32,
 }
 
@@ -101,7 +103,7 @@ impl DagGraph {
             .iter()
             .zip(priorities)
             .zip(decide)
-            .map(|((t, prio), decides)| TaskNode {
+            .map(|((t, prio), decides_run)| TaskNode {
                 rule: t.trigger_rule,
                 depends_on_past: t.waits_for_past(),
                 wait_for_downstream: t.wait_for_downstream,
@@ -110,8 +112,9 @@ impl DagGraph {
                 // Airflow refuses what is both.
                 setup: t.is_setup && !t.is_teardown,
                 teardown: t.is_teardown,
-                decides,
+                decides_run,
                 waits: t.waits().is_some(),
+                decides: matches!(&t.run, TaskKind::Python(python) if python.decides),
                 prio,
             })
             .collect();
@@ -167,6 +170,14 @@ impl DagGraph {
             TaskKind::Branch(branch) => Some(branch),
             _ => None,
         }
+    }
+    /// Whether any task may leave out others.
+    pub fn has_decisions(&self) -> bool {
+        self.nodes.iter().any(|node| node.decides)
+    }
+    /// Whether this task may.
+    pub fn decides(&self, task: u32) -> bool {
+        self.nodes.get(task as usize).is_some_and(|node| node.decides)
     }
     /// The position of a task.
     pub fn position(&self, task_id: &str) -> Option<u32> {

@@ -8,6 +8,7 @@
 
 mod admit;
 mod branch;
+pub mod decision;
 mod graph;
 mod plan;
 pub mod render;

@@ -118,6 +118,7 @@ fn step_of(view: &RunView, task: u32, now: DateTime<Utc>) -> Option<Planned> {
     let from = view.state(task);
     let planned = |step, reason| Some(Planned { task, from, step, reason });
     match from {
+        TaskState::None if view.left_out_by(task).is_some() => planned(moves::SKIP, Some("branch")),
         TaskState::None => match scope::decision(view, task) {
             (Decision::Wait, _) => None,
             (Decision::Skip, reason) => planned(moves::SKIP, Some(reason)),
@@ -156,7 +157,7 @@ pub(crate) fn past_met(view: &RunView, task: u32) -> bool {
 /// A run fails when one of the tasks that decide did: its leaves, or those before its teardowns.
 fn end_state(view: &RunView) -> RunState {
     let tasks = 0..u32::try_from(view.states.len()).unwrap_or(u32::MAX);
-    let failed = |task: u32| view.graph.node(task).decides && matches!(view.state(task), TaskState::Failed | TaskState::UpstreamFailed);
+    let failed = |task: u32| view.graph.node(task).decides_run && matches!(view.state(task), TaskState::Failed | TaskState::UpstreamFailed);
     if tasks.into_iter().any(failed) { RunState::Failed } else { RunState::Success }
 }
 

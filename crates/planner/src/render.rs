@@ -15,6 +15,7 @@ mod macros;
 mod mistakes;
 mod moment;
 mod python;
+mod python_task;
 mod quantity;
 mod rewrite;
 mod span;
@@ -87,6 +88,12 @@ pub enum Error {
         "task {task} needs an image with Airflow: {reason}; put its work into an image of its own and run that with KubernetesPodOperator"
     )]
     Airflow { task: String, reason: String },
+    /// More values than a process can be handed.
+    #[error(
+        "task {task}: the values of the tasks before it (XCom) are {bytes} bytes, and a Python task is handed at most {most}: store large values \
+         elsewhere, and return where they are"
+    )]
+    TooMuch { task: String, bytes: usize, most: usize },
     /// Nothing to start.
     #[error("task {task} is done by the scheduler itself: nothing is started for it")]
     Empty { task: String },
@@ -280,6 +287,7 @@ pub fn render(ctx: &RenderContext, task: &TaskSpec) -> Result<LaunchSpec, Error>
             spec.cwd = cwd.as_ref().map(|cwd| renderer.text("cwd", cwd)).transpose()?;
             spec.skip_on_exit_code.clone_from(skip_on_exit_code);
         }
+        TaskKind::Python(python) => renderer.python(python, &mut spec)?,
         TaskKind::Pod(pod) => renderer.pod(pod, &mut spec)?,
         TaskKind::Airflow(what) => return Err(Error::Airflow { task: spec.task_id, reason: what.reason.clone() }),
     }
@@ -290,12 +298,13 @@ pub fn render(ctx: &RenderContext, task: &TaskSpec) -> Result<LaunchSpec, Error>
 
 /// Whether the task may read an XCom while it is rendered.
 pub fn uses_xcom(task: &TaskSpec) -> bool {
-    mentions(task, &["xcom"])
+    // The code of a task asks as it runs.
+    matches!(task.run, TaskKind::Python(_)) || mentions(task, &["xcom"])
 }
 
 /// Whether the task may read a variable or a connection while it is rendered.
 pub fn uses_settings(task: &TaskSpec) -> bool {
-    mentions(task, &["var", "conn"])
+    matches!(task.run, TaskKind::Python(_)) || mentions(task, &["var", "conn"])
 }
 
 /// Whether a template of the task has one of the words.

@@ -50,6 +50,8 @@ pub struct RunView {
     pub(crate) latest_until: Option<DateTime<Utc>>,
     pub(crate) logical_date: Option<DateTime<Utc>>,
     pub(crate) stopping: bool,
+    /// What tasks have decided that may leave out others, and whom they leave out.
+    pub(crate) decisions: BTreeMap<u32, BTreeSet<u32>>,
 }
 
 impl RunView {
@@ -82,6 +84,7 @@ impl RunView {
             latest_until: None,
             logical_date: None,
             stopping: false,
+            decisions: BTreeMap::new(),
             graph,
             run_state,
         };
@@ -106,6 +109,19 @@ impl RunView {
     pub const fn logical_date(mut self, at: Option<DateTime<Utc>>) -> Self {
         self.logical_date = at;
         self
+    }
+
+    /// What a task has decided, of the run's values ([`crate::decision`]). It counts while that task is a success.
+    pub fn decided(&mut self, task: u32, decision: &serde_json::Value) {
+        let left_out = crate::decision::left_out(&self.graph, task, decision);
+        self.touched.extend(&left_out);
+        self.decisions.insert(task, left_out);
+    }
+
+    /// Who has left a task out, if somebody has.
+    pub(crate) fn left_out_by(&self, task: u32) -> Option<u32> {
+        let counts = |by: &u32| self.state(*by) == TaskState::Success;
+        self.decisions.iter().filter(|(by, out)| out.contains(&task) && counts(by)).map(|(by, _)| *by).next()
     }
 
     /// The DAG version.
@@ -222,6 +238,7 @@ impl PartialEq for RunView {
             && self.scopes == other.scopes
             && self.unfinished == other.unfinished
             && self.live == other.live
+            && self.decisions == other.decisions
     }
 }
 

@@ -79,6 +79,9 @@ pub fn why(view: &RunView, task: u32, now: DateTime<Utc>) -> Vec<Waiting> {
             vec![Waiting::Until { at }]
         };
     }
+    if view.left_out_by(task).is_some() {
+        return vec![Waiting::Never { rule: "branch", becomes: TaskState::Skipped.as_str() }];
+    }
     let node = view.graph.node(task);
     let mut waiting = Vec::new();
     match scope::decision(view, task).0 {

@@ -11,6 +11,7 @@ use updraft_store::{Candidate, Error, HEADS_EACH, Head, Store};
 use updraft_telemetry::metrics;
 
 use crate::Scheduler;
+use crate::answers::{for_task, snapshot};
 use crate::dag_sync::semantics_of;
 use crate::run_trace::RunTrace;
 
@@ -149,6 +150,13 @@ impl Scheduler {
         };
         let launch = match render::render(&context, task) {
             Ok(mut launch) => {
+                if let Some(python) = &mut launch.python {
+                    python.version = facts.version_id;
+                    // What a file is answered at its top level, a task is answered as well: no secret is in it.
+                    let settings = known.settings.as_deref();
+                    python.input["answers"] =
+                        settings.map(|settings| for_task(snapshot(settings, self.config.secrets.conf()), graph.spec())).unwrap_or_default();
+                }
                 let trace = trace.and_then(|trace| trace.attempt(instance, attempt, &task.pool, &task.queue, &mut launch));
                 let notes = LaunchNotes { scheduled_at: Some(head.since), trace };
                 notes.beside(&launch).unwrap_or_default()

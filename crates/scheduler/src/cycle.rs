@@ -12,6 +12,7 @@ use updraft_store::{Commit, Error, MOST_EVENTS, MoveRow, RunEnd, RunFacts, RunLo
 use updraft_telemetry::metrics;
 
 use crate::Scheduler;
+use crate::cache::decide;
 
 /// Most runs in one commit.
 const BATCH: usize = 128;
@@ -165,6 +166,7 @@ impl Scheduler {
             }
             let mut past_changed = false;
             if let Some(cached) = self.cache.get(run) {
+                let mut decided = false;
                 for event in events {
                     let Ok(task) = u32::try_from(event.idx) else {
                         past_changed = true;
@@ -173,6 +175,7 @@ impl Scheduler {
                     match event.state.as_deref().map(str::parse::<TaskState>) {
                         Some(Ok(state)) => {
                             cached.view.apply(task, state);
+                            decided |= state == TaskState::Success && cached.view.graph().decides(task);
                             if state.is_terminal() || state == TaskState::UpForRetry {
                                 turn.moved_on.insert(run);
                                 turn.put_off |= state == TaskState::UpForRetry;
@@ -186,6 +189,9 @@ impl Scheduler {
                         }
                         None => cached.view.due(task),
                     }
+                }
+                if decided {
+                    decide(&self.store, run, &mut cached.view).await?;
                 }
                 cached.seq = seq;
                 past_changed &= cached.view.graph().waits_for_past();
@@ -249,7 +255,7 @@ fn explain(reason: &str, target: TaskState, rule: &str) -> Option<String> {
         ("setup", TaskState::UpstreamFailed) => Some("a setup task that it needs failed".to_owned()),
         ("setup", _) => Some("a setup task that it needs was skipped".to_owned()),
         ("latest_only", _) => Some("its run is not the newest of the DAG, and a LatestOnlyOperator stands before it".to_owned()),
-        ("branch", _) => Some("a branch before it goes on with other tasks".to_owned()),
+        ("branch", _) => Some("a task before it decided that the run goes on without it".to_owned()),
         ("dagrun_timeout", _) => Some("its run took longer than dagrun_timeout".to_owned()),
         _ => None,
     }

@@ -74,6 +74,11 @@ pub(crate) fn socket(text: &str) -> Result<PathBuf, String> {
 }
 
 impl DagSources {
+    /// The Python that standalone runs Python tasks with: the one that reads DAG files.
+    pub(crate) fn task_python(&self) -> String {
+        self.dag_python.as_ref().map_or_else(|| "python3".to_owned(), |python| python.to_string_lossy().into_owned())
+    }
+
     /// All that is wrong with the flags.
     pub(crate) fn mistakes(&self) -> Vec<String> {
         let sources = match updraft_git::parse(&self.dags) {

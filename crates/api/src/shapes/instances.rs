@@ -50,6 +50,9 @@ fn rendered_fields(task: &TaskSpec, launch: &LaunchSpec) -> Value {
             let env = env.as_ref().map(|env| env.keys().map(|name| (name.clone(), json!(launch.env.get(name)))).collect::<Map<_, _>>());
             json!({"bash_command": launch.argv.last(), "env": env, "cwd": launch.cwd})
         }
+        TaskKind::Python(_) => {
+            launch.python.as_ref().and_then(|python| python.input.get("templates")).cloned().unwrap_or_else(|| json!({}))
+        }
         TaskKind::Pod(pod) => {
             let mut fields = launch.pod.as_ref().and_then(Value::as_object).cloned().unwrap_or_default();
             fields.retain(|name, _| POD_TEMPLATES.contains(&name.as_str()) || POD_FIELDS.contains(&name.as_str()));

@@ -52,8 +52,8 @@ _EXCEPTIONS = {
     name: "problem:" + name
     for name in (
         "AirflowException", "AirflowBadRequest", "AirflowNotFoundException", "AirflowConfigException", "AirflowSkipException",
-        "AirflowFailException", "AirflowSensorTimeout", "AirflowTaskTimeout", "AirflowRescheduleException", "AirflowDagCycleException",
-        "AirflowTimetableInvalid", "AirflowProviderDeprecationWarning", "RemovedInAirflow3Warning", "RemovedInAirflow4Warning",
+        "AirflowFailException", "AirflowSensorTimeout", "AirflowTaskTimeout", "AirflowRescheduleException", "TaskDeferred",
+        "AirflowDagCycleException", "AirflowTimetableInvalid", "AirflowProviderDeprecationWarning", "RemovedInAirflow3Warning", "RemovedInAirflow4Warning",
         "DuplicateTaskIdFound", "TaskNotFound", "DagNotFound",
     )
 }

@@ -18,9 +18,28 @@ def _keep(task, given):
 class SkipMixin:
     """Airflow's name: skips tasks while one runs."""
 
+    def skip(self, *args, **kwargs):
+        """Skips these tasks: the last argument that is a list of them, as its place differs between Airflow's versions."""
+        from airflow import _context, _execute
+
+        tasks = kwargs.get("tasks") or next((arg for arg in reversed(args) if isinstance(arg, (list, tuple))), [])
+        _execute.leave_out(self, _context.get_current_context(), [task.task_id for task in tasks])
+
+    def skip_all_except(self, ti, branch_task_ids):
+        """Follows these tasks, and no others of those right after it."""
+        from airflow import _context, _execute
+
+        _execute.branch(self, _context.get_current_context(), branch_task_ids)
+
 
 class BranchMixIn(SkipMixin):
     """Airflow's name."""
+
+    def do_branch(self, context, branches_to_execute):
+        """Follows these tasks, and hands them back."""
+        from airflow import _execute
+
+        return _execute.branch(self, context, branches_to_execute)
 
 
 class BaseBranchOperator(BaseOperator, BranchMixIn):
@@ -29,8 +48,12 @@ class BaseBranchOperator(BaseOperator, BranchMixIn):
     __module__ = _OPERATORS + "branch"
 
     def choose_branch(self, context):
-        """Not called."""
+        """The tasks to go on with, for a class of one's own to say."""
         raise NotImplementedError
+
+    def execute(self, context):
+        """Chooses, when the task runs."""
+        return self.do_branch(context, self.choose_branch(context))
 
 
 class PythonOperator(BaseOperator):
@@ -39,6 +62,7 @@ class PythonOperator(BaseOperator):
     __module__ = _OPERATORS + "python"
     template_fields = ("templates_dict", "op_args", "op_kwargs")
     ui_color = "#ffefeb"
+    _updraft_runs_python = True
 
     def __init__(self, *, python_callable, op_args=None, op_kwargs=None, templates_dict=None, templates_exts=None,
                  show_return_value_in_logs=True, provide_context=None, **kwargs):
@@ -53,11 +77,30 @@ class PythonOperator(BaseOperator):
         self.templates_exts = templates_exts
         self.show_return_value_in_logs = show_return_value_in_logs
 
+    def execute(self, context):
+        """Calls it, when the task runs."""
+        result = self.execute_callable(context)
+        if self.show_return_value_in_logs:
+            self.log.info("Done. Returned value was: %s", result)
+        else:
+            self.log.info("Done. Returned value not shown")
+        return result
+
+    def execute_callable(self, context=None):
+        """Calls it with its arguments."""
+        from airflow import _context, _execute
+
+        return _execute.call(self, context if context is not None else _context.get_current_context())
+
 
 class BranchPythonOperator(PythonOperator, BranchMixIn):
     """Calls a function that names the tasks to go on with."""
 
     __module__ = _OPERATORS + "python"
+
+    def execute(self, context):
+        """Chooses, when the task runs."""
+        return self.do_branch(context, super().execute(context))
 
 
 class ShortCircuitOperator(PythonOperator, SkipMixin):
@@ -69,9 +112,17 @@ class ShortCircuitOperator(PythonOperator, SkipMixin):
         super().__init__(**kwargs)
         self.ignore_downstream_trigger_rules = ignore_downstream_trigger_rules
 
+    def execute(self, context):
+        """Asks, when the task runs."""
+        from airflow import _execute
+
+        return _execute.short_circuit(self, context, super().execute(context))
+
 
 class _OtherPython(PythonOperator):
     template_fields = ("templates_dict", "op_args", "op_kwargs")
+    # Another Python than that of the task's process.
+    _updraft_runs_python = False
 
     def __init__(self, *, serializer=None, use_dill=False, string_args=None, expect_airflow=True, expect_pendulum=False,
                  skip_on_exit_code=None, env_vars=None, inherit_env=True, use_airflow_context=False, **kwargs):
@@ -240,6 +291,13 @@ class BashSensor(BaseSensorOperator):
 
     __module__ = _SENSORS + "bash"
     template_fields = ("bash_command", "env")
+    _updraft_runs_python = True
+
+    def poke(self, context):
+        """Looks, when the task runs."""
+        from airflow import _execute
+
+        return _execute.poke_bash(self, context)
 
     def __init__(self, *, bash_command, env=None, output_encoding="utf-8", retry_exit_code=None, **kwargs):
         super().__init__(**kwargs)
@@ -251,6 +309,13 @@ class PythonSensor(BaseSensorOperator):
 
     __module__ = _SENSORS + "python"
     template_fields = ("templates_dict", "op_args", "op_kwargs")
+    _updraft_runs_python = True
+
+    def poke(self, context):
+        """Looks, when the task runs."""
+        from airflow import _execute
+
+        return _execute.poke_function(self, context)
 
     def __init__(self, *, python_callable, op_args=None, op_kwargs=None, templates_dict=None, **kwargs):
         super().__init__(**kwargs)
@@ -362,6 +427,13 @@ class FileSensor(BaseSensorOperator):
     __module__ = _SENSORS + "filesystem"
     template_fields = ("filepath", "fs_conn_id")
     ui_color = "#91818a"
+    _updraft_runs_python = True
+
+    def poke(self, context):
+        """Looks, when the task runs."""
+        from airflow import _execute
+
+        return _execute.poke_file(self, context)
 
     def __init__(self, *, filepath, fs_conn_id="fs_default", recursive=False, deferrable=False, start_from_trigger=False,
                  trigger_kwargs=None, **kwargs):

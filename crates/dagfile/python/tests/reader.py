@@ -97,7 +97,7 @@ def _fields(name, model=MODEL):
     return set(re.findall(r"^    pub (\w+):", body, re.M))
 
 
-_SHAPES = {name: _fields(name) for name in ("DagSpec", "TaskSpec", "TaskGroupSpec", "PodTask", "AirflowTask", "EnvVar", "Param")}
+_SHAPES = {name: _fields(name) for name in ("DagSpec", "TaskSpec", "TaskGroupSpec", "PodTask", "PythonTask", "AirflowTask", "EnvVar", "Param")}
 _SHAPES.update({name: _fields(name, MODEL[:-3] + "/native.rs") for name in ("WaitTask", "BranchTask", "ExternalTasks", "TriggerRun")})
 
 
@@ -116,6 +116,9 @@ def check_shape(case, dag):
             case.assertLessEqual(set(run) - {"kind"}, _SHAPES["PodTask"])
             for variable in run.get("env_vars", []):
                 case.assertLessEqual(set(variable), _SHAPES["EnvVar"])
+        elif run["kind"] == "python":
+            case.assertLessEqual(set(run) - {"kind"}, _SHAPES["PythonTask"])
+            case.assertIn(dag["code"]["file"], dag["code"]["files"])
         elif run["kind"] == "airflow":
             case.assertLessEqual(set(run) - {"kind"}, _SHAPES["AirflowTask"])
             case.assertTrue(run["reason"])

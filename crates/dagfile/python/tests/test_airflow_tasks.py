@@ -147,10 +147,10 @@ with DAG("d"):
 """, "allowed_states of task e has 'skipped'")
 
     def test_what_is_said(self):
-        answer = self.read("from airflow import DAG\nfrom airflow.operators.python import PythonOperator\n"
-                           "with DAG('d'):\n    PythonOperator(task_id='a', python_callable=print)\n")
+        answer = self.read("from airflow import DAG\nfrom airflow.operators.python import PythonVirtualenvOperator\n"
+                           "with DAG('d'):\n    PythonVirtualenvOperator(task_id='a', python_callable=print)\n")
         self.assertEqual([(warning["line"], warning["message"]) for warning in answer["warnings"]], [
-            (4, "1 of 1 tasks of DAG d need an image with Airflow, and fail at once without one: a (PythonOperator)")])
+            (4, "1 of 1 tasks of DAG d need an image with Airflow, and fail at once without one: a (PythonVirtualenvOperator)")])
 
     def test_classes_of_the_users_own(self):
         tasks = self.tasks(HEAD + '''

@@ -2,7 +2,7 @@
 
 import os
 
-from airflow import _session
+from airflow import _python_tasks, _python_uses, _session
 from airflow._dates import default_timezone, to_datetime, to_milliseconds, to_text, zone_name
 from airflow._enums import OLD_TRIGGER_RULES, TriggerRule
 from airflow._operator import BaseOperator, fields_of, link_values
@@ -138,7 +138,7 @@ def _without_nothing(spec):
 
 
 # Texts and lists that may be empty and are written all the same.
-_KEPT = frozenset(["upstream", "tasks", "bash_command", "owner", "skip_on_exit_code", "env"])
+_KEPT = frozenset(["upstream", "tasks", "bash_command", "owner", "skip_on_exit_code", "env", "do_xcom_push"])
 
 
 # Methods in which an operator's own class says what it does.
@@ -151,7 +151,12 @@ def _run(task):
     reason = None
     if task.task_group is not None and task.task_group.mapped_around():
         reason = "%s is in a mapped task group" % task.task_id
-    elif getattr(task, "_updraft_conditional", False):
+    elif _python_tasks.runs_here(task):
+        missing = _python_uses.what_is_missing(task)
+        if missing is None:
+            return _python_tasks.python_run(task)
+        reason = "the code of %s uses %s" % (task.task_id, missing)
+    elif task._updraft_conditions:
         reason = "%s has a condition (run_if or skip_if)" % task.task_id
     elif cls._updraft_run is not BaseOperator._updraft_run:
         ours = next(base for base in cls.__mro__ if "_updraft_run" in base.__dict__)

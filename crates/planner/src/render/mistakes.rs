@@ -82,6 +82,7 @@ pub(super) fn templates(task: &TaskSpec) -> Vec<(String, &str)> {
             found.extend(env.iter().flatten().map(|(name, value)| (format!("env.{name}"), value.as_str())));
             found.extend(cwd.as_deref().map(|cwd| ("cwd".to_owned(), cwd)));
         }
+        TaskKind::Python(python) => found.extend(python.templates.iter().map(|(place, text)| (place.clone(), text.as_str()))),
         TaskKind::Pod(pod) => of_pod(pod, &mut found),
     }
     found.retain(|(_, text)| is_template(text));

@@ -19,6 +19,7 @@ mod metrics;
 #[path = "../metrics_page.rs"]
 mod metrics_page;
 mod migrate;
+mod python;
 mod secrets;
 mod seed;
 mod service;

@@ -120,8 +120,7 @@ impl RunView {
 
     /// Who has left a task out, if somebody has.
     pub(crate) fn left_out_by(&self, task: u32) -> Option<u32> {
-        let counts = |by: &u32| self.state(*by) == TaskState::Success;
-        self.decisions.iter().filter(|(by, out)| out.contains(&task) && counts(by)).map(|(by, _)| *by).next()
+        self.decisions.iter().find(|(by, out)| out.contains(&task) && self.state(**by) == TaskState::Success).map(|(by, _)| *by)
     }
 
     /// The DAG version.

@@ -54,7 +54,7 @@ impl PythonRuntime {
         };
         let input = pack(&python.input).map_err(|error| refused(format!("its input cannot be packed: {error}")))?;
         let mut env = BTreeMap::new();
-        for (name, text) in [("RUNTIME", self.package.as_str()), ("CODE", &code), ("INPUT", &input)] {
+        for (name, text) in [("RUNTIME", self.package.as_str()), ("CODE", &*code), ("INPUT", input.as_str())] {
             for (at, piece) in text.as_bytes().chunks(PIECE).enumerate() {
                 env.insert(format!("UPDRAFT_PYTHON_{name}_{at}"), String::from_utf8_lossy(piece).into_owned());
             }

@@ -24,9 +24,16 @@ pub fn task_bootstrap() -> &'static str {
 /// The package that the process of a Python task begins with: texts by path.
 pub fn task_package() -> BTreeMap<String, String> {
     let of_tasks =
-        |name: &str| ["airflow/", "fallback/", "updraft_task/"].iter().any(|folder| name.starts_with(folder)) && name != BOOTSTRAP;
-    let files = FILES.iter().filter(|(name, _)| of_tasks(name));
-    files.filter_map(|(name, bytes)| Some(((*name).to_owned(), std::str::from_utf8(bytes).ok()?.to_owned()))).collect()
+        |name: &str| name != BOOTSTRAP && ["airflow/", "fallback/", "updraft_task/"].iter().any(|folder| name.starts_with(*folder));
+    let mut files = BTreeMap::new();
+    for (name, bytes) in FILES {
+        if of_tasks(name)
+            && let Ok(text) = std::str::from_utf8(bytes)
+        {
+            files.insert((*name).to_owned(), text.to_owned());
+        }
+    }
+    files
 }
 
 const BOOTSTRAP: &str = "updraft_task/bootstrap.py";

@@ -175,6 +175,7 @@ fn dag(shape: DagShape, document: &Node<'_>, zone: Tz, tasks: Vec<TaskSpec>, tol
         default_args,
         render_template_as_native_obj: shape.render_template_as_native_obj,
         task_groups: Vec::new(),
+        code: None,
         tasks,
     })
 }

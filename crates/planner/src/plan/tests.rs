@@ -106,6 +106,50 @@ fn only_the_newest_run_goes_on_behind_latest_only() {
 }
 
 #[test]
+fn what_a_branch_does_not_follow_is_skipped_whatever_its_rule() {
+    let mut spec = spec_of(&[("choose", &[]), ("a", &["choose"]), ("b", &["choose"]), ("always", &["choose"]), ("join", &["a", "b"])]);
+    spec.tasks[0].run = TaskKind::Python(Box::new(updraft_model::dag::PythonTask { decides: true, ..Default::default() }));
+    spec.tasks[3].trigger_rule = TriggerRule::Always;
+    spec.tasks[4].trigger_rule = TriggerRule::NoneFailedMinOneSuccess;
+    let decision = serde_json::json!({"followed": ["a"]});
+    let mut view = view_of(spec.clone());
+    // A rule that waits for nobody lets a task start before the branch has said anything.
+    assert_eq!(names(&view_of(spec.clone()), &plan(&mut view, NOW)), ["choose SCHEDULE", "always SCHEDULE"]);
+    spec.tasks[3].trigger_rule = TriggerRule::AllDone;
+    let mut view = view_of(spec.clone());
+    plan(&mut view, NOW);
+    view.apply(0, TaskState::Success);
+    view.decided(0, &decision);
+    let moves = plan(&mut view, NOW);
+    assert_eq!(names(&view, &moves), ["a SCHEDULE", "b SKIP", "always SKIP"]);
+    assert!(moves.steps.iter().filter(|step| step.step == moves::SKIP).all(|step| step.reason == Some("branch")));
+    // Whoever loads the run anew decides the same, and so does whoever clears what was left out.
+    let states = [(0, TaskState::Success), (1, TaskState::Queued)].map(|(task, state)| InstanceState { task, state, not_before: None });
+    let mut loaded = RunView::new(std::sync::Arc::clone(view.graph()), RunState::Running, states, None, None);
+    loaded.decided(0, &decision);
+    assert_eq!(why(&loaded, 2, NOW), [Waiting::Never { rule: "branch", becomes: "skipped" }]);
+    assert_eq!(names(&loaded, &plan(&mut loaded.clone(), NOW)), ["b SKIP", "always SKIP"]);
+    // A branch that is cleared has decided nothing.
+    loaded.apply(0, TaskState::None);
+    assert_eq!(names(&loaded, &plan(&mut loaded.clone(), NOW)), ["choose SCHEDULE"]);
+    // The join runs after the one that was followed.
+    view.apply(1, TaskState::Success);
+    assert_eq!(names(&view, &plan(&mut view.clone(), NOW)), ["join SCHEDULE"]);
+}
+
+#[test]
+fn a_short_circuit_leaves_out_all_that_it_names() {
+    let mut spec = spec_of(&[("short", &[]), ("next", &["short"]), ("last", &["next", "other"]), ("other", &[])]);
+    spec.tasks[0].run = TaskKind::Python(Box::new(updraft_model::dag::PythonTask { decides: true, ..Default::default() }));
+    spec.tasks[2].trigger_rule = TriggerRule::AllDone;
+    let mut view = view_of(spec);
+    plan(&mut view, NOW);
+    view.apply(0, TaskState::Success);
+    view.decided(0, &serde_json::json!({"skipped": "downstream"}));
+    assert_eq!(names(&view, &plan(&mut view.clone(), NOW)), ["next SKIP", "last SKIP"]);
+}
+
+#[test]
 fn a_dag_without_tasks_ends_at_once() {
     assert_eq!(plan(&mut view_of(spec_of(&[])), NOW).end, Some((RunState::Success, None)));
 }

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Map, Value as Json, json};
-use updraft_model::LaunchSpec;
 use updraft_model::dag::PythonTask;
 use updraft_model::launch::PythonLaunch;
+use updraft_model::{LaunchSpec, TaskSpec};
 
 use super::context::Scope;
 use super::{Error, Renderer};
@@ -95,11 +95,12 @@ impl Renderer<'_> {
 
     /// Ids of all tasks before this one.
     fn before(&self) -> BTreeSet<&str> {
-        let tasks: BTreeMap<&str, _> = self.ctx.run.dag.tasks.iter().map(|task| (task.task_id.as_str(), task)).collect();
+        let tasks: BTreeMap<&str, &TaskSpec> = self.ctx.run.dag.tasks.iter().map(|task| (task.task_id.as_str(), task)).collect();
         let mut found = BTreeSet::new();
         let mut open = VecDeque::from([self.task.task_id.as_str()]);
         while let Some(id) = open.pop_front() {
-            for up in tasks.get(id).into_iter().flat_map(|task| &task.upstream) {
+            let Some(task) = tasks.get(id).copied() else { continue };
+            for up in &task.upstream {
                 if found.insert(up.as_str()) {
                     open.push_back(up.as_str());
                 }

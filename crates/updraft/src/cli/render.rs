@@ -84,6 +84,11 @@ pub(crate) async fn local(options: &Render) -> Result<ExitCode, Failure> {
     }
     let run = facts(options, Arc::clone(&dag))?;
     let launch = render(&RenderContext::new(Arc::new(run)), task).map_err(|error| Failure::new(1, error.to_string()))?;
+    if launch.python.is_some() {
+        let why =
+            "is Python code: its pod is made by a worker, which adds the code to it; ask a server for what it was handed (without --dags)";
+        return Err(Failure::new(1, format!("{} {why}", options.task)));
+    }
     let mut config = updraft_kubernetes::Config::new(uuid::Uuid::nil());
     config.default_image.clone_from(&options.pod_default_image);
     if let Some(file) = &options.pod_policy {

@@ -291,6 +291,28 @@ mod tests {
     }
 
     #[test]
+    fn a_task_may_say_that_it_failed_for_good() {
+        let of = |code, stopped| match verdict_with(&ran(|f| (f.exit_code, f.stopped) = (Some(code), stopped)), &[199], &[198]) {
+            Verdict::Failed { budget, reason, .. } => (Some(budget), reason),
+            _ => (None, String::new()),
+        };
+        assert_eq!(of(198, None), (Some(Budget::Final), "failed_for_good".to_owned()));
+        assert_eq!(of(1, None).0, Some(Budget::User));
+        assert_eq!(of(199, None).0, None);
+        // Who was stopped says nothing by its code.
+        assert_eq!(of(198, Some(Stopped::Disrupted)).0, Some(Budget::Infra));
+    }
+
+    #[test]
+    fn values_have_their_keys() {
+        let left = serde_json::json!({"updraft": 1, "xcom": {"return_value": 1, "other": [2]}});
+        assert_eq!(values_by_key(&left).unwrap().keys().collect::<Vec<_>>(), ["other", "return_value"]);
+        for one in [serde_json::json!({"xcom": {}}), serde_json::json!([1]), serde_json::json!({"updraft": 2, "xcom": {}})] {
+            assert_eq!(values_by_key(&one), None);
+        }
+    }
+
+    #[test]
     fn whoever_was_stopped_never_succeeds() {
         for stopped in [Stopped::Timeout, Stopped::Cancelled, Stopped::Disrupted] {
             for code in [None, Some(0), Some(99), Some(143)] {

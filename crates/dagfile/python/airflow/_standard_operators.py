@@ -279,6 +279,13 @@ class EmailOperator(BaseOperator):
     template_fields = ("to", "from_email", "subject", "html_content", "files", "cc", "bcc", "mime_subtype", "mime_charset", "conn_id")
     template_ext = (".html",)
     ui_color = "#e6faf9"
+    _updraft_runs_python = True
+
+    def execute(self, context):
+        """Sends it, when the task runs."""
+        from airflow import _mail
+
+        _mail.of_operator(self)
 
     def __init__(self, *, to, subject=None, html_content=None, from_email=None, files=None, cc=None, bcc=None, mime_subtype="mixed",
                  mime_charset="utf-8", conn_id=None, custom_headers=None, **kwargs):

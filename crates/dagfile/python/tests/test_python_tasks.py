@@ -4,9 +4,11 @@ import base64
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import zlib
 
 from reader import PYTHON, FileCase
@@ -46,6 +48,34 @@ class End:
 
     def __init__(self, code, log, xcom):
         self.code, self.log, self.xcom = code, log, xcom
+
+
+class Mailbox:
+    """A server of SMTP that keeps what it is told; it takes one mail."""
+
+    def __init__(self):
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        self.commands, self.text = [], ""
+        self.thread = threading.Thread(target=self._take, daemon=True)
+        self.thread.start()
+
+    def _take(self):
+        with self.listener:
+            peer, _ = self.listener.accept()
+        with peer, peer.makefile("rb") as lines:
+            peer.sendall(b"220 here\r\n")
+            for line in lines:
+                word = line.decode().strip()
+                self.commands.append(word)
+                if word == "data":
+                    peer.sendall(b"354 go on\r\n")
+                    for part in lines:
+                        if part == b".\r\n":
+                            break
+                        self.text += part.decode()
+                answers = {"EHLO": "250-here\r\n250 AUTH PLAIN", "AUTH": "235 in", "QUIT": "221 bye"}
+                peer.sendall(answers.get(word.split(" ")[0].upper(), "250 ok").encode() + b"\r\n")
 
 
 class PythonTasks(FileCase):
@@ -320,3 +350,42 @@ with DAG("d"):
         # Without a Python task nothing is kept.
         dag = self.dag(HEAD + "import large\nfrom airflow.operators.empty import EmptyOperator\nwith DAG('d'):\n    EmptyOperator(task_id='t')\n")
         self.assertNotIn("code", dag)
+
+    def test_mail_is_handed_in_as_airflow_does(self):
+        self.write("report.html", "<b>{{ ds }}</b>")
+        dag = self.dag("""
+from airflow import DAG
+from airflow.operators.email import EmailOperator
+from airflow.operators.python import PythonOperator
+from airflow.utils.email import send_email
+with DAG("d"):
+    EmailOperator(task_id="mail", to="a@x.org; b@x.org", cc=["c@x.org"], subject="for {{ ds }}", html_content="report.html")
+    EmailOperator(task_id="named", to="a@x.org", subject="s", html_content="h", conn_id="my_smtp", from_email="me@x.org")
+    PythonOperator(task_id="by_hand", python_callable=lambda: send_email("a@x.org", "s", "h"))
+""")
+        self.assertEqual({task["task_id"]: task["run"]["kind"] for task in dag["tasks"]}, dict.fromkeys(("mail", "named", "by_hand"), "python"))
+        self.assertEqual(dag["tasks"][0]["run"]["templates"], {"subject": "for {{ ds }}", "html_content": "<b>{{ ds }}</b>"})
+        box = Mailbox()
+        conf = {"smtp.smtp_host": "127.0.0.1", "smtp.smtp_port": str(box.port), "smtp.smtp_starttls": "False", "smtp.smtp_mail_from": "us@x.org"}
+        end = self.run_task(dag, "mail", templates={"subject": "for 2024-03-05", "html_content": "<b>2024-03-05</b>"}, answers={"conf": conf})
+        self.assertEqual(end.code, 0, end.log)
+        box.thread.join(10)
+        self.assertEqual([word for word in box.commands if word[:4] in ("mail", "rcpt", "AUTH")],
+                         ["mail FROM:<us@x.org>", "rcpt TO:<a@x.org>", "rcpt TO:<b@x.org>", "rcpt TO:<c@x.org>"])
+        for part in ("Subject: for 2024-03-05\r\n", "To: a@x.org, b@x.org\r\n", "CC: c@x.org\r\n", 'text/html; charset="utf-8"'):
+            self.assertIn(part, box.text)
+        self.assertIn(base64.b64encode(b"<b>2024-03-05</b>").decode(), box.text)
+        # The connection has a host, and so says all by itself; its password comes from the task's own environment.
+        box = Mailbox()
+        uri = "smtp://user:secret@127.0.0.1:%d/?disable_ssl=true&disable_tls=true&from_email=they%%40x.org" % box.port
+        end = self.run_task(dag, "named", environment={"AIRFLOW_CONN_MY_SMTP": uri}, answers={"conf": {"smtp.smtp_host": "not.asked"}})
+        self.assertEqual(end.code, 0, end.log)
+        box.thread.join(10)
+        self.assertIn("mail FROM:<me@x.org>", box.commands)
+        self.assertIn("AUTH PLAIN " + base64.b64encode(b"\0user\0secret").decode(), box.commands)
+        # Nobody is there: the error says where it looked and who said so.
+        end = self.run_task(dag, "by_hand", answers={"conf": {"smtp.smtp_host": "127.0.0.1", "smtp.smtp_port": "1"}})
+        self.assertNotEqual(end.code, 0)
+        self.assertIn("no mail was sent by 127.0.0.1:1: [Errno 111] Connection refused (this server is of [smtp] of the configuration", end.log)
+        end = self.run_task(dag, "named")
+        self.assertIn("connection my_smtp does not exist", end.log)

@@ -56,8 +56,12 @@ fn context() -> RenderContext {
     ctx
 }
 
+fn task(run: Json) -> TaskSpec {
+    serde_json::from_value(json!({"task_id": "t", "run": run})).unwrap()
+}
+
 fn bash(command: &str) -> TaskSpec {
-    serde_json::from_value(json!({"task_id": "t", "run": {"kind": "bash", "bash_command": command}})).unwrap()
+    task(json!({"kind": "bash", "bash_command": command}))
 }
 
 fn show(ctx: &RenderContext, template: &str) -> Result<String, Error> {

@@ -10,7 +10,7 @@ floor       what the machine itself allows: fsync, commit, spawn
 
 big         on request: a run of 100,000 tasks at once and a chain of 2,000, which must all be success
 dagfiles    on request: 1,000 Python and 1,000 YAML files of 20 tasks each, cold; a folder of 5,000 files in which nothing changes; until one that
-            does is seen
+            does is seen; beside Airflow's processor, if $AIRFLOW_PYTHON is the python of an environment with Airflow
 start       on request: from the start of an empty `standalone` to its page, the same later, and `dags trigger diamond --wait`
 pods        with --fleet and $KUBECONFIG, on request: pods created per second for 100 tasks at once, beside the same pods posted by hand
 airflow     with --airflow URL: chain40 and fan1000 on an Airflow that runs beside, for the ratio

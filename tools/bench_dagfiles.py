@@ -10,6 +10,7 @@ import sys
 import time
 
 COLD = 1000
+AIRFLOW = 200
 TREE = {"py": 1000, "yaml": 4000}
 TASKS = 20
 
@@ -62,6 +63,37 @@ def cold(server, kind, rounds):
     return (COLD - 1) / (times[COLD] - times[1])
 
 
+def airflow(server, python, rounds):
+    """Files per second of Airflow's own DAG processor, from an empty database to all DAGs in it, less its start and one file. It has the two
+    parsing processes that it has by default: as many as there are cores."""
+    times = {}
+    for count in (AIRFLOW, 1):
+        folder = server.folder / f"airflow-{count}"
+        fill(folder / "dags", "py", count, TASKS)
+        socket = server.database[server.database.index("-h") + 1]
+        taken = []
+        for turn in range(rounds):
+            name = f"airflow_{count}_{turn}"
+            psql = ["psql", "-q", "-At", *server.database]
+            subprocess.run([*psql, "-c", f"create database {name}"], check=True)
+            url = f"updraft@/{name}?host={socket}"
+            environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "AIRFLOW_HOME": str(folder / name), "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+                           "AIRFLOW__CORE__DAGS_FOLDER": str(folder / "dags"), "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"postgresql+psycopg2://{url}",
+                           "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC": f"postgresql+asyncpg://{url}"}
+            run = lambda *words: subprocess.run([python, "-m", "airflow", *words], env=environment, check=True, capture_output=True)
+            run("db", "migrate")
+            begin = time.monotonic()
+            run("dag-processor", "-n", "1")
+            taken.append(time.monotonic() - begin)
+            psql[-1] = name
+            read = subprocess.run([*psql, "-c", "select count(*) from serialized_dag"], check=True, capture_output=True, text=True).stdout
+            if int(read) != count:
+                sys.exit(f"error: Airflow read {read.strip()} of {count} files")
+        times[count] = statistics.median(taken)
+        shutil.rmtree(folder)
+    return (AIRFLOW - 1) / (times[AIRFLOW] - times[1])
+
+
 def ticks(pids):
     total = 0
     for pid in pids:
@@ -75,6 +107,9 @@ def dagfiles(server, rounds, family):
     rounds = min(rounds, 3)
     result = {"bench": "dagfiles", "python_files_per_second": round(cold(server, "py", rounds), 1),
               "yaml_files_per_second": round(cold(server, "yaml", rounds), 1)}
+    if os.environ.get("AIRFLOW_PYTHON"):
+        result["airflow_files_per_second"] = round(airflow(server, os.environ["AIRFLOW_PYTHON"], rounds), 2)
+        result["python_beside_airflow"] = round(result["python_files_per_second"] / result["airflow_files_per_second"], 1)
     before = server.call("GET", "/api/v2/dags?limit=1")["total_entries"]
     tree = server.folder / "dags" / "tree"
     begin = time.monotonic()

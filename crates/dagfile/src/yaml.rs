@@ -6,9 +6,11 @@
 mod convert;
 mod de;
 mod factory;
+mod groups;
 mod node;
 mod shape;
 mod teardown;
+mod waits;
 #[cfg(test)]
 mod tests;
 

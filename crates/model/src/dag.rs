@@ -289,7 +289,7 @@ pub struct CodeSpec {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AirflowTask {
-    /// Why it needs Airflow, as the beginning of a sentence: `PythonOperator is Python code`.
+    /// Why it needs Airflow, as the beginning of a sentence: `S3ListOperator is Airflow's own code`.
     pub reason: String,
     /// The operator's own arguments by name, for people: functions and objects are there by their names.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]

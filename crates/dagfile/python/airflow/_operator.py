@@ -363,7 +363,7 @@ class BaseOperator(Node, metaclass=OperatorMeta):
 
     def _updraft_run(self):
         """The `run` of the task's spec."""
-        return self._updraft_airflow("%s is Python code" % type(self).__name__)
+        return self._updraft_airflow("%s is Airflow's own code" % type(self).__name__)
 
     def _updraft_airflow(self, reason):
         """The `run` of a task that needs Airflow itself, and why."""

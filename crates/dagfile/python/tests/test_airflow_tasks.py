@@ -38,7 +38,7 @@ class AirflowTasks(FileCase):
         ''')
         self.assertEqual({name: task["upstream"] for name, task in tasks.items()}, {"a": [], "b": ["a"], "c": ["b"], "e": ["c"]})
         self.assertEqual(tasks["a"]["run"], {
-            "kind": "airflow", "reason": "S3KeySensor is Python code",
+            "kind": "airflow", "reason": "S3KeySensor is Airflow's own code",
             "arguments": {"bucket_key": "k", "mode": "reschedule", "poke_interval": 7},
         })
         self.assertEqual(tasks["b"]["run"]["arguments"], {

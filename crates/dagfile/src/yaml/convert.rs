@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use serde::Deserialize;
 use serde_json::Value;
-use updraft_model::dag::{InvalidDag, Param, PodTask};
+use updraft_model::dag::{InvalidDag, Param, PodTask, TaskGroupSpec};
 use updraft_model::{DagId, DagSpec, Schedule, TaskId, TaskKind, TaskSpec};
 
 use crate::dates;
@@ -15,7 +15,7 @@ use crate::duration;
 use crate::yaml::de::Error;
 use crate::yaml::node::{Node, Place};
 use crate::yaml::shape::{BASH_KEYS, Backoff, Codes, DagShape, POD_KEYS, TaskShape, When};
-use crate::yaml::{Told, teardown};
+use crate::yaml::{Told, groups, teardown, waits};
 
 const PRESETS: &[&str] = &["@hourly", "@daily", "@midnight", "@weekly", "@monthly", "@quarterly", "@yearly", "@annually"];
 
@@ -44,10 +44,11 @@ pub(crate) fn document(document: &Node<'_>, told: &mut Told<'_>) {
         }
         aside(node, told);
     }
-    let tasks = tasks(document, &defaults, zone, told, named);
+    let (tasks, groups) = tasks(document, &defaults, zone, told, named);
     let Some(shape) = shape else { return };
     let spec = dag(shape, document, zone, tasks.iter().map(|(_, task)| task.clone()).collect(), told, named);
     let Some(mut spec) = spec else { return };
+    spec.task_groups = groups;
     if told.count() > before {
         return;
     }
@@ -254,8 +255,11 @@ fn fields(text: &str, at: Place) -> Result<(), Error> {
     }
 }
 
-fn tasks(document: &Node<'_>, defaults: &TaskShape, zone: Tz, told: &mut Told<'_>, named: Option<&str>) -> Vec<(Place, TaskSpec)> {
-    let Some(node) = document.get("tasks") else { return Vec::new() };
+/// Tasks with their places, and the groups that they are in.
+type Tasks = (Vec<(Place, TaskSpec)>, Vec<TaskGroupSpec>);
+
+fn tasks(document: &Node<'_>, defaults: &TaskShape, zone: Tz, told: &mut Told<'_>, named: Option<&str>) -> Tasks {
+    let Some(node) = document.get("tasks") else { return Tasks::default() };
     let mut made: Vec<(Place, TaskSpec)> = Vec::new();
     let mut nodes: Vec<&Node<'_>> = Vec::new();
     let add = |at: Place, id: Option<&str>, task: &'_ Node<'_>, told: &mut Told<'_>| -> Option<(Place, TaskSpec)> {
@@ -287,8 +291,10 @@ fn tasks(document: &Node<'_>, defaults: &TaskShape, zone: Tz, told: &mut Told<'_
         told.error(node.at, Kind::Invalid, "expected the tasks here".to_owned(), Some(hint), named);
     }
     teardown::mark_setups(&mut made, &nodes, told, named);
+    let groups = groups::weave(document, &mut made, &nodes, told, named);
     twice_or_unknown(&made, &nodes, told, named);
-    made
+    waits::check_branches(&made, &nodes, told, named);
+    (made, groups)
 }
 
 /// Tells a second task of one id and upstreams that are not there: the checks of `validate`, but every case and at its own place.
@@ -347,15 +353,26 @@ fn one(at: Place, id: Option<&str>, node: &Node<'_>, defaults: &TaskShape, zone:
     let id = TaskId::new(id).map_err(|error| Error::new(at, error.to_string()))?;
     aside(node, told);
     let what = what(&shape, defaults, node, at)?;
-    let wrong = if what == What::Pod { BASH_KEYS } else { POD_KEYS };
+    let of_wait;
     let (is, takes) = match what {
         What::Bash => ("bash", "a bash task runs on the worker: leave it out, or use `image` with `cmds: [bash, -c]`"),
         What::Pod => ("pod", "a pod runs `cmds` and `arguments`: leave it out"),
         What::Empty => ("empty", "an empty task runs nothing: add an `image` or a `bash_command`"),
         What::LatestOnly => ("latest_only", "it runs nothing: it skips the tasks right after it unless its run is the newest"),
+        What::Waits(operator) => {
+            of_wait = format!("leave it out: its own keys are {}", operator.keys());
+            (operator.class(), of_wait.as_str())
+        }
+    };
+    let is_wrong = |key: &str| match what {
+        What::Pod => BASH_KEYS.contains(&key) || waits::KEYS.contains(&key),
+        What::Bash | What::Empty | What::LatestOnly => POD_KEYS.contains(&key) || waits::KEYS.contains(&key),
+        What::Waits(operator) => {
+            BASH_KEYS.contains(&key) || POD_KEYS.contains(&key) || waits::KEYS.contains(&key) && !operator.takes(key)
+        }
     };
     let own = node.entries().unwrap_or_default();
-    if let Some((key, _)) = own.iter().find(|(key, _)| key.text().is_some_and(|key| wrong.contains(&key))) {
+    if let Some((key, _)) = own.iter().find(|(key, _)| key.text().is_some_and(is_wrong)) {
         return Err(
             Error::new(key.at, format!("`{}` has no meaning for a task of operator {is}", key.text().unwrap_or_default())).hint(takes)
         );
@@ -393,6 +410,7 @@ enum What {
     Pod,
     Empty,
     LatestOnly,
+    Waits(waits::Operator),
 }
 
 fn what(own: &TaskShape, defaults: &TaskShape, node: &Node<'_>, at: Place) -> Result<What, Error> {
@@ -401,6 +419,10 @@ fn what(own: &TaskShape, defaults: &TaskShape, node: &Node<'_>, at: Place) -> Re
             Some(What::Bash)
         } else if shape.image.is_some() || shape.cmds.is_some() || shape.arguments.is_some() || shape.full_pod_spec.is_some() {
             Some(What::Pod)
+        } else if shape.external_dag_id.is_some() {
+            Some(What::Waits(waits::Operator::ExternalTaskSensor))
+        } else if shape.trigger_dag_id.is_some() {
+            Some(What::Waits(waits::Operator::TriggerDagRunOperator))
         } else {
             None
         }
@@ -417,12 +439,34 @@ fn what(own: &TaskShape, defaults: &TaskShape, node: &Node<'_>, at: Place) -> Re
         "bash" | "BashOperator" if own.bash_command.is_some() || defaults.bash_command.is_some() => Ok(What::Bash),
         "bash" | "BashOperator" => Err(Error::new(at, "a bash task needs a `bash_command`")),
         _ => {
+            if let Some(operator) = waits::Operator::named(class) {
+                return Ok(What::Waits(operator));
+            }
             let at = node.get("operator").map_or(at, |node| node.at);
-            let known =
-                ["bash", "pod", "empty", "latest_only", "BashOperator", "KubernetesPodOperator", "EmptyOperator", "LatestOnlyOperator"];
+            let known = [
+                "bash",
+                "pod",
+                "empty",
+                "latest_only",
+                "BashOperator",
+                "KubernetesPodOperator",
+                "EmptyOperator",
+                "LatestOnlyOperator",
+                "DateTimeSensor",
+                "TimeSensor",
+                "TimeDeltaSensor",
+                "WaitSensor",
+                "DayOfWeekSensor",
+                "ExternalTaskSensor",
+                "TriggerDagRunOperator",
+                "BranchDateTimeOperator",
+                "BranchDayOfWeekOperator",
+            ];
             let hint = match did_you_mean(class, known) {
                 Some(near) => format!("did you mean `{near}`?"),
-                None => "YAML has bash, pod, empty and latest_only; Python code runs as a pod of an image that holds it".to_owned(),
+                None => "YAML has bash, pod, empty, latest_only, and sensors and branches of times and other DAGs; Python code runs as a pod of \
+                         an image that holds it"
+                    .to_owned(),
             };
             Err(Error::new(at, format!("there is no operator {name:?}")).hint(hint))
         }
@@ -447,6 +491,10 @@ fn spec(id: TaskId, mut shape: TaskShape, what: What, node: &Node<'_>, at: Place
     let (run, operator, templated): (_, _, &[&str]) = match what {
         What::Empty => (TaskKind::Empty, "EmptyOperator", &[]),
         What::LatestOnly => (TaskKind::LatestOnly, "LatestOnlyOperator", &[]),
+        What::Waits(operator) => {
+            let run = waits::Making { id: &id, node, at, zone }.run(operator, &mut shape)?;
+            (run, operator.class(), operator.templated())
+        }
         What::Bash => {
             let run = TaskKind::Bash {
                 bash_command: shape.bash_command.take().unwrap_or_default(),
@@ -492,6 +540,7 @@ fn spec(id: TaskId, mut shape: TaskShape, what: What, node: &Node<'_>, at: Place
     task.upstream = upstream;
     task.start_date = start_date;
     task.end_date = end_date;
+    task.task_group = shape.task_group;
     task.display_name = shape.display_name;
     task.doc_md = shape.doc_md;
     task.max_retry_delay_ms = shape.max_retry_delay.map(|ms| ms.0);

@@ -153,8 +153,10 @@ pub struct BranchTask {
     #[serde(default, skip_serializing_if = "is_false")]
     pub of_logical_date: bool,
     /// Ids of the tasks to go on with when it is true.
+    #[serde(default)]
     pub if_true: Vec<String>,
     /// And when it is not.
+    #[serde(default)]
     pub if_false: Vec<String>,
 }
 

@@ -365,9 +365,9 @@ fn bash_gets_its_environment() {
     assert!(file.contains("put a space after it"), "{file}");
     assert_eq!(show(&context(), "/scripts/run.sh ").unwrap(), "/scripts/run.sh ");
     assert!(matches!(render(&context(), &task(json!({"kind": "empty"}))), Err(Error::Empty { .. })));
-    let theirs = task(json!({"kind": "airflow", "reason": "S3ListOperator is Python code", "arguments": {"bucket": "b"}}));
+    let theirs = task(json!({"kind": "airflow", "reason": "S3ListOperator is Airflow's own code", "arguments": {"bucket": "b"}}));
     let error = render(&context(), &theirs).unwrap_err().to_string();
-    assert!(error.contains("needs an image with Airflow: S3ListOperator is Python code"), "{error}");
+    assert!(error.contains("needs an image with Airflow: S3ListOperator is Airflow's own code"), "{error}");
 }
 
 #[test]

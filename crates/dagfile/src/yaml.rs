@@ -10,9 +10,9 @@ mod groups;
 mod node;
 mod shape;
 mod teardown;
-mod waits;
 #[cfg(test)]
 mod tests;
+mod waits;
 
 use serde_json::Value;
 use updraft_model::DagSpec;

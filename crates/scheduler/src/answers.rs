@@ -111,8 +111,11 @@ pub(crate) fn for_task(mut snapshot: Snapshot, dag: &DagSpec) -> Value {
     let texts: Vec<&str> = dag.code.iter().flat_map(|code| code.files.values()).map(String::as_str).collect();
     let loud: Vec<String> =
         if snapshot.capitals == Capitals::default() { Vec::new() } else { texts.iter().map(|text| text.to_uppercase()).collect() };
-    let named =
-        |name: &str| matches!(name, "fs_default" | "smtp_default") || texts.iter().any(|text| text.contains(name)) || loud.iter().any(|text| text.contains(name));
+    let named = |name: &str| {
+        matches!(name, "fs_default" | "smtp_default")
+            || texts.iter().any(|text| text.contains(name))
+            || loud.iter().any(|text| text.contains(name))
+    };
     let mut rest: [BTreeSet<String>; 2] = Default::default();
     fn keep<T>(values: &mut BTreeMap<String, T>, rest: &mut BTreeSet<String>, named: &dyn Fn(&str) -> bool) {
         values.retain(|name, _| {

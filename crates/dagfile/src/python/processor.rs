@@ -204,7 +204,8 @@ fn descendants(of: i32) -> Vec<(i32, i32)> {
     for pid in numbers() {
         let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { continue };
         // The name stands in brackets and may hold any of them. After it: state, parent, group.
-        let mut fields = stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_ascii_whitespace().skip(1).map_while(|field| field.parse().ok());
+        let mut fields =
+            stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_ascii_whitespace().skip(1).map_while(|field| field.parse().ok());
         if let (Some(parent), Some(group)) = (fields.next(), fields.next()) {
             children.entry(parent).or_default().push((pid, group));
         }

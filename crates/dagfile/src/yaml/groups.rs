@@ -41,7 +41,13 @@ pub(super) fn weave(
     let near = |word: &str| did_you_mean(word, of.keys().copied()).map(|near| format!("did you mean `{near}`?"));
     for group in &groups {
         if let Some(parent) = group.shape.parent.as_deref().filter(|parent| !of.contains_key(parent)) {
-            told.error(group.at, Kind::Invalid, format!("group `{}` is in `{parent}`, which this DAG does not have", group.id), near(parent), dag);
+            told.error(
+                group.at,
+                Kind::Invalid,
+                format!("group `{}` is in `{parent}`, which this DAG does not have", group.id),
+                near(parent),
+                dag,
+            );
         }
         if let Some((at, _)) = made.iter().find(|(_, task)| task.task_id.as_str() == group.id) {
             told.error(*at, Kind::Invalid, format!("`{}` is a task and a group", group.id), Some("rename one of them".to_owned()), dag);
@@ -53,7 +59,13 @@ pub(super) fn weave(
     for ((at, task), node) in made.iter().zip(nodes) {
         if let Some(id) = task.task_group.as_deref().filter(|id| !of.contains_key(id)) {
             let at = node.get("task_group").map_or(*at, |node| node.at);
-            told.error(at, Kind::Invalid, format!("task `{}` is in the group `{id}`, which this DAG does not have", task.task_id), near(id), dag);
+            told.error(
+                at,
+                Kind::Invalid,
+                format!("task `{}` is in the group `{id}`, which this DAG does not have", task.task_id),
+                near(id),
+                dag,
+            );
         }
     }
     if told.count() > before {

@@ -526,22 +526,34 @@ tasks:
     };
     let wait = |id: &str| of(id)["what"].clone();
     use serde_json::json;
-    assert_eq!(of("until"), json!({"kind": "wait", "what": {"kind": "moment", "target_time": "2026-03-01T05:00:00+00:00"},
-        "poke_interval_ms": 30_000, "timeout_ms": 3_600_000, "soft_fail": true}));
+    assert_eq!(
+        of("until"),
+        json!({"kind": "wait", "what": {"kind": "moment", "target_time": "2026-03-01T05:00:00+00:00"},
+        "poke_interval_ms": 30_000, "timeout_ms": 3_600_000, "soft_fail": true})
+    );
     assert_eq!(wait("later"), json!({"kind": "moment", "target_time": "{{ data_interval_end }}"}));
     assert_eq!(of("later")["timeout_ms"], 604_800_000, "as Airflow's sensors: a week");
     assert_eq!(wait("clock"), json!({"kind": "time_of_day", "target_time": "06:30:00"}));
     assert_eq!(wait("after"), json!({"kind": "delta", "delta_ms": 7_200_000}));
     assert_eq!(of("pause"), json!({"kind": "wait", "what": {"kind": "duration", "duration_ms": 300_000}, "poke_interval_ms": 30_000}));
     assert_eq!(wait("day"), json!({"kind": "weekday", "days": [1, 5], "of_logical_date": true}));
-    assert_eq!(wait("other"), json!({"kind": "external", "external_dag_id": "up", "external_task_ids": ["a", "b"], "allowed_states": ["success"],
-        "failed_states": ["failed", "upstream_failed"], "execution_delta_ms": 3_600_000}));
+    assert_eq!(
+        wait("other"),
+        json!({"kind": "external", "external_dag_id": "up", "external_task_ids": ["a", "b"], "allowed_states": ["success"],
+        "failed_states": ["failed", "upstream_failed"], "execution_delta_ms": 3_600_000})
+    );
     assert_eq!(wait("whole"), json!({"kind": "external", "external_dag_id": "up", "allowed_states": ["success"]}));
-    assert_eq!(wait("go"), json!({"kind": "run", "trigger_dag_id": "down", "conf": {"day": "{{ ds }}"}, "wait_for_completion": true,
-        "no_logical_date": true, "allowed_states": ["success"], "failed_states": ["failed"]}));
+    assert_eq!(
+        wait("go"),
+        json!({"kind": "run", "trigger_dag_id": "down", "conf": {"day": "{{ ds }}"}, "wait_for_completion": true,
+        "no_logical_date": true, "allowed_states": ["success"], "failed_states": ["failed"]})
+    );
     assert_eq!(of("go")["poke_interval_ms"], 10_000);
-    assert_eq!(of("early"), json!({"kind": "branch", "test": {"kind": "between", "lower": "22:00:00", "upper": "2026-03-01T05:00:00+00:00"},
-        "if_true": ["after"], "if_false": ["pause"]}));
+    assert_eq!(
+        of("early"),
+        json!({"kind": "branch", "test": {"kind": "between", "lower": "22:00:00", "upper": "2026-03-01T05:00:00+00:00"},
+        "if_true": ["after"], "if_false": ["pause"]})
+    );
     assert_eq!(of("weekend"), json!({"kind": "branch", "test": {"kind": "weekday", "days": [6, 7]}, "if_true": [], "if_false": ["go"]}));
     let classes: Vec<&str> = dag.tasks.iter().map(|task| task.operator.as_str()).collect();
     assert_eq!(classes[6..9], ["ExternalTaskSensor", "ExternalTaskSensor", "TriggerDagRunOperator"]);
@@ -558,7 +570,10 @@ tasks:
         ("ExternalTaskSensor, external_dag_id: x, failed_states: [success]", "the state success is named twice"),
         ("ExternalTaskSensor, external_dag_id: x, external_task_id: y, external_task_ids: [z]", "leave one out"),
         ("TriggerDagRunOperator, trigger_dag_id: x, conf: [1]", "`conf` is no map"),
-        ("BranchDateTimeOperator, follow_task_ids_if_true: a, follow_task_ids_if_false: a", "has neither `target_lower` nor `target_upper`"),
+        (
+            "BranchDateTimeOperator, follow_task_ids_if_true: a, follow_task_ids_if_false: a",
+            "has neither `target_lower` nor `target_upper`",
+        ),
         ("BranchDayOfWeekOperator, week_day: Monday, follow_task_ids_if_true: b, follow_task_ids_if_false: a", "goes on with `b`, which"),
         ("TimeSensor, target_time: \"06:00\", delta: 5m", "`delta` has no meaning for a task of operator TimeSensor"),
         ("TimeSensor, target_time: \"06:00\", image: x", "its own keys are target_time, poke_interval"),
@@ -597,7 +612,8 @@ tasks:
         ["extract < ", "orders < extract", "items < orders", "prices < items", "done < prices", "also < extract prices"],
         "a group begins where nothing of it comes before, and ends where nothing of it comes after"
     );
-    let groups: Vec<_> = dag.task_groups.iter().map(|group| (group.group_id.as_str(), group.parent.as_deref(), group.tooltip.as_deref())).collect();
+    let groups: Vec<_> =
+        dag.task_groups.iter().map(|group| (group.group_id.as_str(), group.parent.as_deref(), group.tooltip.as_deref())).collect();
     assert_eq!(groups, [("load", None, Some("all of it")), ("inner", Some("load"), None), ("empty", None, None)]);
     assert_eq!(dag.tasks[2].task_group.as_deref(), Some("inner"));
 

@@ -125,9 +125,7 @@ impl Operator {
             Self::BranchDateTimeOperator => {
                 &["target_lower", "target_upper", "use_task_logical_date", "follow_task_ids_if_true", "follow_task_ids_if_false"]
             }
-            Self::BranchDayOfWeekOperator => {
-                &["week_day", "use_task_logical_date", "follow_task_ids_if_true", "follow_task_ids_if_false"]
-            }
+            Self::BranchDayOfWeekOperator => &["week_day", "use_task_logical_date", "follow_task_ids_if_true", "follow_task_ids_if_false"],
         }
     }
 
@@ -286,7 +284,8 @@ impl Making<'_, '_> {
             let day = by_name.or_else(|| word.parse().ok().filter(|day| (1..=7).contains(day)));
             days.insert(day.ok_or_else(|| {
                 let near = did_you_mean(word, DAYS.iter().copied());
-                let hint = near.map_or_else(|| "write Monday, or a list of such names".to_owned(), |near| format!("did you mean `{near}`?"));
+                let hint =
+                    near.map_or_else(|| "write Monday, or a list of such names".to_owned(), |near| format!("did you mean `{near}`?"));
                 Error::new(self.place("week_day"), format!("{word:?} is no day of the week")).hint(hint)
             })?);
         }

@@ -1738,7 +1738,7 @@ export interface components {
             /** Format: uint64 */
             seconds: number;
         };
-        /** @description There is none: nothing is deferred. */
+        /** @description There is none: the scheduler looks after what is deferred. */
         TriggererInfoResponse: {
             latest_triggerer_heartbeat: null;
             status: null;

@@ -55,7 +55,8 @@ fn wanted(asked: &TriggerRun, spec: &DagSpec, now: DateTime<Utc>) -> Result<Want
     let logical_date = if asked.no_logical_date { None } else { given.or(Some(now)) };
     let run_after = moment("run_after", &asked.run_after)?;
     let conf = render::conf_of(asked.conf.clone())?;
-    check_conf(spec, conf.as_object().unwrap_or(&Map::new()))?;
+    let nothing = Map::new();
+    check_conf(spec, conf.as_object().unwrap_or(&nothing))?;
     let name = asked.trigger_run_id.clone().unwrap_or_else(|| run_id("manual", run_after.or(logical_date).unwrap_or(now)));
     check_run_id(&name)?;
     Ok(Wanted { logical_date, run_after, conf, name })
@@ -122,7 +123,7 @@ impl Scheduler {
             }
             context.settings = look.values.settings.as_ref().map(Arc::clone).unwrap_or_default();
         }
-        Ok(render::render_wait(&context, task).and_then(|what| what.ok_or(render::Error::Empty { task: task.task_id.to_string() })))
+        Ok(render::render_wait(&context, task).and_then(|what| what.ok_or_else(|| render::Error::Empty { task: task.task_id.to_string() })))
     }
 
     async fn find(&mut self, look: &mut Look<'_>, task: &TaskSpec, what: &WaitFor) -> Result<Sight, Error> {

@@ -408,7 +408,7 @@ enum What {
     Pod,
     Empty,
     LatestOnly,
-    Waits(waits::Operator),
+    Waits(waits::Class),
 }
 
 fn what(own: &TaskShape, defaults: &TaskShape, node: &Node<'_>, at: Place) -> Result<What, Error> {
@@ -418,9 +418,9 @@ fn what(own: &TaskShape, defaults: &TaskShape, node: &Node<'_>, at: Place) -> Re
         } else if shape.image.is_some() || shape.cmds.is_some() || shape.arguments.is_some() || shape.full_pod_spec.is_some() {
             Some(What::Pod)
         } else if shape.external_dag_id.is_some() {
-            Some(What::Waits(waits::Operator::ExternalTaskSensor))
+            Some(What::Waits(waits::Class::ExternalTaskSensor))
         } else if shape.trigger_dag_id.is_some() {
-            Some(What::Waits(waits::Operator::TriggerDagRunOperator))
+            Some(What::Waits(waits::Class::TriggerDagRunOperator))
         } else {
             None
         }
@@ -437,7 +437,7 @@ fn what(own: &TaskShape, defaults: &TaskShape, node: &Node<'_>, at: Place) -> Re
         "bash" | "BashOperator" if own.bash_command.is_some() || defaults.bash_command.is_some() => Ok(What::Bash),
         "bash" | "BashOperator" => Err(Error::new(at, "a bash task needs a `bash_command`")),
         _ => {
-            if let Some(operator) = waits::Operator::named(class) {
+            if let Some(operator) = waits::Class::named(class) {
                 return Ok(What::Waits(operator));
             }
             let at = node.get("operator").map_or(at, |node| node.at);

@@ -292,7 +292,7 @@ fn tasks<'s>(dag: &Node<'s>, beside: &mut Beside) -> Node<'s> {
 
 /// Whether the scheduler does a task itself: its operator is one of those, and nothing that is said of it is for Airflow alone.
 fn is_waited_for(class: &str, task: &Node<'_>) -> bool {
-    let Some(operator) = waits::Operator::named(class) else { return false };
+    let Some(operator) = waits::Class::named(class) else { return false };
     let known = |key: &str| {
         OF_TASK.contains(&key) || matches!(key, "task_id" | "task_group_name" | "dependencies" | "operator") || operator.takes(key)
     };

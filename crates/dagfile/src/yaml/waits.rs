@@ -39,7 +39,7 @@ const WEEK_MS: u64 = 604_800_000;
 
 /// One of these operators.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Operator {
+pub(super) enum Class {
     DateTimeSensor,
     DateTimeSensorAsync,
     TimeSensor,
@@ -53,7 +53,7 @@ pub(super) enum Operator {
     BranchDayOfWeekOperator,
 }
 
-impl Operator {
+impl Class {
     /// By the name of Airflow's class.
     pub(super) fn named(class: &str) -> Option<Self> {
         Some(match class {
@@ -204,24 +204,24 @@ pub(super) struct Making<'a, 's> {
 
 impl Making<'_, '_> {
     /// What the task does.
-    pub(super) fn run(&self, operator: Operator, shape: &mut TaskShape) -> Result<TaskKind, Error> {
+    pub(super) fn run(&self, operator: Class, shape: &mut TaskShape) -> Result<TaskKind, Error> {
         let of_date = shape.use_task_logical_date.unwrap_or(false);
         let what = match operator {
-            Operator::DateTimeSensor | Operator::DateTimeSensorAsync => {
+            Class::DateTimeSensor | Class::DateTimeSensorAsync => {
                 WaitFor::Moment { target_time: self.moment("target_time", self.need("target_time", shape.target_time.take())?)? }
             }
-            Operator::TimeSensor | Operator::TimeSensorAsync => {
+            Class::TimeSensor | Class::TimeSensorAsync => {
                 let text = self.need("target_time", shape.target_time.take())?;
                 let time = time_of_day(&text).ok_or_else(|| {
                     Error::new(self.place("target_time"), format!("{text:?} is no time of the day")).hint("write \"06:30\" or \"06:30:15\"")
                 })?;
                 WaitFor::TimeOfDay { target_time: time.format("%H:%M:%S%.f").to_string() }
             }
-            Operator::TimeDeltaSensor => {
+            Class::TimeDeltaSensor => {
                 let delta = self.need("delta", shape.delta.take())?;
                 WaitFor::Delta { delta_ms: i64::try_from(delta.0).unwrap_or(i64::MAX) }
             }
-            Operator::WaitSensor => {
+            Class::WaitSensor => {
                 let given = self.need("time_to_wait", shape.time_to_wait.take())?;
                 if self.node.get("time_to_wait").and_then(Node::text).is_some_and(|text| text.parse::<f64>().is_ok()) {
                     let hint = "name the unit, as in 5m or 300s: a bare number is minutes in Airflow and seconds everywhere else";
@@ -229,14 +229,14 @@ impl Making<'_, '_> {
                 }
                 WaitFor::Duration { duration_ms: given.0 }
             }
-            Operator::DayOfWeekSensor => WaitFor::Weekday { days: self.days(shape)?, of_logical_date: of_date },
-            Operator::ExternalTaskSensor => WaitFor::External(self.external(shape)?),
-            Operator::TriggerDagRunOperator => WaitFor::Run(self.trigger(shape)?),
-            Operator::BranchDateTimeOperator => {
+            Class::DayOfWeekSensor => WaitFor::Weekday { days: self.days(shape)?, of_logical_date: of_date },
+            Class::ExternalTaskSensor => WaitFor::External(self.external(shape)?),
+            Class::TriggerDagRunOperator => WaitFor::Run(self.trigger(shape)?),
+            Class::BranchDateTimeOperator => {
                 let test = self.between(shape)?;
                 return self.branch(shape, test, of_date);
             }
-            Operator::BranchDayOfWeekOperator => {
+            Class::BranchDayOfWeekOperator => {
                 let test = BranchTest::Weekday { days: self.days(shape)? };
                 return self.branch(shape, test, of_date);
             }
@@ -244,8 +244,8 @@ impl Making<'_, '_> {
         let deferrable = shape.deferrable.unwrap_or(false);
         // As Airflow: what its triggers do, or a sleep, knows no timeout.
         let times_out = match operator {
-            Operator::DateTimeSensorAsync | Operator::TimeSensorAsync | Operator::WaitSensor | Operator::TriggerDagRunOperator => false,
-            Operator::TimeSensor => !deferrable,
+            Class::DateTimeSensorAsync | Class::TimeSensorAsync | Class::WaitSensor | Class::TriggerDagRunOperator => false,
+            Class::TimeSensor => !deferrable,
             _ => true,
         };
         Ok(TaskKind::Wait(Box::new(WaitTask {

@@ -393,7 +393,7 @@ fn a_python_task_is_handed_texts_values_and_dates() {
     much.xcoms = Arc::new(xcoms.into());
     let mut run = (*much.run).clone();
     let mut dag = (*run.dag).clone();
-    let mut after = python.clone();
+    let mut after = python;
     after.upstream = vec![updraft_model::TaskId::new("extract").unwrap()];
     let named = |id: &str| serde_json::from_value::<TaskSpec>(json!({"task_id": id, "run": {"kind": "empty"}})).unwrap();
     dag.tasks = vec![named("extract"), named("other"), after.clone()];

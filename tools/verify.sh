@@ -40,7 +40,7 @@ arrows() {
 one_tls_provider() { absent_from_tree updraft ring openssl-sys native-tls; }
 one_writer() { # I9, I4: task_instance.state is written in one place; a note for people is not state
     local found
-    found=$(grep -rnEi 'update +task_instance' --include='*.rs' --include='*.sql' crates migrations | grep -Ev '^migrations/(0002_functions|0005_backfills).sql' | grep -v '/tests/' | grep -v 'set note = ' || true)
+    found=$(grep -rnEi 'update +task_instance' --include='*.rs' --include='*.sql' crates migrations | grep -Ev '^migrations/(0002_functions|0005_backfills|0016_deferred).sql' | grep -v '/tests/' | grep -v 'set note = ' || true)
     if [ -n "$found" ]; then echo "task_instance is written outside the functions:"; echo "$found"; return 1; fi
 }
 state_machine_page() { diff <(cargo run -q --locked -p updraft -- docs state-machine) docs/state_machine.md; }

@@ -26,7 +26,7 @@ for (const dark of [false, true]) {
     await marks.first().waitFor();
     const shades = new Map();
     for (const mark of await marks.all()) shades.set(await mark.innerText(), await brightness(blank.page, await mark.locator(".mark").screenshot({ animations: "disabled" })));
-    assert.equal(shades.size, 10);
+    assert.equal(shades.size, 11);
     for (const [one, a] of shades) {
       for (const [other, b] of shades) {
         if (one >= other) continue;

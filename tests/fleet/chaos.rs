@@ -30,13 +30,18 @@ impl Random {
 }
 
 /// Triggers runs of the diamond, at most so many at once, until all are over; calls `meanwhile` all the time.
-pub(crate) fn drive(fleet: &mut Fleet, runs: usize, limit: Duration, mut meanwhile: impl FnMut(&mut Fleet, u64)) {
+pub(crate) fn drive(fleet: &mut Fleet, runs: usize, limit: Duration, meanwhile: impl FnMut(&mut Fleet, u64)) {
+    drive_at_once(fleet, 100, runs, limit, meanwhile);
+}
+
+/// The same, with as many runs at once as are asked for.
+pub(crate) fn drive_at_once(fleet: &mut Fleet, at_once: u64, runs: usize, limit: Duration, mut meanwhile: impl FnMut(&mut Fleet, u64)) {
     let begin = Instant::now();
     let mut triggered = 0;
     let mut ended = 0;
     while ended < runs as u64 {
         let mut batch = 0;
-        while triggered < runs && (triggered as u64) < ended + 100 && batch < 5 {
+        while triggered < runs && (triggered as u64) < ended + at_once && batch < 5 {
             fleet.trigger("diamond", &format!("run{triggered}"));
             triggered += 1;
             batch += 1;

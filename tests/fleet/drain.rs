@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::chaos::{drive, runs};
+use crate::chaos::{drive_at_once, runs};
 use crate::ledger::{Ledger, diamond};
 use crate::roles::{Fleet, PROGRAM, Plan};
 
@@ -32,13 +32,18 @@ fn a_worker_that_drains_takes_nothing_and_keeps_nobody_waiting() {
     fleet.until(Duration::from_secs(30), "two workers are there", both);
     let id = fleet.get("/ui/workers").unwrap()["workers"][0]["id"].as_str().unwrap().to_owned();
     let (mut drained, mut again) = (false, false);
-    drive(&mut fleet, runs, Duration::from_secs(300), |fleet, ended| {
+    // Enough at once for hints to wait with both workers, and few enough for none to wait long for its turn: on a slow machine the work of a
+    // hundred runs takes as long as the next pull.
+    drive_at_once(&mut fleet, 20, runs, Duration::from_secs(300), |fleet, ended| {
         if !drained && ended >= runs as u64 / 3 {
             let answer = workers(fleet, &["drain", &id, "--reason", "node upgrade"]);
             assert_eq!(answer["drain_reason"], "node upgrade", "{answer}");
             let begin = Instant::now();
             fleet.until(Duration::from_secs(10), "it is drained", |fleet| worker(fleet, &id)["state"] == "drained");
             eprintln!("drained after {:?}", begin.elapsed());
+            // It no longer stands at the queue: what it had fetched is back there.
+            let consumers = |fleet: &mut Fleet| fleet.get("/ui/queues").map(|queues| queues["queues"][0]["broker_consumers"].clone());
+            fleet.until(Duration::from_secs(10), "the other worker alone takes from the queue", |fleet| consumers(fleet) == Some(json!(1)));
             drained = true;
         }
         if drained && !again {
@@ -55,15 +60,10 @@ fn a_worker_that_drains_takes_nothing_and_keeps_nobody_waiting() {
     assert!(again, "{runs} runs were too few");
     let ledger = Ledger::read(&fleet.ledger());
     ledger.assert_once();
-    // Hints that it had fetched went back at once: what waits for the next pull, which comes after ten seconds, is overtaken by hundreds.
-    // Only by those of its own task: others have another priority.
-    let overtaken = fleet.postgres.query(
-        "select max((select count(*) from attempt later where later.idx = a.idx and later.queued_at > a.queued_at \
-         and later.started_at < a.started_at)) from attempt a",
-    );
+    // Hints that it had fetched went back at once: nothing waited for the next pull, which comes after ten seconds.
     let longest = fleet.postgres.query("select extract(epoch from max(started_at - queued_at)) from attempt");
-    eprintln!("the longest wait for a worker: {longest} s; overtaken by {overtaken}");
-    assert!(overtaken.trim().parse::<u64>().unwrap() < 32, "{overtaken}");
+    eprintln!("the longest wait for a worker: {longest} s");
+    assert!(longest.trim().parse::<f64>().unwrap() < 8.0, "{longest}");
     let queues = fleet.get("/ui/queues").unwrap();
     let queue = &queues["queues"][0];
     assert_eq!((&queue["queue"], &queue["workers"], &queue["slots"]), (&json!("default"), &json!(2), &json!(8)), "{queues}");

@@ -79,7 +79,7 @@ fn what_only_airflow_can_do_fails_at_once_and_says_so() {
     assert_eq!(server.end_of("theirs", &run, Duration::from_secs(60)), "failed");
     let states = server.cli_json(&["tasks", "states", "theirs", &run, "-o", "json"]);
     let state_of = |task: &str| states.as_array().unwrap().iter().find(|t| t["task_id"] == task).unwrap().clone();
-    for (task, why) in [("list", "S3ListOperator is Python code"), ("many", "BashOperator is a mapped task")] {
+    for (task, why) in [("list", "S3ListOperator is Airflow's own code"), ("many", "BashOperator is a mapped task")] {
         let row = state_of(task);
         assert_eq!((&row["state"], &row["reason"]), (&json!("failed"), &json!("needs_airflow")), "{row}");
         assert!(row["message"].as_str().unwrap().contains(why), "{row}");

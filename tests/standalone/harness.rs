@@ -36,7 +36,9 @@ impl Standalone {
         fs::set_permissions(&folder, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
         fs::create_dir(folder.join("dags")).unwrap();
         for (name, text) in files {
-            fs::write(folder.join("dags").join(name), text).unwrap();
+            let path = folder.join("dags").join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
         }
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let mut standalone = Self {

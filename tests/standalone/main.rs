@@ -19,7 +19,10 @@ mod metrics;
 #[path = "../metrics_page.rs"]
 mod metrics_page;
 mod migrate;
+mod python;
 mod secrets;
 mod seed;
 mod service;
+mod setup_teardown;
 mod traces;
+mod waits;

@@ -59,26 +59,29 @@ struct Choice {
 /// Instances of one run: position, map index, state.
 pub(crate) type Chosen = Vec<(i32, i32, String)>;
 
-/// Instances of a run by task ids, with what comes before or after them.
-pub(crate) async fn choose(
-    state: &ApiState,
-    run: &RunRow,
-    tasks: Option<&[(String, Option<i32>)]>,
-    up: bool,
-    down: bool,
-) -> Result<Chosen, Error> {
+/// What goes along with tasks that are named.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Along {
+    /// Nothing.
+    Nothing,
+    /// What is marked with them: all before or after them, if asked for, without teardowns after them.
+    Marked { up: bool, down: bool },
+    /// What is cleared with them: likewise, and their setups and teardowns.
+    Cleared { up: bool, down: bool },
+}
+
+/// Instances of a run by task ids, with what goes along with them.
+pub(crate) async fn choose(state: &ApiState, run: &RunRow, tasks: Option<&[(String, Option<i32>)]>, along: Along) -> Result<Chosen, Error> {
     let mut all = state.store().instance_states(run.key()).await?;
     let Some(tasks) = tasks else { return Ok(all) };
     let version = state.version(run.version_id).await?;
     let named: Vec<(u32, Option<i32>)> = tasks.iter().filter_map(|(id, map)| version.position(id).map(|at| (at, *map))).collect();
     let positions: Vec<u32> = named.iter().map(|(at, _)| *at).collect();
-    let mut around = Vec::new();
-    if up {
-        around.extend(version.graph.closure(&positions, false));
-    }
-    if down {
-        around.extend(version.graph.closure(&positions, true));
-    }
+    let around = match along {
+        Along::Nothing => Vec::new(),
+        Along::Marked { up, down } => version.graph.marked_with(&positions, up, down),
+        Along::Cleared { up, down } => version.graph.cleared_with(&positions, up, down),
+    };
     let mut whole: std::collections::HashSet<i32> = around.into_iter().filter_map(|at| i32::try_from(at).ok()).collect();
     let mut parts: std::collections::HashSet<(i32, i32)> = std::collections::HashSet::new();
     for (at, map) in named {
@@ -510,7 +513,8 @@ struct Options {
 async fn clear(state: &ApiState, caller: &Caller, runs: Vec<RunRow>, choice: &Choice, options: Options) -> Result<Cleared, Error> {
     let mut chosen: Vec<(RunRow, Chosen)> = Vec::new();
     for run in runs {
-        let mut instances = choose(state, &run, choice.tasks.as_deref(), choice.up, choice.down).await?;
+        let along = Along::Cleared { up: choice.up, down: choice.down };
+        let mut instances = choose(state, &run, choice.tasks.as_deref(), along).await?;
         instances.retain(|(_, _, s)| match s.as_str() {
             // Nothing has happened to it: there is nothing to clear, unless its run was ended before it began (a backfill was cancelled).
             "none" => run.is_over() && !choice.only_failed && !choice.only_running,

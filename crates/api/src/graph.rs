@@ -239,7 +239,11 @@ fn draw(version: &Version, number: i32, groups: &Groups, folded: &BTreeSet<usize
             .iter()
             .zip(&labels)
             .zip(&groups.of_task)
-            .map(|((task, label), group)| Node { size: boxed(label, shapes::operator(task)), group: *group })
+            .map(|((task, label), group)| {
+                // The page puts an arrow before the name of a setup or teardown.
+                let sign = if task.is_setup || task.is_teardown { "↗ " } else { "" };
+                Node { size: boxed(&format!("{sign}{label}"), shapes::operator(task)), group: *group }
+            })
             .collect(),
         groups: groups
             .list

@@ -26,6 +26,7 @@ const LETTERS: &[(&str, u8)] = &[
     ("running", b'r'),
     ("up_for_retry", b'y'),
     ("queued", b'q'),
+    ("deferred", b'd'),
     ("scheduled", b'c'),
     ("none", b'n'),
     ("success", b's'),
@@ -62,6 +63,8 @@ struct GridTask {
     is_current: bool,
     /// The innermost group that it is in.
     group: Option<String>,
+    is_setup: bool,
+    is_teardown: bool,
 }
 
 /// A group of rows.
@@ -146,6 +149,8 @@ pub(crate) async fn grid(State(state): State<ApiState>, Path(dag_id): Path<Strin
                     upstream_task_ids: task.upstream.iter().map(ToString::to_string).collect(),
                     is_current: id == dag.version_id,
                     group: group.map(|group| own.list[group].id.clone()),
+                    is_setup: task.is_setup,
+                    is_teardown: task.is_teardown,
                 });
                 tasks.len() - 1
             })

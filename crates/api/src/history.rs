@@ -56,7 +56,7 @@ pub(crate) async fn history(
     for moved in moves {
         // What an end says stands with its attempt; being queued is no end of the attempt before.
         let ended: Option<&AttemptRow> = match moved.state.as_str() {
-            "none" | "scheduled" | "queued" => None,
+            "none" | "scheduled" | "queued" | "deferred" => None,
             _ => attempts.iter().find(|attempt| attempt.attempt == moved.attempt && attempt.ended_at.is_some()),
         };
         let entry = Entry {
@@ -71,7 +71,10 @@ pub(crate) async fn history(
         found.push((moved.at, entry));
     }
     // Nobody plans by a command's begin, so it is no event.
-    for attempt in attempts.iter().filter(|attempt| attempt.attempt > run.attempt_base) {
+    let by_scheduler = |attempt: &AttemptRow| {
+        attempt.state == "deferred" || attempt.evidence.as_ref().is_some_and(|evidence| evidence["runner"] == "scheduler")
+    };
+    for attempt in attempts.iter().filter(|attempt| attempt.attempt > run.attempt_base && !by_scheduler(attempt)) {
         if let Some(at) = attempt.started_at {
             let host = attempt.host.as_deref().map(|host| shapes::hostname(Some(host)).to_owned());
             let entry = Entry {

@@ -64,7 +64,7 @@ struct SchedulerHealth {
     latest_scheduler_heartbeat: Option<String>,
 }
 
-/// There is none: nothing is deferred.
+/// There is none: the scheduler looks after what is deferred.
 #[derive(Debug, Default, Serialize, JsonSchema)]
 #[schemars(rename = "TriggererInfoResponse")]
 struct TriggererHealth {

@@ -57,7 +57,7 @@ fn shape(row: &PoolRow) -> Shown {
         queued_slots: row.queued,
         scheduled_slots: row.scheduled,
         open_slots: if slots < 0 { -1 } else { slots - occupied },
-        deferred_slots: 0,
+        deferred_slots: row.deferred,
         team_name: (),
     }
 }

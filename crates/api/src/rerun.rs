@@ -12,7 +12,7 @@ use updraft_model::redact::redact;
 use updraft_store::read::audit::Audit;
 
 use crate::ApiState;
-use crate::clear::choose;
+use crate::clear::{Along, choose};
 use crate::error::Error;
 use crate::listing;
 use crate::request::{Body, Caller, Fields};
@@ -52,7 +52,7 @@ pub(crate) async fn rerun(
         return Err(Error::NotFound(format!("Task with id {missing} was not found")));
     }
     check_conf(version.spec(), &conf).map_err(Error::BadRequest)?;
-    let mut chosen = choose(&state, &run, tasks.as_deref(), false, down).await?;
+    let mut chosen = choose(&state, &run, tasks.as_deref(), Along::Cleared { up: false, down }).await?;
     chosen.retain(|(_, _, state)| !only_failed || state == "failed" || state == "upstream_failed");
     if chosen.is_empty() {
         return Err(Error::BadRequest(format!("nothing of the run {} is to run again", run.run_id)));

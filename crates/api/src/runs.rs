@@ -181,7 +181,7 @@ async fn mark(state: &ApiState, row: &RunRow, new_state: &str, by: &str) -> Resu
         }
         _ => {
             // What runs or waits for a worker fails; what has not begun is skipped.
-            request(state, run, Intent::MarkFailed, by, |s| matches!(s, "running" | "queued")).await?;
+            request(state, run, Intent::MarkFailed, by, |s| matches!(s, "running" | "queued" | "deferred")).await?;
             request(state, run, Intent::Skip, by, |s| matches!(s, "none" | "scheduled" | "up_for_retry")).await?;
             state.store().run_end_by_hand(run, "failed", by).await?
         }

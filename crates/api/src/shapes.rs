@@ -362,8 +362,11 @@ pub(crate) fn operator(task: &TaskSpec) -> &str {
     match task.run {
         TaskKind::Empty => "EmptyOperator",
         TaskKind::LatestOnly => "LatestOnlyOperator",
+        TaskKind::Branch(_) => "BaseBranchOperator",
+        TaskKind::Wait(_) => "BaseSensorOperator",
         TaskKind::Bash { .. } => "BashOperator",
         TaskKind::Pod(_) => "KubernetesPodOperator",
+        TaskKind::Python(_) => "PythonOperator",
         TaskKind::Airflow(_) => "BaseOperator",
     }
 }
@@ -375,8 +378,11 @@ fn operator_module(task: &TaskSpec) -> &str {
     match task.run {
         TaskKind::Empty => "airflow.providers.standard.operators.empty",
         TaskKind::LatestOnly => "airflow.providers.standard.operators.latest_only",
+        TaskKind::Branch(_) => "airflow.providers.standard.operators.branch",
+        TaskKind::Wait(_) => "airflow.sdk.bases.sensor",
         TaskKind::Bash { .. } => "airflow.providers.standard.operators.bash",
         TaskKind::Pod(_) => "airflow.providers.cncf.kubernetes.operators.pod",
+        TaskKind::Python(_) => "airflow.providers.standard.operators.python",
         TaskKind::Airflow(_) => "airflow.sdk.bases.operator",
     }
 }
@@ -434,9 +440,11 @@ pub(crate) fn task(version: &Version, at: u32) -> Task {
     let ui_color = match task.run {
         TaskKind::Empty => "#e8f7e4",
         TaskKind::LatestOnly => "#e9ffdb",
+        TaskKind::Wait(_) => "#e6f1f2",
         TaskKind::Bash { .. } => "#f0ede4",
         TaskKind::Pod(_) => "#ffefeb",
-        TaskKind::Airflow(_) => "#fff",
+        TaskKind::Python(_) => "#ffefeb",
+        TaskKind::Branch(_) | TaskKind::Airflow(_) => "#fff",
     };
     Task {
         task_id: task.task_id.to_string(),

@@ -299,6 +299,15 @@ async fn waiting_of(
                 found.push(waiting("retry_delay", format!("it is tried again at {when}")));
             }
             Planned::Admission => found.extend(admission(state, row, task, version, facts).await?),
+            Planned::Deferred => {
+                let what = row.message.as_deref().unwrap_or("the scheduler is about to look at it");
+                // What waits by the clock says when by itself.
+                let until = row.not_before.map(|at| format!(" (looked at again at {})", shapes::time_text(at))).unwrap_or_default();
+                found.push(waiting("deferred", format!("{what}{until}")));
+                if facts.schedulers == 0 {
+                    found.push(no_scheduler());
+                }
+            }
             Planned::Live => found.extend(live(row, task, facts)),
             Planned::Ready => {
                 found.push(waiting("scheduler", "everything is met: the scheduler moves it at its next look"));

@@ -10,6 +10,7 @@ mod protocol;
 
 use std::path::PathBuf;
 
+pub use embedded::{task_bootstrap, task_package};
 pub use interpreter::Interpreter;
 pub use processor::{Options, Processor, Status};
 pub use protocol::{Asked, Capitals, Outcome, Snapshot, Withheld};

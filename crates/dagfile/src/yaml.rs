@@ -6,10 +6,13 @@
 mod convert;
 mod de;
 mod factory;
+mod groups;
 mod node;
 mod shape;
+mod teardown;
 #[cfg(test)]
 mod tests;
+mod waits;
 
 use serde_json::Value;
 use updraft_model::DagSpec;

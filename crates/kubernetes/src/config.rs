@@ -24,6 +24,8 @@ pub struct Config {
     pub gate: GateMode,
     /// The image of tasks that name none, such as a BashOperator's. It needs `bash`.
     pub default_image: Option<String>,
+    /// The image of Python tasks that name none. It needs Python 3.9 or later. Absent: that of the tasks that name none.
+    pub python_image: Option<String>,
     /// Defaults and rules for all pods.
     pub policy: PodPolicy,
     /// The service account of pods whose task names none. Absent: the namespace's default.
@@ -69,6 +71,7 @@ impl Config {
             cluster: "kubernetes".to_owned(),
             gate: GateMode::Auto,
             default_image: None,
+            python_image: None,
             policy: PodPolicy::default(),
             service_account: None,
             startup_timeout: Duration::from_secs(600),

@@ -40,6 +40,11 @@ pub(crate) struct Built {
 pub(crate) enum Mistake {
     #[error("the task has no image: give it one, or start the workers with --pod-default-image")]
     NoImage,
+    #[error(
+        "the Python task has no image: name one in its executor_config (pod_override), or start the workers with --pod-python-image, an image \
+         with Python 3.9 or later"
+    )]
+    NoPythonImage,
     #[error("the task wants namespace {wanted:?}, which is not open to tasks: add it to --allowed-namespaces of the workers (now: {open})")]
     Namespace { wanted: String, open: String },
     #[error("{field} of the task is not {expected}")]
@@ -165,7 +170,7 @@ pub(crate) fn build(
     let mut over = Map::new();
     pod_fields(rest, &mut over)?;
     let mut spec_fields = Value::Object(over);
-    spec_fields["containers"] = json!([container(spec, rest, base_name)]);
+    spec_fields["containers"] = json!([container(&spec.with_carried(), rest, base_name)]);
     let labels_and_annotations = json!({"labels": rest.get("labels"), "annotations": rest.get("annotations")});
     overlay(&mut own, &json!({"metadata": labels_and_annotations, "spec": spec_fields}));
     merge(&mut pod, &own);
@@ -176,7 +181,7 @@ pub(crate) fn build(
     pod_spec.remove("nodeName");
     pod_spec.remove("ephemeralContainers");
     defaults(config, pod_spec);
-    complete_base(config, base_name, pod_spec)?;
+    complete_base(config, base_name, spec.python.is_some(), pod_spec)?;
     let mut plan = plan(config, spec, gate);
     deadline(&plan, pod_spec);
     close_gate(&mut plan, pod_spec);
@@ -349,13 +354,14 @@ fn defaults(config: &Config, pod_spec: &mut Map<String, Value>) {
 }
 
 /// Sees to it that the base container has an image.
-fn complete_base(config: &Config, base_name: &str, pod_spec: &mut Map<String, Value>) -> Result<(), Mistake> {
+fn complete_base(config: &Config, base_name: &str, python: bool, pod_spec: &mut Map<String, Value>) -> Result<(), Mistake> {
     let containers = pod_spec.get_mut("containers").and_then(Value::as_array_mut);
     let containers = containers.ok_or(Mistake::Shape { field: "containers", expected: "a list" })?;
     let base = containers.iter_mut().filter_map(Value::as_object_mut).find(|c| c.get("name").and_then(Value::as_str) == Some(base_name));
     let base = base.ok_or(Mistake::Shape { field: "the base container", expected: "an object" })?;
     if base.get("image").and_then(Value::as_str).is_none_or(str::is_empty) {
-        base.insert("image".to_owned(), json!(config.default_image.as_ref().ok_or(Mistake::NoImage)?));
+        let (own, mistake) = if python { (config.python_image.as_ref(), Mistake::NoPythonImage) } else { (None, Mistake::NoImage) };
+        base.insert("image".to_owned(), json!(own.or(config.default_image.as_ref()).ok_or(mistake)?));
     }
     Ok(())
 }

@@ -4,6 +4,7 @@
 //! hash of those bytes.
 
 pub mod diff;
+pub mod native;
 mod validate;
 
 use std::collections::BTreeMap;
@@ -236,15 +237,59 @@ pub enum TaskKind {
     },
     /// A container of its own.
     Pod(Box<PodTask>),
+    /// A knot that chooses among the tasks right after it, by the time.
+    Branch(Box<native::BranchTask>),
+    /// What the scheduler waits for or has done itself: a sensor, or a run of another DAG.
+    Wait(Box<native::WaitTask>),
+    /// Python code of the author's, in a process of its own. [`DagSpec::code`] has it.
+    Python(Box<PythonTask>),
     /// Something that only Airflow's own code can do: it needs an image with Airflow. An attempt fails at once and says so.
     Airflow(Box<AirflowTask>),
+}
+
+/// A task whose work is Python code. Its process reads the DAG file again and finds it there by its id; what is known only when it runs is
+/// rendered at admission.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct PythonTask {
+    /// The operator's own arguments by name, for people: functions and objects are there by their names.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub arguments: BTreeMap<String, Value>,
+    /// Every text among its arguments that is a template, by its place: `op_kwargs['day']`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub templates: BTreeMap<String, String>,
+    /// Whether it may leave out tasks after it: a branch, a short circuit.
+    #[serde(skip_serializing_if = "is_false")]
+    pub decides: bool,
+    /// Whether its templates give objects instead of text.
+    #[serde(skip_serializing_if = "is_false")]
+    pub native: bool,
+    /// The image of its pod. Absent: the workers'.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+    /// A Kubernetes `ResourceRequirements` of its pod.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub container_resources: Option<Value>,
+    /// What its `executor_config` says about its pod.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub full_pod_spec: Option<Value>,
+}
+
+/// The code of a DAG's Python tasks.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CodeSpec {
+    /// The DAG file among `files`.
+    pub file: String,
+    /// It, and what it had imported or read beside it: texts by their paths in the DAG folder.
+    pub files: BTreeMap<String, String>,
 }
 
 /// A task of an operator that Updraft does not run itself, with all that its author wrote.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AirflowTask {
-    /// Why it needs Airflow, as the beginning of a sentence: `PythonOperator is Python code`.
+    /// Why it needs Airflow, as the beginning of a sentence: `S3ListOperator is Airflow's own code`.
     pub reason: String,
     /// The operator's own arguments by name, for people: functions and objects are there by their names.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -330,6 +375,9 @@ pub struct TaskSpec {
     /// Whether it cleans up after a setup, whatever became of the tasks between them.
     #[serde(default, skip_serializing_if = "is_false")]
     pub is_teardown: bool,
+    /// Of a teardown: whether its failure fails the run.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub on_failure_fail_dagrun: bool,
     /// Ids of the tasks right before it, sorted.
     #[serde(default)]
     pub upstream: Vec<TaskId>,
@@ -431,6 +479,7 @@ impl TaskSpec {
             task_group: None,
             is_setup: false,
             is_teardown: false,
+            on_failure_fail_dagrun: false,
             upstream: Vec::new(),
             trigger_rule: TriggerRule::default(),
             depends_on_past: false,
@@ -452,6 +501,19 @@ impl TaskSpec {
             doc_md: None,
             groups: Vec::new(),
             template_fields: Vec::new(),
+        }
+    }
+
+    /// Whether the scheduler does it itself, at once, as soon as its trigger rule is met.
+    pub const fn is_knot(&self) -> bool {
+        matches!(self.run, TaskKind::Empty | TaskKind::LatestOnly | TaskKind::Branch(_))
+    }
+
+    /// What the scheduler waits for, if it does.
+    pub fn waits(&self) -> Option<&native::WaitTask> {
+        match &self.run {
+            TaskKind::Wait(wait) => Some(wait),
+            _ => None,
         }
     }
 
@@ -546,6 +608,9 @@ pub struct DagSpec {
     /// Its task groups, outer ones before those inside them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub task_groups: Vec<TaskGroupSpec>,
+    /// The code that its Python tasks need. Absent: it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<CodeSpec>,
     /// Its tasks, in the order of the file. A task's position is its `idx` in this version.
     pub tasks: Vec<TaskSpec>,
 }

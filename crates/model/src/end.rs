@@ -3,6 +3,8 @@
 //! The rule (invariant I4): `success` needs proof that the bound container exited 0 by itself. A program that exits 0 because it was told
 //! to stop was killed, not done. What cannot be proved is *lost*, an infrastructure failure, and never a success.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -15,6 +17,8 @@ pub enum Budget {
     User,
     /// The infrastructure's: the code had no fair chance.
     Infra,
+    /// Nobody's: the task itself says that trying again is of no use.
+    Final,
 }
 
 impl Budget {
@@ -23,6 +27,7 @@ impl Budget {
         match self {
             Self::User => "user",
             Self::Infra => "infra",
+            Self::Final => "none",
         }
     }
 }
@@ -105,7 +110,7 @@ fn is_false(value: &bool) -> bool {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Evidence {
-    /// `kubernetes`, `process`; `manual` for a mark by hand and `noop` for an empty operator.
+    /// `kubernetes`, `process`; `manual` for a mark by hand, `noop` for an empty operator, `scheduler` for what the scheduler waited for.
     pub runner: String,
     /// The object that ran: the pod's uid, or the supervisor's folder.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -135,6 +140,26 @@ pub enum Verdict {
         /// A sentence for people.
         message: String,
     },
+}
+
+/// As [`verdict`], of a task that says by these exit codes that no retry shall follow.
+pub fn verdict_with(facts: &EndFacts, skip_on_exit_code: &[i32], final_exit_code: &[i32]) -> Verdict {
+    match (verdict(facts, skip_on_exit_code), facts.exit_code) {
+        (Verdict::Failed { budget: Budget::User, reason, .. }, Some(code)) if reason == "exit_code" && final_exit_code.contains(&code) => {
+            Verdict::Failed {
+                budget: Budget::Final,
+                reason: "failed_for_good".to_owned(),
+                message: "the task says that it has failed for good, and is not tried again; its log says why".to_owned(),
+            }
+        }
+        (verdict, _) => verdict,
+    }
+}
+
+/// What a Python task has left: values by key. None: what was left is one value.
+pub fn values_by_key(left: &Value) -> Option<BTreeMap<String, Value>> {
+    let left = left.as_object().filter(|left| left.len() == 2 && left.get("updraft") == Some(&Value::from(1)))?;
+    Some(left.get("xcom")?.as_object()?.iter().map(|(key, value)| (key.clone(), value.clone())).collect())
 }
 
 /// Decides what an end means. `skip_on_exit_code` are the task's own codes for *skipped*, `lost` says that the runner knows for certain that
@@ -262,6 +287,28 @@ mod tests {
         ];
         for (facts, budget, expected) in table {
             assert_eq!(reason(facts), (*budget, (*expected).to_owned()), "{facts:?}");
+        }
+    }
+
+    #[test]
+    fn a_task_may_say_that_it_failed_for_good() {
+        let of = |code, stopped| match verdict_with(&ran(|f| (f.exit_code, f.stopped) = (Some(code), stopped)), &[199], &[198]) {
+            Verdict::Failed { budget, reason, .. } => (Some(budget), reason),
+            _ => (None, String::new()),
+        };
+        assert_eq!(of(198, None), (Some(Budget::Final), "failed_for_good".to_owned()));
+        assert_eq!(of(1, None).0, Some(Budget::User));
+        assert_eq!(of(199, None).0, None);
+        // Who was stopped says nothing by its code.
+        assert_eq!(of(198, Some(Stopped::Disrupted)).0, Some(Budget::Infra));
+    }
+
+    #[test]
+    fn values_have_their_keys() {
+        let left = serde_json::json!({"updraft": 1, "xcom": {"return_value": 1, "other": [2]}});
+        assert_eq!(values_by_key(&left).unwrap().keys().collect::<Vec<_>>(), ["other", "return_value"]);
+        for one in [serde_json::json!({"xcom": {}}), serde_json::json!([1]), serde_json::json!({"updraft": 2, "xcom": {}})] {
+            assert_eq!(values_by_key(&one), None);
         }
     }
 

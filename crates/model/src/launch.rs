@@ -1,6 +1,7 @@
 //! What a runner is given: everything rendered, nothing left to decide.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -41,6 +42,15 @@ pub struct LaunchSpec {
     /// Exit codes that mean *skipped*.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub skip_on_exit_code: Vec<i32>,
+    /// Exit codes that mean *failed for good*: no retry.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub final_exit_code: Vec<i32>,
+    /// Of a Python task: what its process is handed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub python: Option<PythonLaunch>,
+    /// What the worker adds to start it and no runner may recognise it by: it is not stored, and another version of the worker adds another.
+    #[serde(skip)]
+    pub carried: Option<Arc<Carried>>,
     /// Whether the value that it leaves in the XCom file is taken.
     pub xcom: bool,
     /// The queue that it came through, for the pod policy's sake.
@@ -49,6 +59,39 @@ pub struct LaunchSpec {
     /// The pod's other fields, for the pod runner.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pod: Option<Value>,
+}
+
+/// What the process of a Python task is handed.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PythonLaunch {
+    /// The DAG version whose code it is. The code itself is put in by the worker: it is stored once, not with each attempt.
+    pub version: i64,
+    /// Who it is, its rendered texts, the values of other tasks: what `updraft_task` reads.
+    pub input: Value,
+}
+
+/// A program and variables besides those of the spec.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Carried {
+    /// The program and its arguments.
+    pub argv: Vec<String>,
+    /// Variables of its environment.
+    pub env: BTreeMap<String, String>,
+}
+
+impl LaunchSpec {
+    /// The spec with what the worker has added, for a runner to start.
+    #[must_use]
+    pub fn with_carried(&self) -> Self {
+        let mut whole = self.clone();
+        if let Some(carried) = whole.carried.take() {
+            whole.argv.clone_from(&carried.argv);
+            whole.entrypoint_length = whole.argv.len();
+            whole.env.extend(carried.env.clone());
+        }
+        whole
+    }
 }
 
 /// What the scheduler notes beside a launch spec, in the same object of JSON, for whoever claims the attempt.

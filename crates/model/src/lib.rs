@@ -14,6 +14,7 @@ pub mod launch;
 pub mod pod_policy;
 pub mod redact;
 pub mod state;
+pub mod trigger;
 
 pub use dag::{DagSpec, Schedule, Semantics, TaskKind, TaskSpec, TriggerRule};
 pub use end::{Budget, EndFacts, Evidence, Verdict, verdict};

@@ -56,6 +56,8 @@ states!(
         Queued = "queued",
         /// A worker has claimed the attempt. Derived: `live_attempt` holds it, the instance's own row stays `queued`.
         Running = "running",
+        /// The scheduler waits for something on its behalf, without a slot: a time, tasks of another DAG, a run that it has made.
+        Deferred = "deferred",
         /// It ended well, and there is evidence.
         Success = "success",
         /// It ended badly and no attempt is left.
@@ -168,12 +170,17 @@ transitions! {
     RETRY_LATER:   [Queued, Running] => UpForRetry, "worker: evidence of another end, and an attempt is left in its budget";
     SKIP_SELF:     [Queued, Running] => Skipped, "worker: the exit code is one that the task declares as a skip";
     COMPLETE_NOOP: [None] => Success, "planner: an empty operator whose trigger rule is met has nothing to run";
-    SKIP:          [None, Scheduled, UpForRetry] => Skipped, "planner: the trigger rule asks for it, or the run is over";
+    DEFER:         [None, UpForRetry] => Deferred, "planner: the trigger rule is met, or the retry delay is over, and the scheduler waits for it itself";
+    ARRIVE:        [Deferred] => Success, "scheduler: what it waited for is there";
+    GIVE_UP:       [Deferred] => Failed, "scheduler: it waited for too long, or what it waited for failed and no attempt is left";
+    DEFER_LATER:   [Deferred] => UpForRetry, "scheduler: what it waited for failed, and an attempt is left";
+    PASS:          [Deferred] => Skipped, "scheduler: what it waited for was skipped, or it failed and soft_fail is on";
+    SKIP:          [None, Scheduled, Deferred, UpForRetry] => Skipped, "planner: the trigger rule asks for it, or the run is over";
     FAIL_UPSTREAM: [None] => UpstreamFailed, "planner: the trigger rule can no longer be met";
     REJECT:        [Scheduled] => Failed, "admission: the task cannot be rendered, and no attempt was made";
-    MARK_SUCCESS:  [None, Scheduled, UpForRetry, Success, Failed, UpstreamFailed, Skipped, Removed] => Success, "person: marked";
-    MARK_FAILED:   [None, Scheduled, UpForRetry, Success, Failed, UpstreamFailed, Skipped, Removed] => Failed, "person: marked or cancelled";
-    CLEAR:         [None, Scheduled, UpForRetry, Success, Failed, UpstreamFailed, Skipped, Removed] => None, "person: cleared, to run again";
+    MARK_SUCCESS:  [None, Scheduled, Deferred, UpForRetry, Success, Failed, UpstreamFailed, Skipped, Removed] => Success, "person: marked";
+    MARK_FAILED:   [None, Scheduled, Deferred, UpForRetry, Success, Failed, UpstreamFailed, Skipped, Removed] => Failed, "person: marked or cancelled";
+    CLEAR:         [None, Scheduled, Deferred, UpForRetry, Success, Failed, UpstreamFailed, Skipped, Removed] => None, "person: cleared, to run again";
     CLEAR_LIVE:    [Queued, Running] => None, "worker: the attempt is over and a clear was asked for while it lived";
 }
 

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use updraft_model::dag::WeightRule;
+use updraft_model::dag::native::BranchTask;
 use updraft_model::{DagSpec, TaskKind, TriggerRule};
+
+use crate::scope;
 
 /// The installation's answers to what a DAG leaves open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +34,16 @@ pub(crate) struct TaskNode {
     pub(crate) wait_for_downstream: bool,
     pub(crate) noop: bool,
     pub(crate) latest_only: bool,
+    /// Whether it is a setup task.
+    pub(crate) setup: bool,
+    /// Whether it is a teardown task.
+    pub(crate) teardown: bool,
+    /// Whether its end decides how the run ended.
+    pub(crate) decides_run: bool,
+    /// Whether the scheduler waits for it itself, instead of a worker running it.
+    pub(crate) waits: bool,
+    /// It may leave out tasks after it, by what it stores at its end.
+    pub(crate) decides: bool,
     pub(crate) prio: i32,
 }
 
@@ -41,18 +54,21 @@ pub struct DagGraph {
     nodes: Vec<TaskNode>,
     up: Edges,
     down: Edges,
+    /// By task: those that look at how it stands though no arrow joins them. See [`scope`].
+    watchers: Edges,
+    has_setups: bool,
     waits_for_past: bool,
 }
 
 /// Neighbours of every task, in one list.
 #[derive(Debug, Clone, Default)]
-struct Edges {
+pub(crate) struct Edges {
     starts: Vec<u32>,
     list: Vec<u32>,
 }
 
 impl Edges {
-    fn new(neighbours: &[Vec<u32>]) -> Self {
+    pub(crate) fn new(neighbours: &[Vec<u32>]) -> Self {
         let mut edges = Self { starts: vec![0], list: Vec::new() };
         for of_task in neighbours {
             edges.list.extend_from_slice(of_task);
@@ -61,7 +77,7 @@ impl Edges {
         edges
     }
 
-    fn of(&self, task: u32) -> &[u32] {
+    pub(crate) fn of(&self, task: u32) -> &[u32] {
         let task = task as usize;
         &self.list[self.starts[task] as usize..self.starts[task + 1] as usize]
     }
@@ -81,21 +97,32 @@ impl DagGraph {
             }
         }
         let priorities = priorities(&spec, &up, &down);
-        let nodes = spec
+        let decide = scope::deciding(&spec, &down);
+        let nodes: Vec<TaskNode> = spec
             .tasks
             .iter()
             .zip(priorities)
-            .map(|(t, prio)| TaskNode {
+            .zip(decide)
+            .map(|((t, prio), decides_run)| TaskNode {
                 rule: t.trigger_rule,
                 depends_on_past: t.waits_for_past(),
                 wait_for_downstream: t.wait_for_downstream,
-                noop: matches!(t.run, TaskKind::Empty | TaskKind::LatestOnly),
+                noop: t.is_knot(),
                 latest_only: matches!(t.run, TaskKind::LatestOnly),
+                // Airflow refuses what is both.
+                setup: t.is_setup && !t.is_teardown,
+                teardown: t.is_teardown,
+                decides_run,
+                waits: t.waits().is_some(),
+                decides: matches!(&t.run, TaskKind::Python(python) if python.decides),
                 prio,
             })
             .collect();
+        let has_setups = nodes.iter().any(|node| node.setup || node.teardown);
         let waits_for_past = spec.tasks.iter().any(updraft_model::TaskSpec::waits_for_past);
-        Self { up: Edges::new(&up), down: Edges::new(&down), nodes, waits_for_past, spec: Arc::new(spec) }
+        let (up, down) = (Edges::new(&up), Edges::new(&down));
+        let watchers = if has_setups { scope::watchers(&nodes, &up, &down) } else { Edges::default() };
+        Self { up, down, watchers, has_setups, nodes, waits_for_past, spec: Arc::new(spec) }
     }
 
     /// The spec that it was built from.
@@ -118,6 +145,14 @@ impl DagGraph {
     pub fn downstream(&self, task: u32) -> &[u32] {
         self.down.of(task)
     }
+    /// Whether any task is a setup or a teardown.
+    pub fn has_setups(&self) -> bool {
+        self.has_setups
+    }
+    /// The tasks that look at how one stands though no arrow joins them.
+    pub(crate) fn watchers(&self, task: u32) -> &[u32] {
+        if self.has_setups { self.watchers.of(task) } else { &[] }
+    }
     /// The priority of a task: its weight, summed as its weight rule says.
     pub fn priority(&self, task: u32) -> i32 {
         self.nodes[task as usize].prio
@@ -130,22 +165,33 @@ impl DagGraph {
     pub fn asks_for_latest(&self) -> bool {
         self.nodes.iter().any(|node| node.latest_only)
     }
+    pub(crate) fn branch(&self, task: u32) -> Option<&BranchTask> {
+        match &self.spec.tasks[task as usize].run {
+            TaskKind::Branch(branch) => Some(branch),
+            _ => None,
+        }
+    }
+    /// Whether any task may leave out others.
+    pub fn has_decisions(&self) -> bool {
+        self.nodes.iter().any(|node| node.decides)
+    }
+    /// Whether this task may.
+    pub fn decides(&self, task: u32) -> bool {
+        self.nodes.get(task as usize).is_some_and(|node| node.decides)
+    }
     /// The position of a task.
     pub fn position(&self, task_id: &str) -> Option<u32> {
         self.spec.tasks.iter().position(|t| t.task_id.as_str() == task_id).and_then(|i| u32::try_from(i).ok())
     }
     /// All tasks that come before (or, with `down`, after) the given ones, without them.
     pub fn closure(&self, of: &[u32], down: bool) -> Vec<u32> {
-        let mut seen = vec![false; self.len()];
-        let mut open: Vec<u32> = of.to_vec();
-        while let Some(task) = open.pop() {
-            for next in if down { self.down.of(task) } else { self.up.of(task) } {
-                if !std::mem::replace(&mut seen[*next as usize], true) {
-                    open.push(*next);
-                }
-            }
-        }
+        let seen = scope::reach(if down { &self.down } else { &self.up }, self.len(), of);
         (0u32..).zip(seen).filter(|(task, hit)| *hit && !of.contains(task)).map(|(task, _)| task).collect()
+    }
+
+    /// The tasks that a setup stands for; what cleans up among them is to be left out.
+    pub(crate) fn stands_for(&self, setup: u32) -> Vec<u32> {
+        scope::stands_for(&self.nodes, &self.up, &self.down, setup)
     }
 
     pub(crate) fn node(&self, task: u32) -> &TaskNode {

@@ -7,13 +7,17 @@
 #![warn(missing_docs)]
 
 mod admit;
+mod branch;
+pub mod decision;
 mod graph;
 mod plan;
 pub mod render;
 mod retry;
+mod scope;
 pub mod timetable;
 mod trigger_rule;
 mod view;
+pub mod wait;
 mod why;
 
 pub use admit::{AdmitHead, admit};

@@ -1,12 +1,15 @@
 //! Which instances of a run move now.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use updraft_model::state::{Move, moves};
 use updraft_model::{RunState, TaskState};
 
-use crate::trigger_rule::{Decision, decide};
+use crate::branch;
+use crate::scope;
+use crate::trigger_rule::Decision;
 use crate::view::RunView;
 
 /// One move of one instance.
@@ -63,9 +66,13 @@ pub fn plan(view: &mut RunView, now: DateTime<Utc>) -> Moves {
             debug_assert!(step.step.allows(step.from), "{step:?} is not a legal move");
             view.set(task, step.step.target());
             planned.steps.push(step);
-            if view.graph.node(task).latest_only && step.step == moves::COMPLETE_NOOP && view.latest_until.is_some_and(|until| until < now)
-            {
-                leave_out(view, task, &mut planned);
+            if step.step != moves::COMPLETE_NOOP {
+                continue;
+            }
+            if view.graph.node(task).latest_only && view.latest_until.is_some_and(|until| until < now) {
+                leave_out(view, task, &BTreeSet::new(), "latest_only", &mut planned);
+            } else if let Some(followed) = branch::followed(view, task, now) {
+                leave_out(view, task, &followed, "branch", &mut planned);
             }
         }
     }
@@ -95,14 +102,14 @@ fn stop_everything(view: &mut RunView, planned: &mut Moves) {
     view.touched.clear();
 }
 
-/// Skips the tasks right after a `LatestOnlyOperator`, whatever their trigger rules say, as Airflow does.
-fn leave_out(view: &mut RunView, task: u32, planned: &mut Moves) {
+/// Skips the tasks right after one but those that are followed, whatever their trigger rules say, as Airflow does.
+fn leave_out(view: &mut RunView, task: u32, followed: &BTreeSet<u32>, reason: &'static str, planned: &mut Moves) {
     let graph = Arc::clone(&view.graph);
     for down in graph.downstream(task) {
         let from = view.state(*down);
-        if moves::SKIP.allows(from) {
+        if moves::SKIP.allows(from) && !followed.contains(down) {
             view.set(*down, TaskState::Skipped);
-            planned.steps.push(Planned { task: *down, from, step: moves::SKIP, reason: Some("latest_only") });
+            planned.steps.push(Planned { task: *down, from, step: moves::SKIP, reason: Some(reason) });
         }
     }
 }
@@ -111,17 +118,23 @@ fn step_of(view: &RunView, task: u32, now: DateTime<Utc>) -> Option<Planned> {
     let from = view.state(task);
     let planned = |step, reason| Some(Planned { task, from, step, reason });
     match from {
-        TaskState::None => match decide(view.graph.node(task).rule, view.counts(task)) {
-            Decision::Wait => None,
-            Decision::Skip => planned(moves::SKIP, Some("trigger_rule")),
-            Decision::UpstreamFailed => planned(moves::FAIL_UPSTREAM, Some("trigger_rule")),
-            Decision::Run if !past_met(view, task) => None,
-            Decision::Run if view.graph.node(task).noop => planned(moves::COMPLETE_NOOP, None),
-            Decision::Run => planned(moves::SCHEDULE, None),
+        TaskState::None if view.left_out_by(task).is_some() => planned(moves::SKIP, Some("branch")),
+        TaskState::None => match scope::decision(view, task) {
+            (Decision::Wait, _) => None,
+            (Decision::Skip, reason) => planned(moves::SKIP, Some(reason)),
+            (Decision::UpstreamFailed, reason) => planned(moves::FAIL_UPSTREAM, Some(reason)),
+            (Decision::Run, _) if !past_met(view, task) => None,
+            (Decision::Run, _) if view.graph.node(task).noop => planned(moves::COMPLETE_NOOP, None),
+            (Decision::Run, _) => planned(start(view, task), None),
         },
-        TaskState::UpForRetry if retry_due(view, task, now) => planned(moves::SCHEDULE, None),
+        TaskState::UpForRetry if retry_due(view, task, now) => planned(start(view, task), None),
         _ => None,
     }
+}
+
+/// How an attempt of a task begins: in the queue for a slot, or with the scheduler itself.
+fn start(view: &RunView, task: u32) -> Move {
+    if view.graph.node(task).waits { moves::DEFER } else { moves::SCHEDULE }
 }
 
 /// Whether the delay before a retry is over.
@@ -141,11 +154,10 @@ pub(crate) fn past_met(view: &RunView, task: u32) -> bool {
     met(task) && (!node.wait_for_downstream || view.graph.downstream(task).iter().all(|down| met(*down)))
 }
 
-/// A run fails when one of its leaves did.
+/// A run fails when one of the tasks that decide did: its leaves, or those before its teardowns.
 fn end_state(view: &RunView) -> RunState {
     let tasks = 0..u32::try_from(view.states.len()).unwrap_or(u32::MAX);
-    let failed =
-        |task: u32| view.graph.downstream(task).is_empty() && matches!(view.state(task), TaskState::Failed | TaskState::UpstreamFailed);
+    let failed = |task: u32| view.graph.node(task).decides_run && matches!(view.state(task), TaskState::Failed | TaskState::UpstreamFailed);
     if tasks.into_iter().any(failed) { RunState::Failed } else { RunState::Success }
 }
 

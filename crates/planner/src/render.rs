@@ -15,9 +15,11 @@ mod macros;
 mod mistakes;
 mod moment;
 mod python;
+mod python_task;
 mod quantity;
 mod rewrite;
 mod span;
+mod waits;
 
 #[cfg(test)]
 mod tests;
@@ -35,6 +37,7 @@ use updraft_model::{DagSpec, LaunchSpec, Semantics, TaskKind, TaskSpec};
 
 pub use mistakes::{Mistake, mistakes};
 pub use quantity::{InvalidQuantity, bytes_of};
+pub use waits::{conf_of, render_wait};
 
 /// Arguments of a pod, beside the fields of [`PodTask`], that are templates.
 pub const POD_TEMPLATES: &[&str] = &[
@@ -85,8 +88,14 @@ pub enum Error {
         "task {task} needs an image with Airflow: {reason}; put its work into an image of its own and run that with KubernetesPodOperator"
     )]
     Airflow { task: String, reason: String },
+    /// More values than a process can be handed.
+    #[error(
+        "task {task}: the values of the tasks before it (XCom) are {bytes} bytes, and a Python task is handed at most {most}: store large values \
+         elsewhere, and return where they are"
+    )]
+    TooMuch { task: String, bytes: usize, most: usize },
     /// Nothing to start.
-    #[error("task {task} is an empty task: it ends without being started")]
+    #[error("task {task} is done by the scheduler itself: nothing is started for it")]
     Empty { task: String },
 }
 
@@ -251,7 +260,7 @@ impl RenderContext {
 
 /// Renders a task. An empty task is an error: nothing of it is ever started.
 pub fn render(ctx: &RenderContext, task: &TaskSpec) -> Result<LaunchSpec, Error> {
-    let renderer = Renderer { ctx, task, scope: OnceCell::new() };
+    let renderer = Renderer::new(ctx, task);
     let mut spec = LaunchSpec {
         dag_id: ctx.run.dag.dag_id.to_string(),
         run_id: ctx.run.run_id.clone(),
@@ -262,7 +271,9 @@ pub fn render(ctx: &RenderContext, task: &TaskSpec) -> Result<LaunchSpec, Error>
         ..LaunchSpec::default()
     };
     match &task.run {
-        TaskKind::Empty | TaskKind::LatestOnly => return Err(Error::Empty { task: task.task_id.to_string() }),
+        TaskKind::Empty | TaskKind::LatestOnly | TaskKind::Branch(_) | TaskKind::Wait(_) => {
+            return Err(Error::Empty { task: task.task_id.to_string() });
+        }
         TaskKind::Bash { bash_command, env, append_env, cwd, skip_on_exit_code } => {
             if let Some(extension) = [".sh", ".bash"].into_iter().find(|extension| bash_command.ends_with(extension)) {
                 return Err(Error::TemplateFile { task: spec.task_id, command: bash_command.clone(), extension });
@@ -276,6 +287,7 @@ pub fn render(ctx: &RenderContext, task: &TaskSpec) -> Result<LaunchSpec, Error>
             spec.cwd = cwd.as_ref().map(|cwd| renderer.text("cwd", cwd)).transpose()?;
             spec.skip_on_exit_code.clone_from(skip_on_exit_code);
         }
+        TaskKind::Python(python) => renderer.python(python, &mut spec)?,
         TaskKind::Pod(pod) => renderer.pod(pod, &mut spec)?,
         TaskKind::Airflow(what) => return Err(Error::Airflow { task: spec.task_id, reason: what.reason.clone() }),
     }
@@ -286,12 +298,13 @@ pub fn render(ctx: &RenderContext, task: &TaskSpec) -> Result<LaunchSpec, Error>
 
 /// Whether the task may read an XCom while it is rendered.
 pub fn uses_xcom(task: &TaskSpec) -> bool {
-    mentions(task, &["xcom"])
+    // The code of a task asks as it runs.
+    matches!(task.run, TaskKind::Python(_)) || mentions(task, &["xcom"])
 }
 
 /// Whether the task may read a variable or a connection while it is rendered.
 pub fn uses_settings(task: &TaskSpec) -> bool {
-    mentions(task, &["var", "conn"])
+    matches!(task.run, TaskKind::Python(_)) || mentions(task, &["var", "conn"])
 }
 
 /// Whether a template of the task has one of the words.
@@ -324,7 +337,11 @@ struct Renderer<'a> {
     scope: OnceCell<Value>,
 }
 
-impl Renderer<'_> {
+impl<'a> Renderer<'a> {
+    const fn new(ctx: &'a RenderContext, task: &'a TaskSpec) -> Self {
+        Self { ctx, task, scope: OnceCell::new() }
+    }
+
     fn text(&self, field: &str, source: &str) -> Result<String, Error> {
         if !is_template(source) {
             // Jinja takes one line break off the end.

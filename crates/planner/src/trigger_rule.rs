@@ -60,7 +60,7 @@ pub enum Decision {
     UpstreamFailed,
 }
 
-/// Applies a rule. A task without upstreams runs, whatever its rule.
+/// Applies a rule. A task without upstreams runs, whatever its rule. What setups add to it is in `scope`.
 pub fn decide(rule: TriggerRule, counts: &Counts) -> Decision {
     if counts.total == 0 || rule == TriggerRule::Always {
         return Decision::Run;
@@ -88,14 +88,15 @@ pub fn decide(rule: TriggerRule, counts: &Counts) -> Decision {
         }
         TriggerRule::AllDone | TriggerRule::AllDoneSetupSuccess => when(all_done),
         TriggerRule::AllDoneMinOneSuccess => {
-            if !all_done {
+            // A skipped one is not done in the sense of this rule, and never will be.
+            if counts.skipped > 0 {
+                Decision::Skip
+            } else if !all_done {
                 Decision::Wait
             } else if counts.success > 0 {
                 Decision::Run
-            } else if bad > 0 {
-                Decision::UpstreamFailed
             } else {
-                Decision::Skip
+                Decision::UpstreamFailed
             }
         }
         TriggerRule::AllSkipped => {
@@ -108,7 +109,7 @@ pub fn decide(rule: TriggerRule, counts: &Counts) -> Decision {
         TriggerRule::OneSuccess => {
             if counts.success > 0 {
                 Decision::Run
-            } else if all_done && bad > 0 {
+            } else if all_done && counts.skipped < counts.total {
                 Decision::UpstreamFailed
             } else if all_done {
                 Decision::Skip
@@ -144,8 +145,10 @@ pub fn decide(rule: TriggerRule, counts: &Counts) -> Decision {
         TriggerRule::NoneFailedMinOneSuccess => {
             if bad > 0 {
                 Decision::UpstreamFailed
-            } else if all_done && counts.success == 0 {
+            } else if counts.skipped == counts.total {
                 Decision::Skip
+            } else if all_done && counts.success == 0 {
+                Decision::UpstreamFailed
             } else {
                 when(all_done)
             }

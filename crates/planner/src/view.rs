@@ -11,6 +11,7 @@ use chrono::{DateTime, Utc};
 use updraft_model::{RunState, TaskState};
 
 use crate::graph::DagGraph;
+use crate::scope;
 use crate::trigger_rule::Counts;
 
 /// One instance as it was loaded.
@@ -34,6 +35,10 @@ pub struct RunView {
     pub(crate) run_state: RunState,
     pub(crate) states: Vec<TaskState>,
     pub(crate) counts: Vec<Counts>,
+    /// How the setups among the direct upstreams of each task stand. Empty where the DAG has no setups.
+    pub(crate) setups: Vec<Counts>,
+    /// How the tasks stand that each task looks at without an arrow. Empty likewise.
+    pub(crate) scopes: Vec<Counts>,
     /// Instances in `up_for_retry`, with the time from which they may go on; `None` once that time is known to have come.
     pub(crate) retries: BTreeMap<u32, Option<DateTime<Utc>>>,
     pub(crate) unfinished: usize,
@@ -43,7 +48,10 @@ pub struct RunView {
     pub(crate) deadline: Option<DateTime<Utc>>,
     pub(crate) past: Option<Past>,
     pub(crate) latest_until: Option<DateTime<Utc>>,
+    pub(crate) logical_date: Option<DateTime<Utc>>,
     pub(crate) stopping: bool,
+    /// What tasks have decided that may leave out others, and whom they leave out.
+    pub(crate) decisions: BTreeMap<u32, BTreeSet<u32>>,
 }
 
 impl RunView {
@@ -61,9 +69,12 @@ impl RunView {
         for (task, of_task) in (0u32..).zip(&mut counts) {
             of_task.total = u32::try_from(graph.upstream(task).len()).unwrap_or(u32::MAX);
         }
+        let (setups, scopes) = scope::totals(&graph);
         let mut view = Self {
             states: vec![TaskState::None; tasks],
             counts,
+            setups,
+            scopes,
             retries: BTreeMap::new(),
             unfinished: tasks,
             live: 0,
@@ -71,7 +82,9 @@ impl RunView {
             deadline,
             past,
             latest_until: None,
+            logical_date: None,
             stopping: false,
+            decisions: BTreeMap::new(),
             graph,
             run_state,
         };
@@ -89,6 +102,25 @@ impl RunView {
     pub const fn latest_until(mut self, at: Option<DateTime<Utc>>) -> Self {
         self.latest_until = at;
         self
+    }
+
+    /// The run's logical date, for operators that branch by it. Absent, as in a new view: they go by the clock.
+    #[must_use]
+    pub const fn logical_date(mut self, at: Option<DateTime<Utc>>) -> Self {
+        self.logical_date = at;
+        self
+    }
+
+    /// What a task has decided, of the run's values ([`crate::decision`]). It counts while that task is a success.
+    pub fn decided(&mut self, task: u32, decision: &serde_json::Value) {
+        let left_out = crate::decision::left_out(&self.graph, task, decision);
+        self.touched.extend(&left_out);
+        self.decisions.insert(task, left_out);
+    }
+
+    /// Who has left a task out, if somebody has.
+    pub(crate) fn left_out_by(&self, task: u32) -> Option<u32> {
+        self.decisions.iter().find(|(by, out)| out.contains(&task) && self.state(**by) == TaskState::Success).map(|(by, _)| *by)
     }
 
     /// The DAG version.
@@ -117,7 +149,8 @@ impl RunView {
     }
     /// About how much memory it takes, in bytes, for the bound of a cache.
     pub fn weight(&self) -> usize {
-        self.states.len() * (size_of::<TaskState>() + size_of::<Counts>()) + 256
+        let counts = self.counts.len() + self.setups.len() + self.scopes.len();
+        self.states.len() * size_of::<TaskState>() + counts * size_of::<Counts>() + 256
     }
 
     /// Follows one event: the instance has a new state.
@@ -178,9 +211,17 @@ impl RunView {
         }
         if before.is_terminal() || state.is_terminal() {
             let graph = Arc::clone(&self.graph);
+            let counts_as_setup = graph.node(task).setup;
             for down in graph.downstream(task) {
                 self.counts[*down as usize].shift(before, state);
+                if counts_as_setup {
+                    self.setups[*down as usize].shift(before, state);
+                }
                 self.touched.insert(*down);
+            }
+            for watcher in graph.watchers(task) {
+                self.scopes[*watcher as usize].shift(before, state);
+                self.touched.insert(*watcher);
             }
         }
     }
@@ -192,8 +233,11 @@ impl PartialEq for RunView {
         self.run_state == other.run_state
             && self.states == other.states
             && self.counts == other.counts
+            && self.setups == other.setups
+            && self.scopes == other.scopes
             && self.unfinished == other.unfinished
             && self.live == other.live
+            && self.decisions == other.decisions
     }
 }
 

@@ -5,6 +5,7 @@ use serde::Serialize;
 use updraft_model::{RunState, TaskState, TriggerRule};
 
 use crate::plan::{past_met, retry_due};
+use crate::scope;
 use crate::trigger_rule::{Decision, decide};
 use crate::view::RunView;
 
@@ -44,6 +45,8 @@ pub enum Waiting {
     Admission,
     /// A worker has it, or may take it.
     Live,
+    /// The scheduler waits for something on its behalf.
+    Deferred,
     /// It is over.
     Over {
         /// How.
@@ -59,6 +62,7 @@ pub fn why(view: &RunView, task: u32, now: DateTime<Utc>) -> Vec<Waiting> {
     match state {
         TaskState::Queued | TaskState::Running => return vec![Waiting::Live],
         TaskState::Scheduled => return vec![Waiting::Admission],
+        TaskState::Deferred => return vec![Waiting::Deferred],
         _ if state.is_terminal() => return vec![Waiting::Over { state: state.as_str() }],
         _ => {}
     }
@@ -75,16 +79,24 @@ pub fn why(view: &RunView, task: u32, now: DateTime<Utc>) -> Vec<Waiting> {
             vec![Waiting::Until { at }]
         };
     }
+    if view.left_out_by(task).is_some() {
+        return vec![Waiting::Never { rule: "branch", becomes: TaskState::Skipped.as_str() }];
+    }
     let node = view.graph.node(task);
     let mut waiting = Vec::new();
-    match decide(node.rule, view.counts(task)) {
+    match scope::decision(view, task).0 {
         Decision::Run => {}
         Decision::Skip => waiting.push(never(node.rule, TaskState::Skipped)),
         Decision::UpstreamFailed => waiting.push(never(node.rule, TaskState::UpstreamFailed)),
         Decision::Wait => {
-            waiting.extend(view.graph.upstream(task).iter().filter(|up| !view.state(**up).is_terminal()).map(|up| Waiting::Upstream {
-                task_id: view.graph.spec().tasks[*up as usize].task_id.to_string(),
-                state: view.state(*up).as_str(),
+            // Where its rule is met, what it waits for stands farther away: its setups, or what its setups are for.
+            let before = match decide(node.rule, view.counts(task)) {
+                Decision::Run => scope::watched(&view.graph, task),
+                _ => view.graph.upstream(task).to_vec(),
+            };
+            waiting.extend(before.into_iter().filter(|up| !view.state(*up).is_terminal()).map(|up| Waiting::Upstream {
+                task_id: view.graph.spec().tasks[up as usize].task_id.to_string(),
+                state: view.state(up).as_str(),
             }));
         }
     }

@@ -6,11 +6,12 @@ use std::time::Instant;
 
 use tracing::{debug, warn};
 use updraft_model::{AttemptKey, InstanceKey, LaunchNotes, RunKey, Semantics};
-use updraft_planner::{AdmitHead, admit, infra_retry_delay_ms, render, user_retry_delay_ms};
-use updraft_store::{Candidate, Error, HEADS_EACH, Head};
+use updraft_planner::{AdmitHead, DagGraph, admit, infra_retry_delay_ms, render, user_retry_delay_ms};
+use updraft_store::{Candidate, Error, HEADS_EACH, Head, Store};
 use updraft_telemetry::metrics;
 
 use crate::Scheduler;
+use crate::answers::{for_task, snapshot};
 use crate::dag_sync::semantics_of;
 use crate::run_trace::RunTrace;
 
@@ -18,13 +19,30 @@ use crate::run_trace::RunTrace;
 const MOST: usize = 256;
 
 /// By task id and key.
-type Xcoms = BTreeMap<(String, String), serde_json::Value>;
+pub(crate) type Xcoms = BTreeMap<(String, String), serde_json::Value>;
 
 /// What the values of templates come from; loaded once for a batch, if any of it asks.
 #[derive(Default)]
-struct Values {
+pub(crate) struct Values {
     xcoms: BTreeMap<RunKey, Arc<Xcoms>>,
-    settings: Option<Arc<render::Settings>>,
+    pub(crate) settings: Option<Arc<render::Settings>>,
+}
+
+impl Values {
+    /// Those that the tasks of a run have left.
+    pub(crate) async fn xcoms(&mut self, store: &Store, run: RunKey, graph: &DagGraph) -> Result<Arc<Xcoms>, Error> {
+        if let Some(known) = self.xcoms.get(&run) {
+            return Ok(Arc::clone(known));
+        }
+        let values = store.xcoms_of(run).await?;
+        let named = values.into_iter().filter_map(|(idx, key, value)| {
+            let of = graph.spec().tasks.get(usize::try_from(idx).ok()?)?;
+            Some(((of.task_id.to_string(), key), value))
+        });
+        let named = Arc::new(named.collect());
+        self.xcoms.insert(run, Arc::clone(&named));
+        Ok(named)
+    }
 }
 
 impl Scheduler {
@@ -118,14 +136,7 @@ impl Scheduler {
         let Some(task) = usize::try_from(head.idx).ok().and_then(|i| graph.spec().tasks.get(i)) else { return Ok(None) };
         let instance = InstanceKey { run: head.run, idx: head.idx, map_index: head.map_index };
         let attempt = head.attempt + 1;
-        if render::uses_xcom(task) && !known.xcoms.contains_key(&head.run) {
-            let values = self.store.xcoms_of(head.run).await?;
-            let named = values.into_iter().filter_map(|(idx, key, value)| {
-                let of = graph.spec().tasks.get(usize::try_from(idx).ok()?)?;
-                Some(((of.task_id.to_string(), key), value))
-            });
-            known.xcoms.insert(head.run, Arc::new(named.collect()));
-        }
+        let xcoms = if render::uses_xcom(task) { known.xcoms(&self.store, head.run, &graph).await? } else { Arc::default() };
         if render::uses_settings(task) && known.settings.is_none() {
             known.settings = Some(Arc::new(self.settings().await?));
         }
@@ -133,12 +144,19 @@ impl Scheduler {
             try_number: attempt - facts.attempt_base,
             max_tries: i32::try_from(task.retries).unwrap_or(i32::MAX),
             map_index: head.map_index,
-            xcoms: known.xcoms.get(&head.run).map(Arc::clone).unwrap_or_default(),
+            xcoms,
             settings: known.settings.as_ref().map(Arc::clone).unwrap_or_default(),
             ..render::RenderContext::new(for_templates)
         };
         let launch = match render::render(&context, task) {
             Ok(mut launch) => {
+                if let Some(python) = &mut launch.python {
+                    python.version = facts.version_id;
+                    // What a file is answered at its top level, a task is answered as well: no secret is in it.
+                    let settings = known.settings.as_deref();
+                    python.input["answers"] =
+                        settings.map(|settings| for_task(snapshot(settings, self.config.secrets.conf()), graph.spec())).unwrap_or_default();
+                }
                 let trace = trace.and_then(|trace| trace.attempt(instance, attempt, &task.pool, &task.queue, &mut launch));
                 let notes = LaunchNotes { scheduled_at: Some(head.since), trace };
                 notes.beside(&launch).unwrap_or_default()

@@ -4,7 +4,7 @@
 //! secret by its name, a password, a field of an extra. What is left out leaves its name behind, with the reason, so that a file that asks for it
 //! is an error instead of being read with a default that is not meant.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +13,7 @@ use serde_json::Value;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use updraft_dagfile::python::{Capitals, Snapshot, Withheld};
+use updraft_model::DagSpec;
 use updraft_model::redact::{MASK, has_secret, is_sensitive, redact};
 use updraft_planner::render::{Outside, Settings};
 use updraft_store::Store;
@@ -102,6 +103,45 @@ pub(crate) fn snapshot(settings: &Settings, conf: BTreeMap<String, String>) -> S
     let Capitals { variables, connections, withheld } = &mut snapshot.capitals;
     Names { variables, connections, withheld }.outside(environment);
     snapshot
+}
+
+/// What of it the process of a Python task is handed: what its DAG's code names. Of all else only the names, so that a task that asks for one
+/// of them hears that it was not handed over, and takes no default for it.
+pub(crate) fn for_task(mut snapshot: Snapshot, dag: &DagSpec) -> Value {
+    let texts: Vec<&str> = dag.code.iter().flat_map(|code| code.files.values()).map(String::as_str).collect();
+    let loud: Vec<String> =
+        if snapshot.capitals == Capitals::default() { Vec::new() } else { texts.iter().map(|text| text.to_uppercase()).collect() };
+    let named = |name: &str| {
+        matches!(name, "fs_default" | "smtp_default")
+            || texts.iter().any(|text| text.contains(name))
+            || loud.iter().any(|text| text.contains(name))
+    };
+    let mut rest: [BTreeSet<String>; 2] = Default::default();
+    fn keep<T>(values: &mut BTreeMap<String, T>, rest: &mut BTreeSet<String>, named: &dyn Fn(&str) -> bool) {
+        values.retain(|name, _| {
+            let named = named(name);
+            if !named {
+                rest.insert(name.clone());
+            }
+            named
+        });
+    }
+    let [variables, connections] = &mut rest;
+    let Capitals { variables: loud_variables, connections: loud_connections, withheld: loud_withheld } = &mut snapshot.capitals;
+    for values in [&mut snapshot.variables, loud_variables] {
+        keep(values, variables, &named);
+    }
+    for values in [&mut snapshot.connections, loud_connections] {
+        keep(values, connections, &named);
+    }
+    for withheld in [&mut snapshot.withheld, loud_withheld] {
+        keep(&mut withheld.variables, variables, &named);
+        keep(&mut withheld.connections, connections, &named);
+    }
+    let mut answers = serde_json::to_value(&snapshot).unwrap_or_default();
+    let [variables, connections] = rest;
+    answers["existing"] = serde_json::json!({"variables": variables, "connections": connections});
+    answers
 }
 
 struct Names<'a> {

@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tracing::error;
 use updraft_model::{DagSpec, RunKey, RunState, Schedule, Semantics, TaskState};
 use updraft_planner::timetable::{Slot, Window};
-use updraft_planner::{DagGraph, InstanceState, Past, RunView, render};
+use updraft_planner::{DagGraph, InstanceState, Past, RunView, decision, render};
 use updraft_store::{Error, InstanceRow, RunFacts, RunHead, Store};
 use updraft_telemetry::{metrics, traces};
 use uuid::Uuid;
@@ -59,7 +59,7 @@ fn state(row: &InstanceRow, run: RunKey) -> Result<TaskState, Error> {
 /// When a run of a timetable stops being the newest: at the end of the interval after its own, as Airflow's `LatestOnlyOperator` has it. A run
 /// that a person triggered always is.
 fn latest_until(spec: &DagSpec, installation: Semantics, facts: &RunFacts, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-    if facts.run_type == "manual" || matches!(spec.schedule, Schedule::Continuous) {
+    if matches!(facts.run_type.as_str(), "manual" | "operator_triggered") || matches!(spec.schedule, Schedule::Continuous) {
         return None;
     }
     let date = facts.logical_date.unwrap_or(facts.run_after);
@@ -68,6 +68,22 @@ fn latest_until(spec: &DagSpec, installation: Semantics, facts: &RunFacts, now: 
     // The DAG's own end does not matter: what would come next, came there anything.
     let window = Window { start_date: Some(end), end_date: None, catchup: true };
     Some(timetable_of(spec, installation).ok()?.next_slot(Some(&own), &window, now)?.data_interval_end)
+}
+
+/// Tells a view what the tasks of its run have decided that may leave out others.
+pub(crate) async fn decide(store: &Store, run: RunKey, view: &mut RunView) -> Result<(), Error> {
+    if !view.graph().has_decisions() {
+        return Ok(());
+    }
+    for (idx, key, value) in store.xcoms_of(run).await? {
+        if let Ok(task) = u32::try_from(idx)
+            && key == decision::KEY
+            && view.graph().decides(task)
+        {
+            view.decided(task, &value);
+        }
+    }
+    Ok(())
 }
 
 impl Cache {
@@ -158,7 +174,10 @@ impl Cache {
             self.installation = Some(store.installation_id().await?);
         }
         let trace = RunTrace::of(tracer, self.installation, &facts);
-        let view = RunView::new(graph, run_state, states, deadline, past).latest_until(latest_until);
+        let mut view = RunView::new(graph, run_state, states, deadline, past)
+            .latest_until(latest_until)
+            .logical_date(Some(facts.logical_date.unwrap_or(facts.run_after)));
+        decide(store, run, &mut view).await?;
         self.make_room(view.weight());
         self.clock += 1;
         self.bytes += view.weight();

@@ -12,6 +12,7 @@ use updraft_store::{Commit, Error, MOST_EVENTS, MoveRow, RunEnd, RunFacts, RunLo
 use updraft_telemetry::metrics;
 
 use crate::Scheduler;
+use crate::cache::decide;
 
 /// Most runs in one commit.
 const BATCH: usize = 128;
@@ -165,6 +166,7 @@ impl Scheduler {
             }
             let mut past_changed = false;
             if let Some(cached) = self.cache.get(run) {
+                let mut decided = false;
                 for event in events {
                     let Ok(task) = u32::try_from(event.idx) else {
                         past_changed = true;
@@ -173,6 +175,7 @@ impl Scheduler {
                     match event.state.as_deref().map(str::parse::<TaskState>) {
                         Some(Ok(state)) => {
                             cached.view.apply(task, state);
+                            decided |= state == TaskState::Success && cached.view.graph().decides(task);
                             if state.is_terminal() || state == TaskState::UpForRetry {
                                 turn.moved_on.insert(run);
                                 turn.put_off |= state == TaskState::UpForRetry;
@@ -186,6 +189,9 @@ impl Scheduler {
                         }
                         None => cached.view.due(task),
                     }
+                }
+                if decided {
+                    decide(&self.store, run, &mut cached.view).await?;
                 }
                 cached.seq = seq;
                 past_changed &= cached.view.graph().waits_for_past();
@@ -217,6 +223,8 @@ impl Scheduler {
             if step.step == moves::SCHEDULE {
                 turn.pools.insert(task.pool.clone());
             }
+            // The first look is due at once.
+            turn.put_off |= step.step == moves::DEFER;
             commit.moves.push(MoveRow {
                 run,
                 idx,
@@ -225,6 +233,7 @@ impl Scheduler {
                 to: step.step.target().as_str(),
                 reason: step.reason,
                 message: step.reason.and_then(|reason| explain(reason, step.step.target(), task.trigger_rule.as_str())),
+                queue: task.queue.clone(),
                 pool: task.pool.clone(),
                 prio: graph.priority(step.task),
                 slots: i32::try_from(task.pool_slots).unwrap_or(i32::MAX),
@@ -243,7 +252,10 @@ fn explain(reason: &str, target: TaskState, rule: &str) -> Option<String> {
     match (reason, target) {
         ("trigger_rule", TaskState::UpstreamFailed) => Some(format!("an upstream failed, so the trigger rule {rule} cannot be met")),
         ("trigger_rule", _) => Some(format!("the trigger rule {rule} asks for a skip, given how the upstreams ended")),
+        ("setup", TaskState::UpstreamFailed) => Some("a setup task that it needs failed".to_owned()),
+        ("setup", _) => Some("a setup task that it needs was skipped".to_owned()),
         ("latest_only", _) => Some("its run is not the newest of the DAG, and a LatestOnlyOperator stands before it".to_owned()),
+        ("branch", _) => Some("a task before it decided that the run goes on without it".to_owned()),
         ("dagrun_timeout", _) => Some("its run took longer than dagrun_timeout".to_owned()),
         _ => None,
     }

@@ -16,6 +16,7 @@ mod cache;
 mod cycle;
 pub mod dag_feed;
 mod dag_sync;
+mod deferred;
 mod fleet_minutes;
 mod frame;
 mod outside;
@@ -173,6 +174,7 @@ impl Scheduler {
                 let mut asks_due = look_around;
                 if look_around {
                     runs.extend(self.store.due_take(500).await?);
+                    runs.extend(self.look_at_deferred().await?);
                     runs.extend(self.create_runs().await?);
                 }
                 asks_due |= self.cycle(runs).await?;

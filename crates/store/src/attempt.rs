@@ -1,7 +1,10 @@
 //! The life of an attempt as the worker writes it: claim, bind, finish.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 use serde_json::Value;
+use updraft_model::end::values_by_key;
 use updraft_model::{AttemptKey, Evidence, InstanceKey, LaunchNotes, LaunchSpec, RunKey, Verdict};
 use uuid::Uuid;
 
@@ -64,7 +67,7 @@ impl RunningAttempt {
     }
     /// Its end. The verdict follows from the evidence and nothing else (I4).
     pub fn finish(self, evidence: Evidence) -> Finished {
-        let verdict = updraft_model::verdict(&evidence.facts, &self.launch.skip_on_exit_code);
+        let verdict = updraft_model::end::verdict_with(&evidence.facts, &self.launch.skip_on_exit_code, &self.launch.final_exit_code);
         Finished { attempt: self, evidence, verdict }
     }
 }
@@ -365,6 +368,8 @@ impl Store {
         let mut messages: Vec<Option<String>> = Vec::with_capacity(ends.len());
         let mut evidence: Vec<Value> = Vec::with_capacity(ends.len());
         let mut xcoms: Vec<Option<Value>> = Vec::with_capacity(ends.len());
+        // What Python tasks have left by other names.
+        let mut more: Vec<(AttemptKey, String, Value)> = Vec::new();
         for end in ends {
             let (verdict, budget, reason, message) = match &end.verdict {
                 Verdict::Success => ("success", None, None, None),
@@ -378,6 +383,12 @@ impl Store {
             reasons.push(reason);
             messages.push(message);
             xcoms.push(match &end.evidence.facts.xcom {
+                Some(Ok(value)) if end.attempt.launch.python.is_some() => {
+                    let mut values = values_by_key(value).unwrap_or_default();
+                    let returned = values.remove("return_value");
+                    more.extend(values.into_iter().map(|(key, value)| (end.key(), key, value)));
+                    returned
+                }
                 Some(Ok(value)) => Some(value.clone()),
                 _ => None,
             });
@@ -385,7 +396,7 @@ impl Store {
             stored.facts.xcom = None; // the value has a table of its own
             evidence.push(serde_json::to_value(stored).unwrap_or_default());
         }
-        let rows = sqlx::query!(
+        let query = sqlx::query!(
             r#"select r_run as "run!", r_idx as "idx!", r_map as "map!", r_attempt as "attempt!", r_result as "result!", coalesce(r_state, '') as "state!",
                       r_not_before as not_before
                from attempt_finish($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"#,
@@ -401,10 +412,33 @@ impl Store {
             &ends.iter().map(|e| e.evidence.facts.started_at).collect::<Vec<_>>() as &[Option<DateTime<Utc>>],
             &ends.iter().map(|e| e.evidence.facts.ended_at).collect::<Vec<_>>() as &[Option<DateTime<Utc>>],
             &xcoms as &[Option<Value>],
-        )
-        .fetch_all(&self.pool)
-        .await
-        .map_err(Error::of("attempts_finish"))?;
+        );
+        let rows = if more.is_empty() {
+            query.fetch_all(&self.pool).await.map_err(Error::of("attempts_finish"))?
+        } else {
+            let mut tx = self.pool.begin().await.map_err(Error::of("attempts_finish"))?;
+            let rows = query.fetch_all(&mut *tx).await.map_err(Error::of("attempts_finish"))?;
+            // With the end, or not at all: what a branch has decided is there as soon as it is known to have ended.
+            let ended: BTreeSet<(i64, i32, i32, i32)> =
+                rows.iter().filter(|r| r.result == "finished" && r.state == "success").map(|r| (r.run, r.idx, r.map, r.attempt)).collect();
+            more.retain(|(k, ..)| ended.contains(&(k.instance.run.0, k.instance.idx, k.instance.map_index, k.attempt)));
+            sqlx::query!(
+                r#"insert into xcom (run_id, idx, map_index, key, value, attempt)
+                   select * from unnest($1::bigint[], $2::int[], $3::int[], $4::text[], $5::jsonb[], $6::int[])
+                   on conflict (run_id, idx, map_index, key) do update set value = excluded.value, attempt = excluded.attempt, at = now()"#,
+                &more.iter().map(|(k, ..)| k.instance.run.0).collect::<Vec<_>>(),
+                &more.iter().map(|(k, ..)| k.instance.idx).collect::<Vec<_>>(),
+                &more.iter().map(|(k, ..)| k.instance.map_index).collect::<Vec<_>>(),
+                &more.iter().map(|(_, key, _)| key.clone()).collect::<Vec<_>>(),
+                &more.iter().map(|(.., value)| value.clone()).collect::<Vec<_>>(),
+                &more.iter().map(|(k, ..)| k.attempt).collect::<Vec<_>>(),
+            )
+            .execute(&mut *tx)
+            .await
+            .map_err(Error::of("attempts_finish"))?;
+            tx.commit().await.map_err(Error::of("attempts_finish"))?;
+            rows
+        };
         Ok(rows
             .into_iter()
             .map(|r| FinishOutcome {

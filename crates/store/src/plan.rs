@@ -122,6 +122,8 @@ pub struct MoveRow {
     pub reason: Option<&'static str>,
     /// A sentence.
     pub message: Option<String>,
+    /// For `deferred`: its queue, for people.
+    pub queue: String,
     /// For `scheduled`: where it waits.
     pub pool: String,
     /// For `scheduled`: its priority.
@@ -300,7 +302,7 @@ impl Store {
         let m = &commit.moves;
         let rows = sqlx::query!(
             r#"select r_run as "run!", r_base as "base!", r_seq as "seq!", r_fresh as "fresh!"
-               from plan_commit($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)"#,
+               from plan_commit($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)"#,
             &commit.runs.iter().map(|r| r.0.0).collect::<Vec<_>>(),
             &commit.runs.iter().map(|r| r.1).collect::<Vec<_>>(),
             &commit.runs.iter().map(|r| r.2).collect::<Vec<_>>(),
@@ -318,6 +320,7 @@ impl Store {
             &commit.ends.iter().map(|e| e.state.to_owned()).collect::<Vec<_>>(),
             &commit.ends.iter().map(|e| e.reason.clone()).collect::<Vec<_>>() as &[Option<String>],
             &commit.poke.iter().map(|r| r.0).collect::<Vec<_>>(),
+            &m.iter().map(|m| m.queue.clone()).collect::<Vec<_>>(),
         )
         .fetch_all(&self.pool)
         .await

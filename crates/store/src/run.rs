@@ -270,12 +270,12 @@ impl Store {
         Ok(rows.into_iter().map(RunKey).collect())
     }
 
-    /// When the next thing is due: a retry, the timeout of a run, the next slot of a DAG, the start of a run that waits for its time.
+    /// When the next thing is due: a retry, a look at what is deferred, the timeout of a run, the next slot of a DAG, the start of a run that waits for its time.
     /// In milliseconds from now, by the database's clock; negative when it is overdue.
     pub async fn due_next(&self) -> Result<Option<i64>, Error> {
         sqlx::query_scalar!(
             r#"select (extract(epoch from least(
-                    (select min(at) from due),
+                    (select min(at) from due), (select min(at) from deferred),
                     (select min(next_run_after) from dag where not is_paused and not is_stale and not runs_capped)) - now()) * 1000)::bigint as ms"#
         )
         .fetch_one(&self.pool)

@@ -203,7 +203,7 @@ impl Traces {
 }
 
 /// How runs end and how they come about.
-pub const RUN_TYPES: &[&str] = &["scheduled", "manual", "backfill", "asset_triggered"];
+pub const RUN_TYPES: &[&str] = &["scheduled", "manual", "backfill", "operator_triggered", "asset_triggered"];
 const RUN_ENDS: &[&str] = &["success", "failed"];
 
 /// See [`scheduler`].

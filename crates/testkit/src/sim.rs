@@ -40,6 +40,8 @@ pub enum Mutant {
     UnguardedMoves,
     /// Nothing looks for runs whose hint was lost.
     NoSweep,
+    /// What a look at a deferred instance came to is written whatever became of the instance meanwhile.
+    UnguardedLook,
 }
 
 /// A fault schedule.
@@ -111,6 +113,10 @@ pub struct Sim {
     workers: Vec<Worker>,
     /// What really runs or ran, outside the system's own tables.
     commands: BTreeMap<(usize, u32), Command>,
+    /// Looks at deferred instances that some scheduler has begun, by (task, attempt).
+    looks: Vec<(usize, u32)>,
+    /// How instances ended: nobody clears here, so that is how they stay.
+    ends: BTreeMap<usize, TaskState>,
     starts: BTreeMap<(usize, u32), u32>,
     now: DateTime<Utc>,
 }
@@ -147,6 +153,8 @@ impl Sim {
             schedulers: (0..setup.schedulers).map(|_| Scheduler { view: None }).collect(),
             workers,
             commands: BTreeMap::new(),
+            looks: Vec::new(),
+            ends: BTreeMap::new(),
             starts: BTreeMap::new(),
             now: DateTime::UNIX_EPOCH,
             graph,
@@ -174,7 +182,9 @@ impl Sim {
 
     fn step(&mut self) {
         self.now += TimeDelta::seconds(1);
-        match self.random.below(6) {
+        match self.random.below(8) {
+            6 => self.begin_a_look(),
+            7 => self.end_a_look(),
             0 | 1 => {
                 let which = self.random.below(self.schedulers.len());
                 // A wake, or the sweeper: the model has no wakes, so without a sweep only a fresh scheduler ever looks.
@@ -282,6 +292,9 @@ impl Sim {
             self.rows[task].state = to;
             if to == TaskState::Scheduled {
                 self.ready.insert(task);
+            }
+            if to == TaskState::Deferred {
+                self.rows[task].attempt += 1;
             }
             self.events.push((task, to));
         }
@@ -418,7 +431,52 @@ impl Sim {
         self.commands.insert(key, Command::Ended { exit });
     }
 
-    fn check(&self) -> Result<(), Violation> {
+    /// A scheduler takes what is due; of another one that has it already the lease may be over.
+    fn begin_a_look(&mut self) {
+        let deferred: Vec<(usize, u32)> = self
+            .rows
+            .iter()
+            .enumerate()
+            .filter(|(_, row)| row.state == TaskState::Deferred)
+            .map(|(task, row)| (task, row.attempt))
+            .collect();
+        if !deferred.is_empty() {
+            let pick = self.random.below(deferred.len());
+            self.looks.push(deferred[pick]);
+        }
+    }
+
+    /// What it came to is written, or its scheduler has died.
+    fn end_a_look(&mut self) {
+        if self.looks.is_empty() {
+            return;
+        }
+        let (task, attempt) = self.looks.swap_remove(self.random.below(self.looks.len()));
+        // It waits on, or nobody writes.
+        if self.random.chance(30) {
+            return;
+        }
+        let good = self.random.chance(60);
+        let row = &mut self.rows[task];
+        if (row.state != TaskState::Deferred || row.attempt != attempt) && self.setup.mutant != Mutant::UnguardedLook {
+            return;
+        }
+        row.state = if good {
+            TaskState::Success
+        } else if row.failures < self.retries[task] {
+            row.failures += 1;
+            TaskState::UpForRetry
+        } else {
+            TaskState::Failed
+        };
+        self.events.push((task, row.state));
+    }
+
+    fn is_waited_for(&self, task: usize) -> bool {
+        self.graph.spec().tasks[task].waits().is_some()
+    }
+
+    fn check(&mut self) -> Result<(), Violation> {
         let fail = |invariant, what: String| Err(Violation { invariant, what });
         if let Some((key, n)) = self.starts.iter().find(|(_, n)| **n > 1) {
             return fail("I2", format!("attempt {key:?} was started {n} times"));
@@ -430,15 +488,26 @@ impl Sim {
         if let Some((task, n)) = running.iter().find(|(_, n)| **n > 1) {
             return fail("I3", format!("{n} commands of task {task} run at once"));
         }
-        for (task, row) in self.rows.iter().enumerate() {
+        for (task, row) in self.rows.iter().enumerate().filter(|(_, row)| row.state.is_terminal()) {
+            let end = *self.ends.entry(task).or_insert(row.state);
+            if end != row.state {
+                return fail("I4", format!("task {task} ended as {end} and is {}", row.state));
+            }
+        }
+        if let Some((task, _)) = self.ends.iter().find(|(task, _)| !self.rows[**task].state.is_terminal()) {
+            return fail("I4", format!("task {task} was over and is {}", self.rows[*task].state));
+        }
+        for (task, row) in self.rows.iter().enumerate().filter(|(task, _)| !self.is_waited_for(*task)) {
             if row.state == TaskState::Success && self.commands.get(&(task, row.attempt)) != Some(&Command::Ended { exit: 0 }) {
                 return fail("I4", format!("task {task} is success, its command is {:?}", self.commands.get(&(task, row.attempt))));
             }
         }
         for (task, attempt) in self.starts.keys() {
-            // The tasks of the simulation all have the rule all_success.
+            // Teardowns wait for the end of what is before them; the other tasks of the simulation all have the rule all_success.
             let ups = self.graph.upstream(u32::try_from(*task).unwrap_or(0));
-            if let Some(up) = ups.iter().find(|up| self.rows[**up as usize].state != TaskState::Success) {
+            let is_teardown = self.graph.spec().tasks[*task].is_teardown;
+            let met = |state: TaskState| if is_teardown { state.is_terminal() } else { state == TaskState::Success };
+            if let Some(up) = ups.iter().find(|up| !met(self.rows[**up as usize].state)) {
                 return fail(
                     "I6",
                     format!("attempt {attempt} of task {task} started while its upstream {up} is {}", self.rows[*up as usize].state),
@@ -456,7 +525,10 @@ impl Sim {
             return Err(Violation { invariant: "I1", what: format!("the run is over and task {task} is {}", row.state) });
         }
         for (task, row) in self.rows.iter().enumerate() {
-            let spent = u32::try_from(self.starts.keys().filter(|(t, _)| *t == task).count()).unwrap_or(u32::MAX);
+            let spent = match self.starts.keys().filter(|(t, _)| *t == task).count() {
+                _ if self.is_waited_for(task) => row.attempt,
+                starts => u32::try_from(starts).unwrap_or(u32::MAX),
+            };
             if spent > self.retries[task] + 1 {
                 return Err(Violation {
                     invariant: "I5",

@@ -86,6 +86,7 @@ async fn scheduled(store: &Store, count: usize) {
             to: "scheduled",
             reason: None,
             message: None,
+            queue: "default".to_owned(),
             pool: "default_pool".to_owned(),
             prio: 1,
             slots: 0,

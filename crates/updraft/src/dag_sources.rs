@@ -74,6 +74,15 @@ pub(crate) fn socket(text: &str) -> Result<PathBuf, String> {
 }
 
 impl DagSources {
+    /// The Python that standalone runs Python tasks with: the one that reads DAG files.
+    pub(crate) fn task_python(&self) -> String {
+        let Some(python) = &self.dag_python else { return "python3".to_owned() };
+        // A task runs in a folder of its own. A bare name is looked up in PATH.
+        let bare = python.components().count() == 1;
+        let found = if bare { python.clone() } else { std::path::absolute(python).unwrap_or_else(|_| python.clone()) };
+        found.to_string_lossy().into_owned()
+    }
+
     /// All that is wrong with the flags.
     pub(crate) fn mistakes(&self) -> Vec<String> {
         let sources = match updraft_git::parse(&self.dags) {

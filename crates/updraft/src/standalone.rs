@@ -174,6 +174,7 @@ async fn serve(options: Options) -> anyhow::Result<()> {
             concurrency: options.concurrency,
             only_worker_of_host: true,
             secrets: updraft_worker::Secrets(crate::settings::secrets_of_environment()),
+            python: Some(crate::roles::worker::python_runtime(&options.dags.task_python())?),
             ..updraft_worker::Config::default()
         },
         no_new_work.clone(),

@@ -20,7 +20,7 @@ use updraft_store::{Bound, RunningAttempt};
 
 use crate::finish::End;
 use crate::runner::{Assignment, Handle, LaunchError, Launched, LogPosition, Progress, Retry, Runner};
-use crate::{Driven, Shared, bind, crash_point, mask};
+use crate::{Driven, Shared, bind, crash_point, mask, python};
 
 /// How often a start that the host refuses is tried before the attempt is given back as lost.
 const LAUNCH_TRIES: u32 = 5;
@@ -131,9 +131,13 @@ fn cancelled_before_start() -> EndFacts {
 async fn launch<R: Runner>(shared: &Shared<R>, attempt: &RunningAttempt, unwanted: &CancellationToken) -> Result<Launched, String> {
     let key = attempt.key();
     let mut tries = 0;
+    let spec = match python::complete(shared.config.python.as_deref(), &shared.store, attempt.launch()).await {
+        Ok(spec) => spec,
+        Err(facts) => return Ok(Launched::Ended(facts)),
+    };
     crash_point::reached("before-launch").await;
     loop {
-        let error = match shared.runner.launch(assignment(attempt)).await {
+        let error = match shared.runner.launch(Assignment { spec: &spec, ..assignment(attempt) }).await {
             Ok(launched) => {
                 if let Launched::Made(Handle { found: true, .. }) = &launched {
                     let launch = attempt.launch();

@@ -25,6 +25,7 @@ mod log_ship;
 mod mask;
 pub mod process;
 mod progress;
+mod python;
 pub mod runner;
 pub mod supervise;
 mod sweep;
@@ -43,6 +44,7 @@ use updraft_store::{GroupRow, Store, WorkerRow};
 use updraft_telemetry::{Pulse, metrics};
 use uuid::Uuid;
 
+pub use crate::python::PythonRuntime;
 use crate::runner::{LogPosition, Progress, Runner};
 
 /// How a worker behaves.
@@ -66,6 +68,8 @@ pub struct Config {
     pub pulse: Pulse,
     /// What this worker logs in with. A command that gets hold of it does not get it into its log.
     pub secrets: Secrets,
+    /// How Python tasks are run. None: they fail, and say so.
+    pub python: Option<Arc<PythonRuntime>>,
 }
 
 /// Texts that nobody may read, not in what describes this worker either.
@@ -89,6 +93,7 @@ impl Default for Config {
             only_worker_of_host: false,
             pulse: Pulse::default(),
             secrets: Secrets::default(),
+            python: None,
         }
     }
 }

@@ -151,7 +151,7 @@ impl ProcessRunner {
     fn prepare(&self, dir: &Path, launch: LaunchSpec) -> io::Result<bool> {
         let scratch = self.inner.attempts.join(folder::scratch_name(&dir.file_name().unwrap_or_default().to_string_lossy()));
         let grace_ms = u64::try_from(self.inner.config.grace.as_millis()).unwrap_or(u64::MAX);
-        let spec = SpecFile { launch: LaunchSpec { pod: None, ..launch }, boot_id: self.inner.boot_id.clone(), grace_ms };
+        let spec = SpecFile { launch: LaunchSpec { pod: None, ..launch.with_carried() }, boot_id: self.inner.boot_id.clone(), grace_ms };
         let made = folder::make_private_dir(&scratch)
             .and_then(|()| folder::write_new(&scratch.join(folder::SPEC), &serde_json::to_vec(&spec)?))
             .and_then(|()| fs::rename(&scratch, dir));

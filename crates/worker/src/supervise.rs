@@ -227,7 +227,7 @@ impl<'a> Supervisor<'a> {
             self.stopped = Some(Stopped::Disrupted);
             detail = Some("it ended right after the host had told its supervisor to terminate (SIGTERM), as in a shutdown".to_owned());
         }
-        let xcom = if self.spec.launch.xcom { xcom::read(Path::new(folder::XCOM)) } else { None };
+        let xcom = if self.spec.launch.xcom { xcom::read(Path::new(folder::XCOM), self.spec.launch.python.is_some()) } else { None };
         Ok(EndFacts {
             node: None,
             started_at: Some(started_at),

@@ -56,7 +56,6 @@ impl Collector for Airflow {
         let open = vec![(None, (slots[0].1 - running[0].1).max(0.0))];
         let queued = self.sum("task_instances", &["queued"]);
         let starving = self.starving();
-        let none = self.pools("running").into_iter().map(|(pool, _)| (pool, 0.0)).collect();
         for (name, label, help, rows) in [
             ("dagbag_size", "", "DAGs", self.sum("dags", &["active", "paused"])),
             ("dag_processing_import_errors", "", "DAG files that cannot be read", self.sum("import_errors", &[])),
@@ -67,7 +66,7 @@ impl Collector for Airflow {
             ("pool_queued_slots", "pool", "Slots of attempts that wait for a worker", self.pools("queued")),
             ("pool_running_slots", "pool", "Slots of attempts that run", self.pools("running")),
             ("pool_scheduled_slots", "pool", "Slots of what waits for the pool", self.pools("scheduled")),
-            ("pool_deferred_slots", "pool", "Always 0: nothing is deferred", none),
+            ("pool_deferred_slots", "pool", "Slots of what is deferred, which holds none", self.pools("deferred")),
             ("pool_starving_tasks", "pool", "What waits in a pool that is full", starving.clone()),
             ("scheduler_tasks_starving", "", "What waits in pools that are full", vec![(None, starving.iter().map(|(_, n)| n).sum())]),
             ("scheduler_dagruns_running", "", "DAGs of which a run is running", self.sum("dags_running", &[])),

@@ -16,6 +16,7 @@ use updraft_store::read::runs::{InstanceDeleted, RunRow};
 use super::scope::in_group;
 use super::{SomeInstances, find, map_index, shapes};
 use crate::bulk::{self, Action, Answers, Done};
+use crate::clear::Along;
 use crate::error::Error;
 use crate::request::{Body, Caller, Fields, Params};
 use crate::shapes::Instance;
@@ -95,7 +96,7 @@ impl Targets {
         if tasks.is_empty() {
             return Err(Error::NotFound(format!("Task group '{group}' not found in DAG '{dag_id}'")));
         }
-        let named = clear::chosen_rows(state, &run, &clear::choose(state, &run, Some(&tasks), false, false).await?).await?;
+        let named = clear::chosen_rows(state, &run, &clear::choose(state, &run, Some(&tasks), Along::Nothing).await?).await?;
         if named.is_empty() {
             return Err(Error::NotFound(format!("No task instances found for task group '{group}' in dag run '{run_id}'")));
         }
@@ -107,7 +108,7 @@ impl Targets {
         let Some(new_state) = &wish.new_state else { return Ok(Vec::new()) };
         let mut moving = Vec::new();
         for run in clear::runs_around(state, &self.run, wish.past, wish.future).await? {
-            let mut chosen = clear::choose(state, &run, Some(&self.tasks), wish.up, wish.down).await?;
+            let mut chosen = clear::choose(state, &run, Some(&self.tasks), Along::Marked { up: wish.up, down: wish.down }).await?;
             chosen.retain(|(_, _, state)| state != new_state);
             moving.extend(clear::chosen_rows(state, &run, &chosen).await?.into_iter().map(|row| (run.clone(), row)));
         }
@@ -201,7 +202,8 @@ impl Targets {
             let named: HashSet<i32> =
                 self.tasks.iter().filter_map(|(id, _)| version.position(id)).filter_map(|at| i32::try_from(at).ok()).collect();
             let whole: Vec<(String, Option<i32>)> = self.tasks.iter().map(|(id, _)| (id.clone(), None)).collect();
-            let behind = clear::choose(state, &run, Some(&whole), false, true).await?.into_iter().filter(|(idx, map, found)| {
+            let along = Along::Cleared { up: false, down: true };
+            let behind = clear::choose(state, &run, Some(&whole), along).await?.into_iter().filter(|(idx, map, found)| {
                 matches!(found.as_str(), "failed" | "upstream_failed") && !named.contains(idx) && !marked.contains(&(run.id, *idx, *map))
             });
             let behind: Vec<(i32, i32)> = behind.map(|(idx, map, _)| (idx, map)).collect();
@@ -438,7 +440,7 @@ async fn bulk_action(
         let run = state.store().run_get(&dag_id, &run_id).await?;
         if let Some(run) = &run {
             let tasks = [(task_id.clone(), entity.map_index)];
-            rows = clear::chosen_rows(state, run, &clear::choose(state, run, Some(&tasks), false, false).await?).await?;
+            rows = clear::chosen_rows(state, run, &clear::choose(state, run, Some(&tasks), Along::Nothing).await?).await?;
         }
         match (run, entity.map_index) {
             (Some(run), _) if !rows.is_empty() => found.push((run, rows, entity)),

@@ -8,7 +8,7 @@ pub(crate) fn tries(row: &InstanceRow, task: &TaskSpec) -> (i32, i32) {
     // A task without work ends without an attempt, and counts as tried.
     let tried = row.attempt - row.attempt_base + i32::from(had_nothing_to_run(row));
     // Attempts that cost nothing (cleared, lost to the infrastructure, the one that is under way) raise the ceiling.
-    let counted = row.user_failures + i32::from(matches!(row.state.as_str(), "queued" | "running" | "success"));
+    let counted = row.user_failures + i32::from(matches!(row.state.as_str(), "queued" | "running" | "deferred" | "success"));
     let free = (tried - counted).max(0);
     (tried, free + i32::try_from(task.retries).unwrap_or(i32::MAX))
 }
@@ -44,11 +44,14 @@ pub(crate) fn had_nothing_to_run(row: &InstanceRow) -> bool {
 /// The templates of a task as they became, by the names of the operator's arguments. What has a secret's name is masked.
 fn rendered_fields(task: &TaskSpec, launch: &LaunchSpec) -> Value {
     let fields = match &task.run {
-        TaskKind::Empty | TaskKind::LatestOnly | TaskKind::Airflow(_) => json!({}),
+        TaskKind::Empty | TaskKind::LatestOnly | TaskKind::Branch(_) | TaskKind::Wait(_) | TaskKind::Airflow(_) => json!({}),
         TaskKind::Bash { env, .. } => {
             // Without the variables that every task gets.
             let env = env.as_ref().map(|env| env.keys().map(|name| (name.clone(), json!(launch.env.get(name)))).collect::<Map<_, _>>());
             json!({"bash_command": launch.argv.last(), "env": env, "cwd": launch.cwd})
+        }
+        TaskKind::Python(_) => {
+            launch.python.as_ref().and_then(|python| python.input.get("templates")).cloned().unwrap_or_else(|| json!({}))
         }
         TaskKind::Pod(pod) => {
             let mut fields = launch.pod.as_ref().and_then(Value::as_object).cloned().unwrap_or_default();

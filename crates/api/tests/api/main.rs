@@ -22,6 +22,7 @@ mod odd;
 mod oidc;
 mod runs_again;
 mod secrets;
+mod setup_teardown;
 mod shapes;
 mod tier2;
 mod users;

@@ -25,6 +25,22 @@ class _Guarded(dict):
         return self[key] if key in self else default
 
 
+def _passed(session, kind, name):
+    """In a task: an error for what exists and was not handed over. A default must not stand for it."""
+    existing = session.existing.get(kind + "s") or ()
+    if name in existing or name.upper() in existing:
+        raise NotAnswered("the %s %s is not passed to this task" % (kind, name),
+                          "write its name as text in the DAG's code: those that stand there are passed")
+
+
+def _not_in_a_task(what):
+    """Changes are refused where they would be expected to last."""
+    from airflow import _missing
+
+    if _missing.running:
+        raise Unsupported("%s does not reach Updraft from a task" % what, "use the API, or `updraft variables`")
+
+
 class Variable:
     """A variable of the installation."""
 
@@ -41,6 +57,7 @@ class Variable:
                 # No default stands in for what is there.
                 raise NotAnswered("variable %s: %s" % (key, withheld), _INSTEAD)
         if value is None:
+            _passed(session, "variable", key)
             for given in (default, default_var):
                 if given is not _ABSENT:
                     return given
@@ -52,17 +69,20 @@ class Variable:
     @classmethod
     def setdefault(cls, key, default, description=None, deserialize_json=False):
         """The variable, or the default, which is not stored."""
+        _not_in_a_task("Variable.setdefault()")
         _session.current().warn("Variable.setdefault() stores nothing while the file is read")
         return cls.get(key, default, deserialize_json)
 
     @staticmethod
     def set(key, value, description=None, serialize_json=False, **kwargs):
         """Stores nothing."""
+        _not_in_a_task("Variable.set()")
         _session.current().warn("Variable.set() stores nothing while the file is read")
 
     @staticmethod
     def delete(key, **kwargs):
         """Deletes nothing."""
+        _not_in_a_task("Variable.delete()")
         _session.current().warn("Variable.delete() deletes nothing while the file is read")
 
 
@@ -144,6 +164,8 @@ class Connection:
             value, withheld = session.answer("connection", conn_id)
             if withheld is not None:
                 raise NotAnswered("connection %s: %s" % (conn_id, withheld), _INSTEAD)
+        if value is None:
+            _passed(session, "connection", conn_id)
         if value is None:
             raise NotAnswered("connection %s does not exist" % conn_id, "add it with `updraft connections add %s`" % conn_id)
         if isinstance(value, str) and value.lstrip().startswith("{"):

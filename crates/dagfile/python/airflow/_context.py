@@ -56,6 +56,9 @@ class PokeReturnValue:
         self.is_done = is_done
         self.xcom_value = xcom_value
 
+    def __bool__(self):
+        return bool(self.is_done)
+
 
 class _ParsingContext:
     """What Airflow says about why it reads a file: here always for all of its DAGs."""
@@ -72,10 +75,16 @@ def get_parsing_context():
     return _ParsingContext()
 
 
+# The context of the task that this process runs.
+running = None
+
+
 def get_current_context():
-    """There is none outside a task."""
+    """What the task's code is given; there is none outside a task."""
     from airflow._problem import Unsupported
 
+    if running is not None:
+        return running
     raise Unsupported("get_current_context() is called while the file is read", "call it inside a task")
 
 

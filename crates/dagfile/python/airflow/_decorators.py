@@ -41,6 +41,17 @@ class DecoratedOperator(BaseOperator):
         for name, value in own.items():
             setattr(self, name, value)
 
+    def execute(self, context):
+        """Calls it, when the task runs."""
+        from airflow import _execute
+
+        result = _execute.call(self, context)
+        if getattr(self, "show_return_value_in_logs", True):
+            self.log.info("Done. Returned value was: %s", result)
+        else:
+            self.log.info("Done. Returned value not shown")
+        return result
+
     def _updraft_templated(self):
         return [self.op_args, self.op_kwargs] + [value for name, value in self._updraft_given.items() if name not in ARGUMENTS]
 
@@ -54,6 +65,28 @@ def _kind(name, *bases, module="python"):
     return type(BaseOperator)("_%sDecoratedOperator" % words, (DecoratedOperator,) + bases, body)
 
 
+def _branch(self, context):
+    return self.do_branch(context, DecoratedOperator.execute(self, context))
+
+
+def _short_circuit(self, context):
+    from airflow import _execute
+
+    return _execute.short_circuit(self, context, DecoratedOperator.execute(self, context))
+
+
+def _sense(self, context):
+    from airflow import _execute
+
+    return _execute.sense(self, context, lambda context: _execute.poke_function(self, context))
+
+
+def _bash(self, context):
+    from airflow import _execute
+
+    return _execute.run_bash(self, _execute.call(self, context))
+
+
 _PYTHON = _kind("python")
 _KINDS = {
     "python": _PYTHON, "virtualenv": _kind("virtualenv"), "external_python": _kind("external_python"), "bash": _kind("bash", module="bash"),
@@ -61,6 +94,11 @@ _KINDS = {
     "branch_external_python": _kind("branch_external_python", BranchMixIn), "short_circuit": _kind("short_circuit", SkipMixin),
     "sensor": _kind("sensor", module="sensor"), "stub": _kind("stub", module="stub"),
 }
+# Those that a task's own process does.
+for _name, _execute_it in (("python", DecoratedOperator.execute), ("branch", _branch), ("short_circuit", _short_circuit), ("sensor", _sense),
+                           ("bash", _bash)):
+    _KINDS[_name].execute = _execute_it
+    _KINDS[_name]._updraft_runs_python = True
 _KINDS["kubernetes"] = _KubernetesDecoratedOperator
 _KINDS["sensor"].ui_color = "#e6f1f2"
 
@@ -88,18 +126,17 @@ class DecoratedTask:
         self.is_setup = setup
         self.is_teardown = teardown
         self.on_failure_fail_dagrun = fail_run
-        self.is_conditional = False
+        self.conditions = ()
 
     def _like(self, **options):
         made = DecoratedTask(self.function, self.operator_class, dict(self.kwargs, **options), self.is_setup, self.is_teardown,
                              self.on_failure_fail_dagrun)
-        made.is_conditional = self.is_conditional
+        made.conditions = self.conditions
         return made
 
     def _base(self):
         """The arguments of the operator: the given ones, an id of its own, and what a function's words say."""
         options = dict(self.kwargs)
-        options.pop("multiple_outputs", None)
         dag = options.get("dag") or _context.current_dag()
         group = options.get("task_group") or _context.group_for(dag)
         name = options.pop("task_id", None) or getattr(self.function, "__name__", None) or type(self.function).__name__
@@ -110,6 +147,8 @@ class DecoratedTask:
         if getattr(self.function, "__doc__", None) and not documented and not isinstance(self.function, type):
             options["doc_md"] = self.function.__doc__
         options.update(is_setup=self.is_setup, is_teardown=self.is_teardown)
+        if self.is_teardown:
+            options["on_failure_fail_dagrun"] = self.on_failure_fail_dagrun
         return options
 
     def __call__(self, *args, **kwargs):
@@ -117,7 +156,7 @@ class DecoratedTask:
         options = self._base()
         shared = options.pop("op_kwargs", None) or {}
         made = self.operator_class(python_callable=self.function, op_args=args, op_kwargs=dict(shared, **kwargs), **options)
-        made._updraft_conditional = self.is_conditional
+        made._updraft_conditions = self.conditions
         return XComArg(made)
 
     def _check(self, args, kwargs):
@@ -190,7 +229,7 @@ class TaskDecorator:
         if name.startswith("_"):
             raise AttributeError(name)
         if name in ("skip_if", "run_if"):
-            return lambda condition, skip_message=None: _conditional
+            return lambda condition, skip_message=None: functools.partial(_conditional, condition, name == "run_if", skip_message)
         if name not in _KINDS:
             _KINDS[name] = _kind(name, module=name)
         return TaskDecorator(_KINDS[name], **self._shared)
@@ -199,10 +238,10 @@ class TaskDecorator:
 task = TaskDecorator(_PYTHON)
 
 
-def _conditional(decorated):
+def _conditional(condition, wanted, skip_message, decorated):
     """The condition is asked where the task runs."""
     if isinstance(decorated, DecoratedTask):
-        decorated.is_conditional = True
+        decorated.conditions = decorated.conditions + ((condition, wanted, skip_message),)
     return decorated
 
 

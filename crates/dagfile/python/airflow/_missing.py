@@ -15,6 +15,10 @@ _AIRFLOW_HINT = "do this inside a task, or take the value from a Variable or fro
 _PACKAGE_HINT = "put it beside the DAG file, or have the installation add the folder that it is installed in"
 
 
+# Whether this is a task's own process, and its code runs: what is missing then cannot be done without any more.
+running = False
+
+
 class NotThere(Problem, ImportError):
     """Something that is missing is needed to say what the DAGs are."""
 
@@ -54,6 +58,11 @@ class Absent:
 
     def _updraft_refusal(self):
         name, what = self._updraft_name, self._updraft_what
+        if running:
+            hint = ("put the work that needs it into an image of its own, and run that with KubernetesPodOperator" if what is None else
+                    "install it in the Python that runs the task: that of --task-python, or of the image of its pod")
+            return NotThere(what or name, "%s is not there" % name if what is None else "there is no module %s (for %s)" % (what, name),
+                            "import", hint)
         if what is None:
             return NotThere(name, "the file needs %s to say what its DAGs are, which is not there while it is read" % name, "unsupported",
                             _AIRFLOW_HINT)
@@ -63,6 +72,8 @@ class Absent:
     def __getattr__(self, name):
         if name.startswith("_"):
             raise AttributeError(name)
+        if running:
+            raise self._updraft_refusal()
         if self._updraft_what is None:
             from airflow import _unknown
 
@@ -73,6 +84,8 @@ class Absent:
         pass
 
     def __call__(self, *args, **kwargs):
+        if running:
+            raise self._updraft_refusal()
         # A decorator that is missing leaves what it decorates as it is.
         if len(args) == 1 and not kwargs and (hasattr(args[0], "__code__") or isinstance(args[0], type)):
             return args[0]
@@ -135,7 +148,7 @@ class _Finder:
 
     @staticmethod
     def find_spec(name, path=None, target=None):
-        if name == "airflow" or name.startswith("airflow."):
+        if running or name == "airflow" or name.startswith("airflow."):
             return None
         parent = sys.modules.get(name.rpartition(".")[0])
         # A folder without __init__.py may be part of a package that others install, as `google` is.

@@ -52,8 +52,8 @@ _EXCEPTIONS = {
     name: "problem:" + name
     for name in (
         "AirflowException", "AirflowBadRequest", "AirflowNotFoundException", "AirflowConfigException", "AirflowSkipException",
-        "AirflowFailException", "AirflowSensorTimeout", "AirflowTaskTimeout", "AirflowRescheduleException", "AirflowDagCycleException",
-        "AirflowTimetableInvalid", "AirflowProviderDeprecationWarning", "RemovedInAirflow3Warning", "RemovedInAirflow4Warning",
+        "AirflowFailException", "AirflowSensorTimeout", "AirflowTaskTimeout", "AirflowRescheduleException", "TaskDeferred",
+        "AirflowDagCycleException", "AirflowTimetableInvalid", "AirflowProviderDeprecationWarning", "RemovedInAirflow3Warning", "RemovedInAirflow4Warning",
         "DuplicateTaskIdFound", "TaskNotFound", "DagNotFound",
     )
 }
@@ -70,6 +70,7 @@ _BRANCH_TIME = {"BranchDateTimeOperator": "standard_operators:BranchDateTimeOper
 _BRANCH_WEEKDAY = {"BranchDayOfWeekOperator": "standard_operators:BranchDayOfWeekOperator"}
 _TRIGGER_DAG = {"TriggerDagRunOperator": "standard_operators:TriggerDagRunOperator"}
 _EMAIL = {"EmailOperator": "standard_operators:EmailOperator"}
+_SEND = {name: "mail:" + name for name in ("send_email", "send_email_smtp", "build_mime_message", "get_email_address_list")}
 _HITL = {
     name: "standard_operators:" + name for name in ("HITLOperator", "ApprovalOperator", "HITLBranchOperator", "HITLEntryOperator")
 }
@@ -209,6 +210,7 @@ MODULES = {
     "airflow.operators.email": _EMAIL,
     "airflow.operators.email_operator": _EMAIL,
     "airflow.providers.smtp.operators.smtp": _EMAIL,
+    "airflow.utils.email": _SEND,
     "airflow.providers.standard.operators.hitl": _HITL,
     # Sensors.
     "airflow.sensors": {**_SENSOR, **_EXTERNAL_TASK, **_TIME_SENSOR, **_TIME_DELTA_SENSOR},

@@ -169,6 +169,8 @@ class BaseOperator(Node, metaclass=OperatorMeta):
     subdag = None
     # Whether its class is one that we know only by name: any argument may be a template.
     _updraft_any_arguments = False
+    # What must hold for it to be run: (function of the context, what it must answer, what is said otherwise).
+    _updraft_conditions = ()
     # Whether it is made many of, and by which arguments.
     _updraft_is_mapped = False
     _updraft_expanded = ()
@@ -286,8 +288,23 @@ class BaseOperator(Node, metaclass=OperatorMeta):
         """Tasks do not run here."""
         raise Unsupported("tasks do not run while the file is read")
 
+    def defer(self, *args, **kwargs):
+        """There is no triggerer to hand it to."""
+        raise Unsupported("task %s defers itself, and no trigger is run here" % self.task_id,
+                          "give it deferrable=False, or wait in a sensor of mode=\"reschedule\"")
+
+    @staticmethod
+    def xcom_push(context, key, value, **kwargs):
+        """Leaves a value for other tasks."""
+        context["ti"].xcom_push(key, value)
+
+    @staticmethod
+    def xcom_pull(context, task_ids=None, dag_id=None, key="return_value", **kwargs):
+        """The value of another task."""
+        return context["ti"].xcom_pull(task_ids=task_ids, dag_id=dag_id, key=key, **kwargs)
+
     def on_kill(self):
-        """Airflow's hook; not called."""
+        """Called when the task's process is told to end."""
 
     def pre_execute(self, context=None):
         """Airflow's hook; not called."""
@@ -346,7 +363,7 @@ class BaseOperator(Node, metaclass=OperatorMeta):
 
     def _updraft_run(self):
         """The `run` of the task's spec."""
-        return self._updraft_airflow("%s is Python code" % type(self).__name__)
+        return self._updraft_airflow("%s is Airflow's own code" % type(self).__name__)
 
     def _updraft_airflow(self, reason):
         """The `run` of a task that needs Airflow itself, and why."""
@@ -379,6 +396,16 @@ class BaseSensorOperator(BaseOperator):
     def reschedule(self):
         """Whether it gives its slot back between two looks."""
         return self.mode == "reschedule"
+
+    def poke(self, context):
+        """One look, for a class of one's own to say."""
+        raise NotImplementedError("%s has no method poke()" % type(self).__name__)
+
+    def execute(self, context):
+        """Looks until the answer is yes, when the task runs."""
+        from airflow import _execute
+
+        return _execute.sense(self, context, self.poke)
 
 
 def apply_defaults(function):

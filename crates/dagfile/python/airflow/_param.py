@@ -85,6 +85,10 @@ class DagParam:
     def _updraft_expression(self):
         return "params.%s" % self.name if self.name.isidentifier() else "params[%r]" % self.name
 
+    def _updraft_value(self, ti):
+        """What it is, when a task that uses it runs."""
+        return ti._updraft_params()[self.name]
+
     def iter_references(self):
         """It comes from no task."""
         return ()

@@ -31,6 +31,8 @@ class BashOperator(BaseOperator):
     template_fields = ("bash_command", "env", "cwd")
     template_ext = (".sh", ".bash")
     ui_color = "#f0ede4"
+    # A class of one's own may say what comes before and after.
+    _updraft_executes = True
 
     def __init__(self, *, bash_command, env=None, append_env=False, output_encoding="utf-8", skip_exit_code=None, skip_on_exit_code=99,
                  cwd=None, output_processor=None, xcom_push=None, **kwargs):
@@ -58,6 +60,12 @@ class BashOperator(BaseOperator):
             "cwd": text(self.cwd, "cwd " + where) if self.cwd is not None else None,
             "skip_on_exit_code": exit_codes(self.skip_on_exit_code, where),
         }
+
+    def execute(self, context):
+        """Runs it, for a class of one's own that calls this."""
+        from airflow import _execute
+
+        return _execute.run_bash(self, self.bash_command)
 
 
 def _script(task, command):

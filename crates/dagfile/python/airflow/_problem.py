@@ -39,6 +39,10 @@ class AirflowRescheduleException(AirflowException):
     """Airflow's name."""
 
 
+class TaskDeferred(BaseException):
+    """Airflow's name."""
+
+
 class AirflowDagCycleException(AirflowException):
     """Airflow's name."""
 

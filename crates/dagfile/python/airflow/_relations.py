@@ -206,13 +206,17 @@ class XComArg(Node):
     def __exit__(self, *exception):
         self.operator.__exit__(*exception)
 
+    def _updraft_value(self, ti):
+        """What it is, when the task that uses it runs."""
+        return ti._updraft_argument(self.operator.task_id, self.key)
+
     def map(self, f):
         """What a function makes of it."""
-        return _Computed([self], "map")
+        return _Computed([self], "map", f)
 
     def zip(self, *others, fillvalue=None):
         """It and others side by side."""
-        return _Computed((self,) + others, "zip")
+        return _Computed((self,) + others, "zip", fillvalue)
 
     def concat(self, *others):
         """It and others one after the other."""
@@ -252,14 +256,34 @@ class XComArg(Node):
 class _Computed(XComArg):
     """A value that is made of others when the tasks run."""
 
-    def __init__(self, sources, how):
+    def __init__(self, sources, how, by=None):
         self.sources = [source for source in sources if isinstance(source, XComArg)]
         self.how = how
+        self._by = by
+        self._all = list(sources)
         self.key = "return_value"
         self.operator = self._updraft_tasks()[0]
 
     def _updraft_expression(self):
         return None
+
+    def _updraft_value(self, ti):
+        from itertools import chain, zip_longest
+
+        values = [source._updraft_value(ti) if isinstance(source, XComArg) else source for source in self._all]
+        if self.how == "map":
+            from airflow._problem import AirflowSkipException
+
+            made = []
+            for value in values[0] or ():
+                try:
+                    made.append(self._by(value))
+                except AirflowSkipException:
+                    pass
+            return made
+        if self.how == "zip":
+            return list(zip(*values)) if self._by is None else list(zip_longest(*values, fillvalue=self._by))
+        return list(chain(*values))
 
     def __str__(self):
         return "%s(%s)" % (self.how, ", ".join(str(source) for source in self.sources))

@@ -15,6 +15,8 @@ class Session:
         self.conf = snapshot.get("conf") or {}
         self.withheld = snapshot.get("withheld") or {}
         self.capitals = snapshot.get("capitals") or {}
+        # Names of all that there is, where not all of it was handed over.
+        self.existing = snapshot.get("existing") or {}
         self.environment = environment if environment is not None else {}
         self.asked_variables = set()
         self.asked_connections = set()

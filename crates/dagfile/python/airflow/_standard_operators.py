@@ -1,5 +1,6 @@
-"""The operators and sensors of Airflow's standard provider that need Airflow to run: their arguments, from 1.10 to 3."""
+"""The operators and sensors of Airflow's standard provider: their arguments, from 1.10 to 3. Most need Airflow to run."""
 
+from airflow import _waits
 from airflow._operator import BaseOperator, BaseSensorOperator
 from airflow._plain_operators import EmptyOperator
 from airflow._problem import InvalidArgument
@@ -17,9 +18,28 @@ def _keep(task, given):
 class SkipMixin:
     """Airflow's name: skips tasks while one runs."""
 
+    def skip(self, *args, **kwargs):
+        """Skips these tasks: the last argument that is a list of them, as its place differs between Airflow's versions."""
+        from airflow import _context, _execute
+
+        tasks = kwargs.get("tasks") or next((arg for arg in reversed(args) if isinstance(arg, (list, tuple))), [])
+        _execute.leave_out(self, _context.get_current_context(), [task.task_id for task in tasks])
+
+    def skip_all_except(self, ti, branch_task_ids):
+        """Follows these tasks, and no others of those right after it."""
+        from airflow import _context, _execute
+
+        _execute.branch(self, _context.get_current_context(), branch_task_ids)
+
 
 class BranchMixIn(SkipMixin):
     """Airflow's name."""
+
+    def do_branch(self, context, branches_to_execute):
+        """Follows these tasks, and hands them back."""
+        from airflow import _execute
+
+        return _execute.branch(self, context, branches_to_execute)
 
 
 class BaseBranchOperator(BaseOperator, BranchMixIn):
@@ -28,8 +48,12 @@ class BaseBranchOperator(BaseOperator, BranchMixIn):
     __module__ = _OPERATORS + "branch"
 
     def choose_branch(self, context):
-        """Not called."""
+        """The tasks to go on with, for a class of one's own to say."""
         raise NotImplementedError
+
+    def execute(self, context):
+        """Chooses, when the task runs."""
+        return self.do_branch(context, self.choose_branch(context))
 
 
 class PythonOperator(BaseOperator):
@@ -38,6 +62,7 @@ class PythonOperator(BaseOperator):
     __module__ = _OPERATORS + "python"
     template_fields = ("templates_dict", "op_args", "op_kwargs")
     ui_color = "#ffefeb"
+    _updraft_runs_python = True
 
     def __init__(self, *, python_callable, op_args=None, op_kwargs=None, templates_dict=None, templates_exts=None,
                  show_return_value_in_logs=True, provide_context=None, **kwargs):
@@ -52,11 +77,30 @@ class PythonOperator(BaseOperator):
         self.templates_exts = templates_exts
         self.show_return_value_in_logs = show_return_value_in_logs
 
+    def execute(self, context):
+        """Calls it, when the task runs."""
+        result = self.execute_callable(context)
+        if self.show_return_value_in_logs:
+            self.log.info("Done. Returned value was: %s", result)
+        else:
+            self.log.info("Done. Returned value not shown")
+        return result
+
+    def execute_callable(self, context=None):
+        """Calls it with its arguments."""
+        from airflow import _context, _execute
+
+        return _execute.call(self, context if context is not None else _context.get_current_context())
+
 
 class BranchPythonOperator(PythonOperator, BranchMixIn):
     """Calls a function that names the tasks to go on with."""
 
     __module__ = _OPERATORS + "python"
+
+    def execute(self, context):
+        """Chooses, when the task runs."""
+        return self.do_branch(context, super().execute(context))
 
 
 class ShortCircuitOperator(PythonOperator, SkipMixin):
@@ -68,9 +112,17 @@ class ShortCircuitOperator(PythonOperator, SkipMixin):
         super().__init__(**kwargs)
         self.ignore_downstream_trigger_rules = ignore_downstream_trigger_rules
 
+    def execute(self, context):
+        """Asks, when the task runs."""
+        from airflow import _execute
+
+        return _execute.short_circuit(self, context, super().execute(context))
+
 
 class _OtherPython(PythonOperator):
     template_fields = ("templates_dict", "op_args", "op_kwargs")
+    # Another Python than that of the task's process.
+    _updraft_runs_python = False
 
     def __init__(self, *, serializer=None, use_dill=False, string_args=None, expect_airflow=True, expect_pendulum=False,
                  skip_on_exit_code=None, env_vars=None, inherit_env=True, use_airflow_context=False, **kwargs):
@@ -135,6 +187,12 @@ class BranchDateTimeOperator(BaseBranchOperator):
         super().__init__(**kwargs)
         _keep(self, locals())
 
+    def _updraft_run(self):
+        test = _waits.between(self)
+        if test is None:
+            return self._updraft_airflow("%s has a time of the day with a zone of its own" % self.task_id)
+        return _waits.branch(self, test, self.use_task_logical_date or self.use_task_execution_date)
+
 
 class BranchDayOfWeekOperator(BaseBranchOperator):
     """Chooses by the day of the week."""
@@ -145,6 +203,10 @@ class BranchDayOfWeekOperator(BaseBranchOperator):
                  use_task_execution_day=False, **kwargs):
         super().__init__(**kwargs)
         _keep(self, locals())
+
+    def _updraft_run(self):
+        test = {"kind": "weekday", "days": _waits.days_of(self.week_day, self.task_id)}
+        return _waits.branch(self, test, self.use_task_logical_date or self.use_task_execution_day)
 
 
 class TriggerDagRunOperator(BaseOperator):
@@ -160,6 +222,9 @@ class TriggerDagRunOperator(BaseOperator):
                  openlineage_inject_parent_info=True, **kwargs):
         super().__init__(**kwargs)
         _keep(self, locals())
+
+    def _updraft_run(self):
+        return _waits.trigger(self)
 
 
 class HITLOperator(BaseOperator):
@@ -214,6 +279,13 @@ class EmailOperator(BaseOperator):
     template_fields = ("to", "from_email", "subject", "html_content", "files", "cc", "bcc", "mime_subtype", "mime_charset", "conn_id")
     template_ext = (".html",)
     ui_color = "#e6faf9"
+    _updraft_runs_python = True
+
+    def execute(self, context):
+        """Sends it, when the task runs."""
+        from airflow import _mail
+
+        _mail.of_operator(self)
 
     def __init__(self, *, to, subject=None, html_content=None, from_email=None, files=None, cc=None, bcc=None, mime_subtype="mixed",
                  mime_charset="utf-8", conn_id=None, custom_headers=None, **kwargs):
@@ -226,6 +298,13 @@ class BashSensor(BaseSensorOperator):
 
     __module__ = _SENSORS + "bash"
     template_fields = ("bash_command", "env")
+    _updraft_runs_python = True
+
+    def poke(self, context):
+        """Looks, when the task runs."""
+        from airflow import _execute
+
+        return _execute.poke_bash(self, context)
 
     def __init__(self, *, bash_command, env=None, output_encoding="utf-8", retry_exit_code=None, **kwargs):
         super().__init__(**kwargs)
@@ -237,6 +316,13 @@ class PythonSensor(BaseSensorOperator):
 
     __module__ = _SENSORS + "python"
     template_fields = ("templates_dict", "op_args", "op_kwargs")
+    _updraft_runs_python = True
+
+    def poke(self, context):
+        """Looks, when the task runs."""
+        from airflow import _execute
+
+        return _execute.poke_function(self, context)
 
     def __init__(self, *, python_callable, op_args=None, op_kwargs=None, templates_dict=None, **kwargs):
         super().__init__(**kwargs)
@@ -253,11 +339,18 @@ class DateTimeSensor(BaseSensorOperator):
         super().__init__(**kwargs)
         self.target_time = target_time
 
+    # Airflow's triggers know no timeout, those of its slots do.
+    _updraft_times_out = True
+
+    def _updraft_run(self):
+        return _waits.sensor(self, _waits.date_time(self), timeout=self._updraft_times_out)
+
 
 class DateTimeSensorAsync(DateTimeSensor):
     """The same without a slot."""
 
     __module__ = _SENSORS + "date_time"
+    _updraft_times_out = False
 
     def __init__(self, *, start_from_trigger=False, end_from_trigger=False, trigger_kwargs=None, **kwargs):
         super().__init__(**kwargs)
@@ -272,6 +365,9 @@ class TimeSensor(BaseSensorOperator):
     def __init__(self, *, target_time, deferrable=False, start_from_trigger=False, end_from_trigger=False, trigger_kwargs=None, **kwargs):
         super().__init__(**kwargs)
         _keep(self, locals())
+
+    def _updraft_run(self):
+        return _waits.sensor(self, _waits.time_of_day(self), timeout=not (self.deferrable or isinstance(self, TimeSensorAsync)))
 
 
 class TimeSensorAsync(TimeSensor):
@@ -290,6 +386,10 @@ class TimeDeltaSensor(BaseSensorOperator):
         super().__init__(**kwargs)
         _keep(self, locals())
 
+    def _updraft_run(self):
+        what = _waits.delta(self)
+        return self._updraft_airflow("delta of %s is known only when it runs" % self.task_id) if what is None else _waits.sensor(self, what)
+
 
 class TimeDeltaSensorAsync(TimeDeltaSensor):
     """The same without a slot."""
@@ -307,6 +407,13 @@ class WaitSensor(BaseSensorOperator):
         super().__init__(**kwargs)
         _keep(self, locals())
 
+    def _updraft_run(self):
+        what = _waits.duration(self)
+        if what is None:
+            return self._updraft_airflow("time_to_wait of %s is known only when it runs" % self.task_id)
+        # It sleeps, or defers itself: neither looks at the timeout.
+        return _waits.sensor(self, what, timeout=False)
+
 
 class DayOfWeekSensor(BaseSensorOperator):
     """Waits for a day of the week."""
@@ -317,6 +424,9 @@ class DayOfWeekSensor(BaseSensorOperator):
         super().__init__(**kwargs)
         _keep(self, locals())
 
+    def _updraft_run(self):
+        return _waits.sensor(self, _waits.weekday(self))
+
 
 class FileSensor(BaseSensorOperator):
     """Waits for a file."""
@@ -324,6 +434,13 @@ class FileSensor(BaseSensorOperator):
     __module__ = _SENSORS + "filesystem"
     template_fields = ("filepath", "fs_conn_id")
     ui_color = "#91818a"
+    _updraft_runs_python = True
+
+    def poke(self, context):
+        """Looks, when the task runs."""
+        from airflow import _execute
+
+        return _execute.poke_file(self, context)
 
     def __init__(self, *, filepath, fs_conn_id="fs_default", recursive=False, deferrable=False, start_from_trigger=False,
                  trigger_kwargs=None, **kwargs):
@@ -343,6 +460,12 @@ class ExternalTaskSensor(BaseSensorOperator):
                  poll_interval=2.0, deferrable=False, **kwargs):
         super().__init__(**kwargs)
         _keep(self, locals())
+
+    def _updraft_run(self):
+        what, reason = _waits.external(self)
+        if what is None:
+            return self._updraft_airflow(reason)
+        return _waits.sensor(self, what, poke_interval=self.poll_interval if self.deferrable else None)
 
 
 class ExternalTaskMarker(EmptyOperator):

@@ -90,14 +90,15 @@ class FileCase(unittest.TestCase):
         return answer["errors"][0]
 
 
-def _fields(name):
-    with open(MODEL, encoding="utf-8") as file:
+def _fields(name, model=MODEL):
+    with open(model, encoding="utf-8") as file:
         text = file.read()
     body = re.search(r"pub struct %s \{\n(.*?)\n\}" % name, text, re.S).group(1)
     return set(re.findall(r"^    pub (\w+):", body, re.M))
 
 
-_SHAPES = {name: _fields(name) for name in ("DagSpec", "TaskSpec", "TaskGroupSpec", "PodTask", "AirflowTask", "EnvVar", "Param")}
+_SHAPES = {name: _fields(name) for name in ("DagSpec", "TaskSpec", "TaskGroupSpec", "PodTask", "PythonTask", "AirflowTask", "EnvVar", "Param")}
+_SHAPES.update({name: _fields(name, MODEL[:-3] + "/native.rs") for name in ("WaitTask", "BranchTask", "ExternalTasks", "TriggerRun")})
 
 
 def check_shape(case, dag):
@@ -115,10 +116,20 @@ def check_shape(case, dag):
             case.assertLessEqual(set(run) - {"kind"}, _SHAPES["PodTask"])
             for variable in run.get("env_vars", []):
                 case.assertLessEqual(set(variable), _SHAPES["EnvVar"])
+        elif run["kind"] == "python":
+            case.assertLessEqual(set(run) - {"kind"}, _SHAPES["PythonTask"])
+            case.assertIn(dag["code"]["file"], dag["code"]["files"])
         elif run["kind"] == "airflow":
             case.assertLessEqual(set(run) - {"kind"}, _SHAPES["AirflowTask"])
             case.assertTrue(run["reason"])
         elif run["kind"] == "bash":
             case.assertLessEqual(set(run), {"kind", "bash_command", "env", "append_env", "cwd", "skip_on_exit_code"})
+        elif run["kind"] == "branch":
+            case.assertLessEqual(set(run) - {"kind"}, _SHAPES["BranchTask"])
+        elif run["kind"] == "wait":
+            case.assertLessEqual(set(run) - {"kind"}, _SHAPES["WaitTask"])
+            of = {"external": "ExternalTasks", "run": "TriggerRun"}.get(run["what"]["kind"])
+            if of is not None:
+                case.assertLessEqual(set(run["what"]) - {"kind"}, _SHAPES[of])
         else:
             case.assertEqual(run, {"kind": "empty"})

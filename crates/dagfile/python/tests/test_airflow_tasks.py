@@ -17,6 +17,10 @@ class AirflowTasks(FileCase):
         """The tasks by id."""
         return {task["task_id"]: task for task in self.dag(text, **more)["tasks"]}
 
+    def say(self, text, message):
+        """The file's mistake."""
+        self.assertIn(message, self.error(text, "invalid")["message"])
+
     def test_any_operator_of_any_provider(self):
         tasks = self.tasks('''
             from airflow import DAG
@@ -34,7 +38,7 @@ class AirflowTasks(FileCase):
         ''')
         self.assertEqual({name: task["upstream"] for name, task in tasks.items()}, {"a": [], "b": ["a"], "c": ["b"], "e": ["c"]})
         self.assertEqual(tasks["a"]["run"], {
-            "kind": "airflow", "reason": "S3KeySensor is Python code",
+            "kind": "airflow", "reason": "S3KeySensor is Airflow's own code",
             "arguments": {"bucket_key": "k", "mode": "reschedule", "poke_interval": 7},
         })
         self.assertEqual(tasks["b"]["run"]["arguments"], {
@@ -42,11 +46,111 @@ class AirflowTasks(FileCase):
         self.assertEqual((tasks["b"]["operator"], tasks["b"]["operator_module"], tasks["b"]["retries"]),
                          ("S3ListOperator", "airflow.providers.amazon.aws.operators.s3", 2))
 
+    def test_sensors_of_times_need_no_airflow(self):
+        tasks = self.tasks(HEAD + """
+from datetime import time, timedelta
+from airflow.providers.standard.sensors.date_time import DateTimeSensor, DateTimeSensorAsync
+from airflow.sensors.time_sensor import TimeSensor, TimeSensorAsync
+from airflow.sensors.time_delta import TimeDeltaSensor, WaitSensor
+from airflow.sensors.weekday import DayOfWeekSensor
+from airflow.utils.weekday import WeekDay
+class Own(TimeDeltaSensor):
+    def poke(self, context):
+        return True
+with DAG("d"):
+    a = DateTimeSensor(task_id="a", target_time="{{ data_interval_end.add(hours=1) }}", timeout=60, soft_fail=True)
+    DateTimeSensorAsync(task_id="b", target_time=datetime(2026, 1, 1))
+    TimeSensor(task_id="c", target_time=time(7, 30))
+    TimeSensorAsync(task_id="e", target_time=time(7, 30))
+    TimeDeltaSensor(task_id="f", delta=timedelta(hours=2), mode="reschedule")
+    WaitSensor(task_id="g", time_to_wait=5)
+    DayOfWeekSensor(task_id="h", week_day={WeekDay.SUNDAY, "Monday"}, use_task_logical_date=True)
+    Own(task_id="i", delta=timedelta(1))
+    TimeDeltaSensor(task_id="j", delta=a.output)
+    TimeDeltaSensor.partial(task_id="k").expand(delta=[timedelta(1)])
+    TimeDeltaSensor(task_id="l", delta=timedelta(1), never_fail=True)
+""")
+        run = {name: task["run"] for name, task in tasks.items()}
+        week = 7 * 86400 * 1000
+        self.assertEqual(run["a"], {
+            "kind": "wait", "what": {"kind": "moment", "target_time": "{{ data_interval_end.add(hours=1) }}"},
+            "poke_interval_ms": 60000, "timeout_ms": 60000, "soft_fail": True})
+        self.assertEqual(run["b"], {
+            "kind": "wait", "what": {"kind": "moment", "target_time": "2026-01-01T00:00:00"}, "poke_interval_ms": 60000})
+        self.assertEqual((run["c"]["what"], run["c"]["timeout_ms"]), ({"kind": "time_of_day", "target_time": "07:30:00"}, week))
+        self.assertNotIn("timeout_ms", run["e"])
+        self.assertEqual((run["f"]["what"], run["f"]["timeout_ms"]), ({"kind": "delta", "delta_ms": 7200000}, week))
+        self.assertEqual(run["g"]["what"], {"kind": "duration", "duration_ms": 300000})
+        self.assertEqual(run["h"]["what"], {"kind": "weekday", "days": [1, 7], "of_logical_date": True})
+        self.assertEqual([run[name]["reason"] for name in "ijkl"], [
+            "Own has a method poke() of its own", "delta of j is known only when it runs", "TimeDeltaSensor is a mapped task",
+            "TimeDeltaSensor has never_fail"])
+
+    def test_branches_by_the_time(self):
+        tasks = self.tasks(HEAD + """
+from datetime import time
+from airflow.operators.datetime import BranchDateTimeOperator
+from airflow.operators.weekday import BranchDayOfWeekOperator
+with DAG("d"):
+    a = BranchDateTimeOperator(task_id="a", follow_task_ids_if_true=["b", "g"], follow_task_ids_if_false="c",
+                               target_lower=time(22), target_upper=datetime(2026, 1, 1))
+    with TaskGroup("g"):
+        x = BashOperator(task_id="x", bash_command="true") >> BashOperator(task_id="y", bash_command="true")
+    a >> [BashOperator(task_id="b", bash_command="true"), BashOperator(task_id="c", bash_command="true")]
+    BranchDayOfWeekOperator(task_id="e", follow_task_ids_if_true="b", follow_task_ids_if_false="c", week_day="Sunday", use_task_logical_date=True)
+""")
+        self.assertEqual(tasks["a"]["run"], {
+            "kind": "branch", "test": {"kind": "between", "lower": "22:00:00", "upper": "2026-01-01T00:00:00"},
+            "if_true": ["b", "g.x"], "if_false": ["c"]})
+        self.assertEqual(tasks["e"]["run"], {
+            "kind": "branch", "test": {"kind": "weekday", "days": [7]}, "of_logical_date": True, "if_true": ["b"], "if_false": ["c"]})
+        self.say(HEAD + """
+from airflow.operators.weekday import BranchDayOfWeekOperator
+with DAG("d"):
+    BranchDayOfWeekOperator(task_id="e", follow_task_ids_if_true="nowhere", follow_task_ids_if_false=[], week_day=1)
+""", "task e goes on with nowhere, which is no task of its DAG")
+
+    def test_other_dags(self):
+        tasks = self.tasks(HEAD + """
+from datetime import timedelta
+from airflow.operators.trigger_dagrun import TriggerDagRunOperator
+from airflow.sensors.external_task import ExternalTaskSensor
+from airflow.utils.state import DagRunState
+with DAG("d"):
+    b = BashOperator(task_id="b", bash_command="true")
+    TriggerDagRunOperator(task_id="a", trigger_dag_id="other", conf={"n": b.output, "day": "{{ ds }}"}, wait_for_completion=True,
+                          poke_interval=5, allowed_states=[DagRunState.SUCCESS], failed_states=[], logical_date=None)
+    TriggerDagRunOperator(task_id="c", trigger_dag_id="other", trigger_run_id="x", conf={"k": 1}, reset_dag_run=True, note="why")
+    ExternalTaskSensor(task_id="e", external_dag_id="o", external_task_ids=["x", "y"], failed_states=["failed"],
+                       execution_delta=timedelta(hours=1), check_existence=True, poke_interval=30)
+    ExternalTaskSensor(task_id="f", external_dag_id="{{ params.dag }}", deferrable=True)
+    ExternalTaskSensor(task_id="g", external_dag_id="o", execution_date_fn=lambda date: date)
+""")
+        run = {name: task["run"] for name, task in tasks.items()}
+        self.assertEqual(run["a"], {"kind": "wait", "poke_interval_ms": 5000, "what": {
+            "kind": "run", "trigger_dag_id": "other", "wait_for_completion": True, "allowed_states": ["success"], "no_logical_date": True,
+            "conf": "{ \"n\": {{ task_instance.xcom_pull(task_ids='b', key='return_value') | tojson }}, "
+                    "\"day\": {% filter tojson %}{{ ds }}{% endfilter %}}"}})
+        self.assertEqual(tasks["a"]["upstream"], ["b"])
+        self.assertEqual(run["c"]["what"], {
+            "kind": "run", "trigger_dag_id": "other", "trigger_run_id": "x", "conf": {"k": 1}, "reset_dag_run": True, "note": "why",
+            "allowed_states": ["success"], "failed_states": ["failed"]})
+        self.assertEqual(run["e"]["what"], {
+            "kind": "external", "external_dag_id": "o", "external_task_ids": ["x", "y"], "allowed_states": ["success"],
+            "failed_states": ["failed"], "execution_delta_ms": 3600000, "check_existence": True})
+        self.assertEqual((run["f"]["what"]["external_dag_id"], run["f"]["poke_interval_ms"]), ("{{ params.dag }}", 2000))
+        self.assertEqual(run["g"]["reason"], "execution_date_fn of task g is Python code")
+        self.say(HEAD + """
+from airflow.sensors.external_task import ExternalTaskSensor
+with DAG("d"):
+    ExternalTaskSensor(task_id="e", external_dag_id="o", allowed_states=["skipped"])
+""", "allowed_states of task e has 'skipped'")
+
     def test_what_is_said(self):
-        answer = self.read("from airflow import DAG\nfrom airflow.operators.python import PythonOperator\n"
-                           "with DAG('d'):\n    PythonOperator(task_id='a', python_callable=print)\n")
+        answer = self.read("from airflow import DAG\nfrom airflow.operators.python import PythonVirtualenvOperator\n"
+                           "with DAG('d'):\n    PythonVirtualenvOperator(task_id='a', python_callable=print)\n")
         self.assertEqual([(warning["line"], warning["message"]) for warning in answer["warnings"]], [
-            (4, "1 of 1 tasks of DAG d need an image with Airflow, and fail at once without one: a (PythonOperator)")])
+            (4, "1 of 1 tasks of DAG d need an image with Airflow, and fail at once without one: a (PythonVirtualenvOperator)")])
 
     def test_classes_of_the_users_own(self):
         tasks = self.tasks(HEAD + '''
@@ -231,7 +335,9 @@ with DAG("d"):
         self.assertEqual([name for name, task in tasks.items() if task.get("is_setup")], ["g.open_", "s"])
         self.assertEqual([(name, task["trigger_rule"]) for name, task in tasks.items() if task.get("is_teardown")],
                          [("g.close", "all_done_setup_success"), ("c", "all_done_setup_success")])
-        self.assertEqual((tasks["s"]["run"]["reason"], tasks["g.a"]["run"]["kind"]), ("s is a setup task", "bash"))
+        self.assertEqual([name for name, task in tasks.items() if task.get("on_failure_fail_dagrun")], ["g.close"])
+        # They run as what they are.
+        self.assertEqual([tasks[name]["run"]["kind"] for name in ("s", "c", "g.a")], ["bash", "bash", "bash"])
         error = self.error(HEAD + "with DAG('d'):\n    with BashOperator(task_id='a', bash_command='x'):\n        pass\n", "invalid")
         self.assertIn("neither setup nor teardown", error["message"])
 

@@ -12,7 +12,7 @@ import types
 from airflow import _context, _session, _setup_teardown
 from airflow._dag import DAG
 from airflow._problem import Problem
-from updraft_dagfile import problems, spec
+from updraft_dagfile import code, problems, spec
 
 # Room above the memory limit for saying that it was reached.
 _RESERVE = 32 * 2**20
@@ -36,6 +36,7 @@ def run(request, source):
         signal.setitimer(signal.ITIMER_REAL, timeout)
         _execute(module, source, session)
         dags, errors = _collect(module, session)
+        _add_code(dags, errors, session)
         signal.setitimer(signal.ITIMER_REAL, 0)
     except BaseException as exception:
         # No memory may be asked for before this line: a second MemoryError inside the first sends CPython round in circles.
@@ -145,7 +146,7 @@ def _on_alarm(number, frame):
 def _execute(module, source, session):
     try:
         # dont_inherit: the future statements of this file are not the user's.
-        code = compile(source, session.path, "exec", dont_inherit=True)
+        compiled = compile(source, session.path, "exec", dont_inherit=True)
     except (ValueError, UnicodeDecodeError) as exception:
         # Python 3.9 to 3.11 say ValueError for null bytes, without a line.
         mistake = SyntaxError("source code cannot contain null bytes" if b"\0" in source else str(exception))
@@ -160,7 +161,7 @@ def _execute(module, source, session):
                 exception.lineno = source.count(b"\n", 0, at) + 1
         raise
     module.__file__ = session.path
-    exec(code, module.__dict__)
+    exec(compiled, module.__dict__)
 
 
 def _undecodable(source):
@@ -182,6 +183,21 @@ def _say_what_does_not_run(made, dag, session):
     if made["schedule"]["kind"] == "assets":
         session.warn("DAG %s is scheduled by assets, which nothing follows yet: it runs only when somebody triggers it" % dag.dag_id,
                      dag._updraft_line)
+
+
+def _add_code(dags, errors, session):
+    """The code beside the tasks that are made of it."""
+    python = [dag for dag in dags if any(task["run"]["kind"] == "python" for task in dag["tasks"])]
+    if not python:
+        return
+    try:
+        found = code.of_file(session, _read_files(session))
+    except Problem as problem:
+        errors.append(problems.describe(problem, session))
+        dags[:] = [dag for dag in dags if dag not in python]
+        return
+    for dag in python:
+        dag["code"] = found
 
 
 def _collect(module, session):

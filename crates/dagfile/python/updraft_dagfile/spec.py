@@ -2,7 +2,7 @@
 
 import os
 
-from airflow import _session
+from airflow import _python_tasks, _python_uses, _session
 from airflow._dates import default_timezone, to_datetime, to_milliseconds, to_text, zone_name
 from airflow._enums import OLD_TRIGGER_RULES, TriggerRule
 from airflow._operator import BaseOperator, fields_of, link_values
@@ -94,6 +94,7 @@ def _task_spec(task, dag, session, dag_start, dag_end):
         "task_group": task.task_group.group_id if task.task_group is not None else None,
         "is_setup": bool(task.is_setup) or None,
         "is_teardown": bool(task.is_teardown) or None,
+        "on_failure_fail_dagrun": bool(task.is_teardown and task.on_failure_fail_dagrun) or None,
         "owner": str(task.owner),
         "upstream": sorted(task.upstream_task_ids),
         "trigger_rule": _trigger_rule(task.trigger_rule, of),
@@ -137,7 +138,7 @@ def _without_nothing(spec):
 
 
 # Texts and lists that may be empty and are written all the same.
-_KEPT = frozenset(["upstream", "tasks", "bash_command", "owner", "skip_on_exit_code", "env"])
+_KEPT = frozenset(["upstream", "tasks", "bash_command", "owner", "skip_on_exit_code", "env", "do_xcom_push"])
 
 
 # Methods in which an operator's own class says what it does.
@@ -148,11 +149,14 @@ def _run(task):
     """What the task does. What only Airflow can do is kept for it, with the reason."""
     cls = type(task)
     reason = None
-    if task.is_setup or task.is_teardown:
-        reason = "%s is a %s task" % (task.task_id, "setup" if task.is_setup else "teardown")
-    elif task.task_group is not None and task.task_group.mapped_around():
+    if task.task_group is not None and task.task_group.mapped_around():
         reason = "%s is in a mapped task group" % task.task_id
-    elif getattr(task, "_updraft_conditional", False):
+    elif _python_tasks.runs_here(task):
+        missing = _python_uses.what_is_missing(task)
+        if missing is None:
+            return _python_tasks.python_run(task)
+        reason = "the code of %s uses %s" % (task.task_id, missing)
+    elif task._updraft_conditions:
         reason = "%s has a condition (run_if or skip_if)" % task.task_id
     elif cls._updraft_run is not BaseOperator._updraft_run:
         ours = next(base for base in cls.__mro__ if "_updraft_run" in base.__dict__)

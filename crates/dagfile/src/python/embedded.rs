@@ -1,5 +1,6 @@
 //! The Python side, carried in the binary and unpacked once per content.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
@@ -13,6 +14,29 @@ use crate::python::Error;
 type File = (&'static str, &'static [u8]);
 
 static FILES: &[File] = include!(concat!(env!("OUT_DIR"), "/python_files.rs"));
+
+/// The program that the process of a Python task is handed, for `python3 -c`.
+pub fn task_bootstrap() -> &'static str {
+    let found = FILES.iter().find(|(name, _)| *name == BOOTSTRAP);
+    found.and_then(|(_, bytes)| std::str::from_utf8(bytes).ok()).unwrap_or_default()
+}
+
+/// The package that the process of a Python task begins with: texts by path.
+pub fn task_package() -> BTreeMap<String, String> {
+    let of_tasks =
+        |name: &str| name != BOOTSTRAP && ["airflow/", "fallback/", "updraft_task/"].iter().any(|folder| name.starts_with(*folder));
+    let mut files = BTreeMap::new();
+    for (name, bytes) in FILES {
+        if of_tasks(name)
+            && let Ok(text) = std::str::from_utf8(bytes)
+        {
+            files.insert((*name).to_owned(), text.to_owned());
+        }
+    }
+    files
+}
+
+const BOOTSTRAP: &str = "updraft_task/bootstrap.py";
 
 /// A folder that holds the files.
 #[derive(Debug)]

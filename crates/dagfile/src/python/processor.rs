@@ -185,8 +185,65 @@ fn end_strays(scratch: &Path) {
 /// The processes that were started with this scratch folder.
 #[cfg(target_os = "linux")]
 fn processes(scratch: &Path) -> Vec<Pid> {
-    let numbers = std::fs::read_dir("/proc").into_iter().flatten().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    numbers.filter_map(Pid::from_raw).filter(|pid| is_of(*pid, scratch)).collect()
+    numbers().filter_map(Pid::from_raw).filter(|pid| is_of(*pid, scratch)).collect()
+}
+
+#[cfg(target_os = "linux")]
+fn numbers() -> impl Iterator<Item = i32> {
+    std::fs::read_dir("/proc").into_iter().flatten().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+}
+
+/// All processes that stem from one, those included that have ended and that nobody has waited for: they fill the kernel's limit as well. With
+/// the group of each. Nobody who loses its parent gets away, since the Python parser is the one that such processes come back to.
+///
+/// Read from `stat` alone. A process' environment is behind a lock that it holds while it makes another one, and where thousands do so each
+/// waits for all: the bombs of a user who has no limit of processes, as root has none, were counted after a minute.
+#[cfg(target_os = "linux")]
+fn descendants(of: i32) -> Vec<(i32, i32)> {
+    let mut children: HashMap<i32, Vec<(i32, i32)>> = HashMap::new();
+    for pid in numbers() {
+        let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { continue };
+        // The name stands in brackets and may hold any of them. After it: state, parent, group.
+        let mut fields =
+            stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_ascii_whitespace().skip(1).map_while(|field| field.parse().ok());
+        if let (Some(parent), Some(group)) = (fields.next(), fields.next()) {
+            children.entry(parent).or_default().push((pid, group));
+        }
+    }
+    let mut found = Vec::new();
+    let mut open = vec![of];
+    while let Some(parent) = open.pop() {
+        for child in children.remove(&parent).unwrap_or_default() {
+            open.push(child.0);
+            found.push(child);
+        }
+    }
+    found
+}
+
+#[cfg(not(target_os = "linux"))]
+fn descendants(_of: i32) -> Vec<(i32, i32)> {
+    Vec::new()
+}
+
+/// Ends the groups of all that stems from the parser, while it is there to be found by: that signal reaches everybody in a group at once,
+/// whoever is being made included.
+fn end_groups(parser: i32) {
+    let own = rustix::process::getpgrp();
+    let mut ended = BTreeSet::new();
+    loop {
+        let before = ended.len();
+        for (_, group) in descendants(parser) {
+            if let Some(group) = Pid::from_raw(group).filter(|group| *group != own)
+                && ended.insert(group.as_raw_nonzero())
+            {
+                let _ = rustix::process::kill_process_group(group, Signal::KILL);
+            }
+        }
+        if ended.len() == before {
+            break;
+        }
+    }
 }
 
 #[cfg(target_os = "linux")]
@@ -200,17 +257,12 @@ fn is_of(pid: Pid, scratch: &Path) -> bool {
 #[cfg(not(target_os = "linux"))]
 fn end_strays(_scratch: &Path) {}
 
-#[cfg(not(target_os = "linux"))]
-fn processes(_scratch: &Path) -> Vec<Pid> {
-    Vec::new()
-}
-
 /// Ends when there are more processes than a file may have.
-async fn too_many(scratch: PathBuf) {
+async fn too_many(parser: Option<i32>) {
+    let Some(parser) = parser else { return std::future::pending().await };
     loop {
         tokio::time::sleep(COUNTED_EACH).await;
-        let scratch = scratch.clone();
-        if tokio::task::spawn_blocking(move || processes(&scratch).len()).await.is_ok_and(|count| count > PROCESSES) {
+        if tokio::task::spawn_blocking(move || descendants(parser).len() >= PROCESSES).await.is_ok_and(|many| many) {
             return;
         }
     }
@@ -417,6 +469,7 @@ impl Running {
         line.push(b'\n');
         // The answer's cap is the Python side's to keep; this is for when it does not.
         let most = max_bytes as u64 + 1024 * 1024;
+        let parser = self.parser();
         let talk = async {
             self.stdin.write_all(&line).await.map_err(|_| Silence::Ended)?;
             self.stdin.flush().await.map_err(|_| Silence::Ended)?;
@@ -428,16 +481,26 @@ impl Running {
                 _ => Err(Silence::Ended),
             }
         };
-        let bomb = too_many(self.scratch.path().to_owned());
+        let bomb = too_many(parser);
         let answer = tokio::select! {
             answer = tokio::time::timeout(limit, talk) => answer.unwrap_or(Err(Silence::TimedOut))?,
-            () = bomb => return Err(Silence::Bomb),
+            () = bomb => {
+                // At once, and not on a thread that others are waiting for: there is one more of them every moment.
+                if let Some(parser) = parser {
+                    let _ = tokio::task::spawn_blocking(move || end_groups(parser)).await;
+                }
+                return Err(Silence::Bomb);
+            }
         };
         let answer: Answer = serde_json::from_slice(&answer).map_err(|error| Silence::Nonsense(error.to_string()))?;
         if answer.id != request.id {
             return Err(Silence::Nonsense(format!("an answer to {} instead of {}", answer.id, request.id)));
         }
         Ok(answer)
+    }
+
+    fn parser(&self) -> Option<i32> {
+        self.child.id().and_then(|id| i32::try_from(id).ok())
     }
 
     /// What it wrote to stderr, without the sandbox's report.

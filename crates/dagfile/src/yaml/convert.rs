@@ -6,16 +6,16 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use serde::Deserialize;
 use serde_json::Value;
-use updraft_model::dag::{InvalidDag, Param, PodTask};
+use updraft_model::dag::{InvalidDag, Param, PodTask, TaskGroupSpec};
 use updraft_model::{DagId, DagSpec, Schedule, TaskId, TaskKind, TaskSpec};
 
 use crate::dates;
 use crate::diagnostic::{Kind, did_you_mean};
 use crate::duration;
-use crate::yaml::Told;
 use crate::yaml::de::Error;
 use crate::yaml::node::{Node, Place};
 use crate::yaml::shape::{BASH_KEYS, Backoff, Codes, DagShape, POD_KEYS, TaskShape, When};
+use crate::yaml::{Told, groups, teardown, waits};
 
 const PRESETS: &[&str] = &["@hourly", "@daily", "@midnight", "@weekly", "@monthly", "@quarterly", "@yearly", "@annually"];
 
@@ -37,17 +37,18 @@ pub(crate) fn document(document: &Node<'_>, told: &mut Told<'_>) {
     let defaults = shape.as_ref().and_then(|shape| shape.default_args.clone()).unwrap_or_default();
     let zone = shape.as_ref().map_or(Some(Tz::UTC), |shape| zone(shape, document, told, named)).unwrap_or(Tz::UTC);
     if let Some(node) = document.get("default_args") {
-        for key in ["task_id", "needs", "dependencies", "upstream", "depends_on"] {
+        for key in ["task_id", "needs", "dependencies", "upstream", "depends_on", "setup", "teardown"] {
             if let Some(value) = node.get(key) {
                 told.error(value.at, Kind::Invalid, format!("`{key}` belongs to one task, not to default_args"), None, named);
             }
         }
         aside(node, told);
     }
-    let tasks = tasks(document, &defaults, zone, told, named);
+    let (tasks, groups) = tasks(document, &defaults, zone, told, named);
     let Some(shape) = shape else { return };
     let spec = dag(shape, document, zone, tasks.iter().map(|(_, task)| task.clone()).collect(), told, named);
     let Some(mut spec) = spec else { return };
+    spec.task_groups = groups;
     if told.count() > before {
         return;
     }
@@ -77,6 +78,7 @@ fn place_of(invalid: &InvalidDag, document: &Node<'_>, tasks: &[(Place, TaskSpec
         InvalidDag::Cycle(circle) => circle.first().and_then(|id| of_task(id.as_str())),
         InvalidDag::Zero { field, of } => document.get(field).map(|node| node.at).or_else(|| of_task(of)),
         InvalidDag::Continuous(_) => document.get("max_active_runs").map(|node| node.at),
+        InvalidDag::TooManySetups { .. } => document.get("tasks").map(|node| node.at),
     }
     .unwrap_or(document.at)
 }
@@ -174,6 +176,7 @@ fn dag(shape: DagShape, document: &Node<'_>, zone: Tz, tasks: Vec<TaskSpec>, tol
         default_args,
         render_template_as_native_obj: shape.render_template_as_native_obj,
         task_groups: Vec::new(),
+        code: None,
         tasks,
     })
 }
@@ -252,8 +255,11 @@ fn fields(text: &str, at: Place) -> Result<(), Error> {
     }
 }
 
-fn tasks(document: &Node<'_>, defaults: &TaskShape, zone: Tz, told: &mut Told<'_>, named: Option<&str>) -> Vec<(Place, TaskSpec)> {
-    let Some(node) = document.get("tasks") else { return Vec::new() };
+/// Tasks with their places, and the groups that they are in.
+type Tasks = (Vec<(Place, TaskSpec)>, Vec<TaskGroupSpec>);
+
+fn tasks(document: &Node<'_>, defaults: &TaskShape, zone: Tz, told: &mut Told<'_>, named: Option<&str>) -> Tasks {
+    let Some(node) = document.get("tasks") else { return Tasks::default() };
     let mut made: Vec<(Place, TaskSpec)> = Vec::new();
     let mut nodes: Vec<&Node<'_>> = Vec::new();
     let add = |at: Place, id: Option<&str>, task: &'_ Node<'_>, told: &mut Told<'_>| -> Option<(Place, TaskSpec)> {
@@ -284,8 +290,11 @@ fn tasks(document: &Node<'_>, defaults: &TaskShape, zone: Tz, told: &mut Told<'_
         let hint = "write a map from id to task, or a list of tasks with task_id".to_owned();
         told.error(node.at, Kind::Invalid, "expected the tasks here".to_owned(), Some(hint), named);
     }
+    teardown::mark_setups(&mut made, &nodes, told, named);
+    let groups = groups::weave(document, &mut made, &nodes, told, named);
     twice_or_unknown(&made, &nodes, told, named);
-    made
+    waits::check_branches(&made, &nodes, told, named);
+    (made, groups)
 }
 
 /// Tells a second task of one id and upstreams that are not there: the checks of `validate`, but every case and at its own place.
@@ -305,14 +314,21 @@ fn twice_or_unknown(made: &[(Place, TaskSpec)], nodes: &[&Node<'_>], told: &mut 
                 continue;
             }
             let needs = ["needs", "dependencies", "upstream", "depends_on"].iter().find_map(|key| node.get(key));
-            let at = needs.map_or(*at, |needs| {
-                let of_item = needs.items().unwrap_or_default().iter().find(|item| item.text() == Some(upstream.as_str()));
-                of_item.map_or(needs.at, |item| item.at)
-            });
+            let as_setup = teardown::named(node).find(|item| item.text() == Some(upstream.as_str()));
+            let at = as_setup
+                .map(|item| item.at)
+                .or_else(|| {
+                    needs.map(|needs| {
+                        let of_item = needs.items().unwrap_or_default().iter().find(|item| item.text() == Some(upstream.as_str()));
+                        of_item.map_or(needs.at, |item| item.at)
+                    })
+                })
+                .unwrap_or(*at);
             // A hint costs a look at every id: only for mistakes that are shown.
             let near = if told.is_full() { None } else { did_you_mean(upstream.as_str(), first.keys().copied()) };
             let hint = near.map(|near| format!("did you mean `{near}`?"));
-            let message = format!("task `{}` needs `{upstream}`, which this DAG does not have", task.task_id);
+            let how = if as_setup.is_some() { "is the teardown of" } else { "needs" };
+            let message = format!("task `{}` {how} `{upstream}`, which this DAG does not have", task.task_id);
             told.error(at, Kind::Invalid, message, hint, named);
         }
     }
@@ -337,19 +353,29 @@ fn one(at: Place, id: Option<&str>, node: &Node<'_>, defaults: &TaskShape, zone:
     let id = TaskId::new(id).map_err(|error| Error::new(at, error.to_string()))?;
     aside(node, told);
     let what = what(&shape, defaults, node, at)?;
-    let wrong = if what == What::Pod { BASH_KEYS } else { POD_KEYS };
+    let of_wait;
     let (is, takes) = match what {
         What::Bash => ("bash", "a bash task runs on the worker: leave it out, or use `image` with `cmds: [bash, -c]`"),
         What::Pod => ("pod", "a pod runs `cmds` and `arguments`: leave it out"),
         What::Empty => ("empty", "an empty task runs nothing: add an `image` or a `bash_command`"),
         What::LatestOnly => ("latest_only", "it runs nothing: it skips the tasks right after it unless its run is the newest"),
+        What::Waits(operator) => {
+            of_wait = format!("leave it out: its own keys are {}", operator.keys());
+            (operator.class(), of_wait.as_str())
+        }
+    };
+    let is_wrong = |key: &str| match what {
+        What::Pod => BASH_KEYS.contains(&key) || waits::KEYS.contains(&key),
+        What::Bash | What::Empty | What::LatestOnly => POD_KEYS.contains(&key) || waits::KEYS.contains(&key),
+        What::Waits(operator) => BASH_KEYS.contains(&key) || POD_KEYS.contains(&key) || waits::KEYS.contains(&key) && !operator.takes(key),
     };
     let own = node.entries().unwrap_or_default();
-    if let Some((key, _)) = own.iter().find(|(key, _)| key.text().is_some_and(|key| wrong.contains(&key))) {
+    if let Some((key, _)) = own.iter().find(|(key, _)| key.text().is_some_and(is_wrong)) {
         return Err(
             Error::new(key.at, format!("`{}` has no meaning for a task of operator {is}", key.text().unwrap_or_default())).hint(takes)
         );
     }
+    teardown::check(&id, &shape, node)?;
     shape.or(defaults);
     spec(id, shape, what, node, at, zone)
 }
@@ -382,6 +408,7 @@ enum What {
     Pod,
     Empty,
     LatestOnly,
+    Waits(waits::Class),
 }
 
 fn what(own: &TaskShape, defaults: &TaskShape, node: &Node<'_>, at: Place) -> Result<What, Error> {
@@ -390,6 +417,10 @@ fn what(own: &TaskShape, defaults: &TaskShape, node: &Node<'_>, at: Place) -> Re
             Some(What::Bash)
         } else if shape.image.is_some() || shape.cmds.is_some() || shape.arguments.is_some() || shape.full_pod_spec.is_some() {
             Some(What::Pod)
+        } else if shape.external_dag_id.is_some() {
+            Some(What::Waits(waits::Class::ExternalTaskSensor))
+        } else if shape.trigger_dag_id.is_some() {
+            Some(What::Waits(waits::Class::TriggerDagRunOperator))
         } else {
             None
         }
@@ -406,12 +437,34 @@ fn what(own: &TaskShape, defaults: &TaskShape, node: &Node<'_>, at: Place) -> Re
         "bash" | "BashOperator" if own.bash_command.is_some() || defaults.bash_command.is_some() => Ok(What::Bash),
         "bash" | "BashOperator" => Err(Error::new(at, "a bash task needs a `bash_command`")),
         _ => {
+            if let Some(operator) = waits::Class::named(class) {
+                return Ok(What::Waits(operator));
+            }
             let at = node.get("operator").map_or(at, |node| node.at);
-            let known =
-                ["bash", "pod", "empty", "latest_only", "BashOperator", "KubernetesPodOperator", "EmptyOperator", "LatestOnlyOperator"];
+            let known = [
+                "bash",
+                "pod",
+                "empty",
+                "latest_only",
+                "BashOperator",
+                "KubernetesPodOperator",
+                "EmptyOperator",
+                "LatestOnlyOperator",
+                "DateTimeSensor",
+                "TimeSensor",
+                "TimeDeltaSensor",
+                "WaitSensor",
+                "DayOfWeekSensor",
+                "ExternalTaskSensor",
+                "TriggerDagRunOperator",
+                "BranchDateTimeOperator",
+                "BranchDayOfWeekOperator",
+            ];
             let hint = match did_you_mean(class, known) {
                 Some(near) => format!("did you mean `{near}`?"),
-                None => "YAML has bash, pod, empty and latest_only; Python code runs as a pod of an image that holds it".to_owned(),
+                None => "YAML has bash, pod, empty, latest_only, and sensors and branches of times and other DAGs; Python code runs as a pod of \
+                         an image that holds it"
+                    .to_owned(),
             };
             Err(Error::new(at, format!("there is no operator {name:?}")).hint(hint))
         }
@@ -436,6 +489,10 @@ fn spec(id: TaskId, mut shape: TaskShape, what: What, node: &Node<'_>, at: Place
     let (run, operator, templated): (_, _, &[&str]) = match what {
         What::Empty => (TaskKind::Empty, "EmptyOperator", &[]),
         What::LatestOnly => (TaskKind::LatestOnly, "LatestOnlyOperator", &[]),
+        What::Waits(operator) => {
+            let run = waits::Making { id: &id, node, at, zone }.run(operator, &mut shape)?;
+            (run, operator.class(), operator.templated())
+        }
         What::Bash => {
             let run = TaskKind::Bash {
                 bash_command: shape.bash_command.take().unwrap_or_default(),
@@ -481,6 +538,7 @@ fn spec(id: TaskId, mut shape: TaskShape, what: What, node: &Node<'_>, at: Place
     task.upstream = upstream;
     task.start_date = start_date;
     task.end_date = end_date;
+    task.task_group = shape.task_group;
     task.display_name = shape.display_name;
     task.doc_md = shape.doc_md;
     task.max_retry_delay_ms = shape.max_retry_delay.map(|ms| ms.0);
@@ -507,6 +565,10 @@ fn spec(id: TaskId, mut shape: TaskShape, what: What, node: &Node<'_>, at: Place
         task.retry_delay_ms = delay.0;
     }
     set!(trigger_rule, owner, retries, pool, pool_slots, queue, priority_weight, weight_rule, depends_on_past, wait_for_downstream);
+    task.is_setup = shape.setup.unwrap_or(false);
+    if let Some(of) = shape.teardown {
+        teardown::apply(of, &mut task).map_err(|error| Error::new(place("teardown"), error.to_string()))?;
+    }
     Ok(task)
 }
 

@@ -10,7 +10,7 @@ use updraft_model::{DagSpec, TaskKind};
 
 use crate::yaml::node::{Node, Place};
 use crate::yaml::shape::{BASH_KEYS, POD_KEYS};
-use crate::yaml::{Told, convert};
+use crate::yaml::{Told, convert, waits};
 
 /// The entry whose content every DAG has.
 const DEFAULT: &str = "default";
@@ -262,13 +262,19 @@ fn tasks<'s>(dag: &Node<'s>, beside: &mut Beside) -> Node<'s> {
         let mut entries = vec![(Node::text_at(task.at, "needs"), Node::list_at(task.at, needs))];
         let class = task.get("operator").or_else(|| task.get("decorator")).and_then(Node::text).unwrap_or_default();
         let (module, name) = class.rsplit_once('.').unwrap_or(("", class));
-        let ours = matches!(name, "BashOperator" | "KubernetesPodOperator" | "EmptyOperator" | "DummyOperator" | "LatestOnlyOperator")
-            && task.get("expand").is_none();
+        let ours = task.get("expand").is_none()
+            && (matches!(name, "BashOperator" | "KubernetesPodOperator" | "EmptyOperator" | "DummyOperator" | "LatestOnlyOperator")
+                || is_waited_for(name, task));
         let mut arguments = BTreeMap::new();
         for (key, value) in task.entries().unwrap_or_default() {
             match key.text().map(renamed) {
                 None | Some("task_id" | "task_group_name" | "dependencies") => {}
                 Some("operator" | "decorator") if !ours => {}
+                // Airflow's bare number is minutes here.
+                Some("time_to_wait") if ours && value.text().is_some_and(|text| text.parse::<u32>().is_ok()) => {
+                    let minutes = format!("{}m", value.text().unwrap_or_default());
+                    entries.push((Node::text_at(key.at, "time_to_wait"), Node::text_at(value.at, &minutes)));
+                }
                 Some(name) if ours || OF_TASK.contains(&name) => entries.push((Node::text_at(key.at, name), resolved(value))),
                 Some(name) => {
                     arguments.insert(name.to_owned(), Json::deserialize(value).unwrap_or_default());
@@ -284,6 +290,15 @@ fn tasks<'s>(dag: &Node<'s>, beside: &mut Beside) -> Node<'s> {
     Node::map_at(node.at, made)
 }
 
+/// Whether the scheduler does a task itself: its operator is one of those, and nothing that is said of it is for Airflow alone.
+fn is_waited_for(class: &str, task: &Node<'_>) -> bool {
+    let Some(operator) = waits::Class::named(class) else { return false };
+    let known = |key: &str| {
+        OF_TASK.contains(&key) || matches!(key, "task_id" | "task_group_name" | "dependencies" | "operator") || operator.takes(key)
+    };
+    task.entries().unwrap_or_default().iter().all(|(key, _)| key.text().map(renamed).is_some_and(known))
+}
+
 /// A group of a list.
 fn named<'n, 's>(groups: &'n Node<'s>, name: &str) -> Option<&'n Node<'s>> {
     groups.items()?.iter().find(|group| group.get("group_name").or_else(|| group.get("group_id")).and_then(Node::text) == Some(name))
@@ -295,7 +310,12 @@ fn finish(dag: &mut DagSpec, beside: Beside) {
     for task in &mut dag.tasks {
         task.task_group = group_of.get(task.task_id.as_str()).cloned();
         if let Some((class, module, arguments)) = airflow.remove(task.task_id.as_str()) {
-            let mut run = AirflowTask { reason: format!("{class} is Python code"), arguments, expand: Vec::new() };
+            let reason = if class.contains("Python") || class.contains("ShortCircuit") || class.is_empty() {
+                format!("{} is Python code, which YAML does not bring along", if class.is_empty() { "a decorator" } else { &class })
+            } else {
+                format!("{class} is Airflow's own code")
+            };
+            let mut run = AirflowTask { reason, arguments, expand: Vec::new() };
             if let Some(Json::Object(expand)) = run.arguments.remove("expand") {
                 run.reason = format!("{class} is a mapped task");
                 run.expand = expand.keys().cloned().collect();

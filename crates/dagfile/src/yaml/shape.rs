@@ -69,10 +69,30 @@ pub(crate) struct DagShape {
     /// Whether templates give objects instead of text.
     #[serde(default)]
     pub(crate) render_template_as_native_obj: bool,
+    /// Groups of tasks, by id. A task is in one by its `task_group`.
+    #[serde(default, rename = "task_groups")]
+    pub(crate) _task_groups: BTreeMap<String, Option<GroupShape>>,
     /// The tasks: a map from id to task, or a list of tasks with `task_id`.
     #[schemars(with = "TasksShape")]
     #[serde(default, rename = "tasks")]
     pub(crate) _tasks: de::IgnoredAny,
+}
+
+/// A group of tasks.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct GroupShape {
+    /// Name to show instead of the id.
+    #[serde(alias = "group_display_name")]
+    pub(crate) display_name: Option<String>,
+    /// One line for people.
+    pub(crate) tooltip: Option<String>,
+    /// The group around it.
+    #[serde(alias = "parent_group_name")]
+    pub(crate) parent: Option<String>,
+    /// Ids of tasks and groups that must end before any of its tasks starts.
+    #[serde(alias = "dependencies", alias = "upstream", alias = "depends_on")]
+    pub(crate) needs: Words,
 }
 
 /// Only for the schema: tasks are decoded one by one, so that each mistake is told.
@@ -110,11 +130,17 @@ task_shape! {
     display_name: String,
     /// `bash`, `pod` or `empty`; Airflow's class names work too. Default: what the other keys say.
     operator: String,
-    /// Ids of the tasks that must end before this one starts.
+    /// The group that it is in.
+    task_group: String,
+    /// Ids of the tasks that must end before this one starts; a group stands for the tasks that it ends with.
     #[serde(alias = "dependencies", alias = "upstream", alias = "depends_on")]
     needs: Words,
     /// What must be true of them.
     trigger_rule: TriggerRule,
+    /// Whether it prepares something for the tasks after it, until its teardown.
+    setup: bool,
+    /// Whether it cleans up after setups, whatever became of the tasks between them: `true`, or which setups and how.
+    teardown: TeardownShape,
     /// Who answers for it.
     owner: String,
     /// Markdown for people.
@@ -162,6 +188,76 @@ task_shape! {
     cwd: String,
     /// Exit codes that mean *skipped*.
     skip_on_exit_code: Codes,
+    /// What a sensor waits for: a date, or for TimeSensor a time of the day.
+    target_time: String,
+    /// How long after the end of the data interval TimeDeltaSensor waits.
+    delta: Millis,
+    /// How long WaitSensor waits.
+    time_to_wait: Millis,
+    /// Days of the week, by name.
+    week_day: Words,
+    /// Whether the run's logical date is meant, instead of today.
+    use_task_logical_date: bool,
+    /// The DAG that ExternalTaskSensor looks at, a template.
+    external_dag_id: String,
+    /// The task of it, a template. None: the whole run.
+    external_task_id: String,
+    /// Several tasks of it, templates.
+    external_task_ids: Words,
+    /// All tasks of this group of it, a template.
+    external_task_group_id: String,
+    /// States that are waited for.
+    allowed_states: Words,
+    /// States that make it skip.
+    skipped_states: Words,
+    /// States that make it fail.
+    failed_states: Words,
+    /// How much earlier than its own date the other run's is.
+    execution_delta: Millis,
+    /// Whether it fails where there is no such DAG, task or group.
+    check_existence: bool,
+    /// The DAG that TriggerDagRunOperator makes a run of, a template.
+    trigger_dag_id: String,
+    /// The run's name, a template.
+    trigger_run_id: String,
+    /// What the run is given: a map, texts in it are templates, or a template that gives JSON.
+    conf: Value,
+    /// The run's date, a template; null: none.
+    logical_date: String,
+    /// The run starts no earlier, a template.
+    run_after: String,
+    /// What people read beside the run.
+    note: String,
+    /// Whether a run of that name or date is cleared.
+    reset_dag_run: bool,
+    /// Whether the task is skipped where there is such a run.
+    skip_when_already_exists: bool,
+    /// Whether it fails where the DAG is paused.
+    fail_when_dag_is_paused: bool,
+    /// Whether it waits for the run's end.
+    wait_for_completion: bool,
+    /// A branch by the time is true from this time or date on.
+    target_lower: String,
+    /// Until this one.
+    target_upper: String,
+    /// Ids of the tasks that a branch goes on with when it is true.
+    follow_task_ids_if_true: Words,
+    /// And when it is not.
+    follow_task_ids_if_false: Words,
+    /// How long between two looks.
+    poke_interval: Millis,
+    /// How long a sensor waits at most.
+    timeout: Millis,
+    /// Whether a sensor is skipped where it would fail.
+    soft_fail: bool,
+    /// Has no effect: no sensor takes a slot.
+    mode: SensorMode,
+    /// Whether the time between two looks grows.
+    exponential_backoff: bool,
+    /// The most that it grows to.
+    max_wait: Millis,
+    /// Whether Airflow would have its triggerer wait. No sensor takes a slot, whatever this says.
+    deferrable: bool,
     /// Container image.
     image: String,
     /// Base of the pod's name. Default: the task id.
@@ -432,6 +528,36 @@ pub(crate) enum Backoff {
     Switch(bool),
     /// The factor.
     Factor(f64),
+}
+
+/// `mode` of a sensor.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum SensorMode {
+    /// Looks again and again in its slot.
+    Poke,
+    /// Gives its slot back between two looks.
+    Reschedule,
+}
+
+/// `teardown`.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(untagged, expecting = "expected true, or a map with `setups` and `on_failure_fail_dagrun`")]
+pub(crate) enum TeardownShape {
+    /// Of the setups among the tasks that it needs.
+    Switch(bool),
+    /// Of setups by name.
+    Of(TeardownOf),
+}
+
+/// A teardown of setups by name.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct TeardownOf {
+    /// Ids of the tasks that it cleans up after: they are setups, and it needs them.
+    pub(crate) setups: Vec<String>,
+    /// Whether its failure fails the run.
+    pub(crate) on_failure_fail_dagrun: bool,
 }
 
 /// `env_vars`.

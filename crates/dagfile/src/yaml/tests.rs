@@ -197,7 +197,7 @@ fn mistakes_have_their_line_a_caret_and_a_remedy() {
         ),
         (
             "dag_id: a\ntasks:\n  t: {operator: PythonOperator}\n",
-            "error[invalid]: there is no operator \"PythonOperator\"\n --> x.yaml:3:17\n  |\n3 |   t: {operator: PythonOperator}\n  |                 ^^^^^^^^^^^^^^\n  = help: YAML has bash, pod, empty and latest_only; Python code runs as a pod of an image that holds it",
+            "error[invalid]: there is no operator \"PythonOperator\"\n --> x.yaml:3:17\n  |\n3 |   t: {operator: PythonOperator}\n  |                 ^^^^^^^^^^^^^^\n  = help: YAML has bash, pod, empty, latest_only, and sensors and branches of times and other DAGs; Python code runs as a pod of an image that holds it",
         ),
         (
             "dag_id: a\nschedule: '@dayly'\ntasks: {}\n",
@@ -452,7 +452,7 @@ second:
     let TaskKind::Airflow(items) = &of("load.items").run else { panic!("{:?}", of("load.items")) };
     assert_eq!(
         (items.reason.as_str(), &items.arguments["python_callable_name"]),
-        ("PythonOperator is Python code", &serde_json::json!("load"))
+        ("PythonOperator is Python code, which YAML does not bring along", &serde_json::json!("load"))
     );
     assert_eq!(second.tasks[1].upstream[0].as_str(), "one");
     assert!(parsed.warnings.iter().any(|warning| warning.message.contains("default_view")));
@@ -461,4 +461,198 @@ second:
     let parsed = parse("factory.yaml", text.replace("dependencies: [one]", "dependencies: [onne]").as_bytes());
     assert_eq!((parsed.dags.len(), parsed.errors.len()), (1, 1));
     assert!(parsed.errors[0].message.contains("needs `onne`") && parsed.errors[0].line == Some(49), "{}", parsed.errors[0]);
+}
+
+#[test]
+fn setups_and_teardowns() {
+    let dag = good(
+        "dag_id: d\ndefault_args: {trigger_rule: none_failed}\ntasks:\n  create: {}\n  use: {needs: create}\n  drop: {needs: use, teardown: {setups: [create], on_failure_fail_dagrun: true}}\n  \
+         other: {setup: true}\n  clean: {needs: [other, use], teardown: true}\n  not: {teardown: false}\n",
+    );
+    let told: Vec<_> = dag
+        .tasks
+        .iter()
+        .map(|task| (task.task_id.as_str(), task.is_setup, task.is_teardown, task.on_failure_fail_dagrun, task.trigger_rule.as_str()))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("create", true, false, false, "none_failed"),
+            ("use", false, false, false, "none_failed"),
+            ("drop", false, true, true, "all_done_setup_success"),
+            ("other", true, false, false, "none_failed"),
+            ("clean", false, true, false, "all_done_setup_success"),
+            ("not", false, false, false, "none_failed"),
+        ]
+    );
+    let upstream: Vec<&str> = dag.tasks[2].upstream.iter().map(|id| id.as_str()).collect();
+    assert_eq!(upstream, ["create", "use"], "a setup that is named is needed");
+
+    let wrong = |task: &str| bad(&format!("dag_id: d\ntasks:\n  create: {{setup: true}}\n  drop: {task}\n"));
+    let unknown = wrong("{teardown: {setups: [creat]}}");
+    assert!(unknown.contains("task `drop` is the teardown of `creat`, which this DAG does not have"), "{unknown}");
+    assert!(unknown.contains("did you mean `create`?") && unknown.contains("x.yaml:4:30"), "{unknown}");
+    assert!(wrong("{setup: true, teardown: true}").contains("is setup and teardown"));
+    assert!(wrong("{teardown: true, trigger_rule: all_done}").contains("is a teardown and has a trigger rule"));
+    assert!(wrong("{teardown: {setups: [drop]}}").contains("`drop` is a teardown and cannot be the setup of another"));
+    let shape = wrong("{teardown: {setup: [create]}}");
+    assert!(shape.contains("expected true, or a map with `setups`"), "{shape}");
+    assert!(bad("dag_id: d\ndefault_args: {teardown: true}\ntasks: {}\n").contains("`teardown` belongs to one task"));
+}
+
+#[test]
+fn what_the_scheduler_does_itself_has_airflows_words() {
+    let dag = good(
+        r#"dag_id: d
+timezone: Europe/Berlin
+default_args: {poke_interval: 30s}
+tasks:
+  until: {operator: airflow.sensors.date_time.DateTimeSensor, target_time: 2026-03-01 06:00, timeout: 1h, soft_fail: true}
+  later: {operator: DateTimeSensor, target_time: "{{ data_interval_end }}", mode: reschedule}
+  clock: {operator: TimeSensor, target_time: "06:30"}
+  after: {operator: TimeDeltaSensor, delta: 2h}
+  pause: {operator: WaitSensor, time_to_wait: 5m}
+  day: {operator: DayOfWeekSensor, week_day: [friday, 1], use_task_logical_date: true}
+  other: {external_dag_id: up, external_task_ids: [a, b], failed_states: [failed, upstream_failed], execution_delta: 1h}
+  whole: {operator: ExternalTaskSensor, external_dag_id: up, timeout: 2d}
+  go: {trigger_dag_id: down, conf: {day: "{{ ds }}"}, wait_for_completion: true, poke_interval: 10, logical_date: null}
+  early: {operator: BranchDateTimeOperator, target_lower: "22:00", target_upper: 2026-03-01 06:00, follow_task_ids_if_true: after, follow_task_ids_if_false: [pause]}
+  weekend: {operator: BranchDayOfWeekOperator, week_day: [Saturday, Sunday], follow_task_ids_if_true: [], follow_task_ids_if_false: go}
+"#,
+    );
+    let of = |id: &str| {
+        let task = dag.tasks.iter().find(|task| task.task_id.as_str() == id).unwrap();
+        serde_json::to_value(&task.run).unwrap()
+    };
+    let wait = |id: &str| of(id)["what"].clone();
+    use serde_json::json;
+    assert_eq!(
+        of("until"),
+        json!({"kind": "wait", "what": {"kind": "moment", "target_time": "2026-03-01T05:00:00+00:00"},
+        "poke_interval_ms": 30_000, "timeout_ms": 3_600_000, "soft_fail": true})
+    );
+    assert_eq!(wait("later"), json!({"kind": "moment", "target_time": "{{ data_interval_end }}"}));
+    assert_eq!(of("later")["timeout_ms"], 604_800_000, "as Airflow's sensors: a week");
+    assert_eq!(wait("clock"), json!({"kind": "time_of_day", "target_time": "06:30:00"}));
+    assert_eq!(wait("after"), json!({"kind": "delta", "delta_ms": 7_200_000}));
+    assert_eq!(of("pause"), json!({"kind": "wait", "what": {"kind": "duration", "duration_ms": 300_000}, "poke_interval_ms": 30_000}));
+    assert_eq!(wait("day"), json!({"kind": "weekday", "days": [1, 5], "of_logical_date": true}));
+    assert_eq!(
+        wait("other"),
+        json!({"kind": "external", "external_dag_id": "up", "external_task_ids": ["a", "b"], "allowed_states": ["success"],
+        "failed_states": ["failed", "upstream_failed"], "execution_delta_ms": 3_600_000})
+    );
+    assert_eq!(wait("whole"), json!({"kind": "external", "external_dag_id": "up", "allowed_states": ["success"]}));
+    assert_eq!(
+        wait("go"),
+        json!({"kind": "run", "trigger_dag_id": "down", "conf": {"day": "{{ ds }}"}, "wait_for_completion": true,
+        "no_logical_date": true, "allowed_states": ["success"], "failed_states": ["failed"]})
+    );
+    assert_eq!(of("go")["poke_interval_ms"], 10_000);
+    assert_eq!(
+        of("early"),
+        json!({"kind": "branch", "test": {"kind": "between", "lower": "22:00:00", "upper": "2026-03-01T05:00:00+00:00"},
+        "if_true": ["after"], "if_false": ["pause"]})
+    );
+    assert_eq!(of("weekend"), json!({"kind": "branch", "test": {"kind": "weekday", "days": [6, 7]}, "if_true": [], "if_false": ["go"]}));
+    let classes: Vec<&str> = dag.tasks.iter().map(|task| task.operator.as_str()).collect();
+    assert_eq!(classes[6..9], ["ExternalTaskSensor", "ExternalTaskSensor", "TriggerDagRunOperator"]);
+
+    let wrong = |task: &str| bad(&format!("dag_id: d\ntasks:\n  a: {{operator: {task}}}\n"));
+    for (task, words) in [
+        ("DateTimeSensor", "task `a` has no `target_time`"),
+        ("DateTimeSensor, target_time: tomorrow", "\"tomorrow\" is not a date"),
+        ("TimeSensor, target_time: 25:00", "\"25:00\" is no time of the day"),
+        ("WaitSensor, time_to_wait: 5", "a bare number is minutes in Airflow"),
+        ("DayOfWeekSensor, week_day: Mondey", "did you mean `Monday`?"),
+        ("DayOfWeekSensor, week_day: []", "names no day"),
+        ("ExternalTaskSensor, external_dag_id: x, allowed_states: [upstream_failed]", "which is no state"),
+        ("ExternalTaskSensor, external_dag_id: x, failed_states: [success]", "the state success is named twice"),
+        ("ExternalTaskSensor, external_dag_id: x, external_task_id: y, external_task_ids: [z]", "leave one out"),
+        ("TriggerDagRunOperator, trigger_dag_id: x, conf: [1]", "`conf` is no map"),
+        (
+            "BranchDateTimeOperator, follow_task_ids_if_true: a, follow_task_ids_if_false: a",
+            "has neither `target_lower` nor `target_upper`",
+        ),
+        ("BranchDayOfWeekOperator, week_day: Monday, follow_task_ids_if_true: b, follow_task_ids_if_false: a", "goes on with `b`, which"),
+        ("TimeSensor, target_time: \"06:00\", delta: 5m", "`delta` has no meaning for a task of operator TimeSensor"),
+        ("TimeSensor, target_time: \"06:00\", image: x", "its own keys are target_time, poke_interval"),
+        ("bash, bash_command: x, soft_fail: true", "`soft_fail` has no meaning for a task of operator bash"),
+        ("ExternalTaskSenser, external_dag_id: x", "did you mean `ExternalTaskSensor`?"),
+    ] {
+        let told = wrong(task);
+        assert!(told.contains(words), "{task}: {told}");
+    }
+}
+
+#[test]
+fn groups_of_tasks() {
+    let dag = good(
+        r#"dag_id: d
+task_groups:
+  load: {tooltip: all of it, needs: extract}
+  inner: {parent: load, needs: [orders]}
+  empty:
+tasks:
+  extract: {}
+  orders: {task_group: load}
+  items: {task_group: inner}
+  prices: {task_group: inner, needs: items}
+  done: {needs: load}
+  also: {needs: [inner, extract]}
+"#,
+    );
+    let needs: Vec<String> = dag
+        .tasks
+        .iter()
+        .map(|task| format!("{} < {}", task.task_id, task.upstream.iter().map(|id| id.as_str()).collect::<Vec<_>>().join(" ")))
+        .collect();
+    assert_eq!(
+        needs,
+        ["extract < ", "orders < extract", "items < orders", "prices < items", "done < prices", "also < extract prices"],
+        "a group begins where nothing of it comes before, and ends where nothing of it comes after"
+    );
+    let groups: Vec<_> =
+        dag.task_groups.iter().map(|group| (group.group_id.as_str(), group.parent.as_deref(), group.tooltip.as_deref())).collect();
+    assert_eq!(groups, [("load", None, Some("all of it")), ("inner", Some("load"), None), ("empty", None, None)]);
+    assert_eq!(dag.tasks[2].task_group.as_deref(), Some("inner"));
+
+    let wrong = |groups: &str, tasks: &str| bad(&format!("dag_id: d\ntask_groups: {groups}\ntasks: {tasks}\n"));
+    for (groups, tasks, words) in [
+        ("{g: {parent: h}}", "{}", "group `g` is in `h`, which this DAG does not have"),
+        ("{g: {parent: h}, h: {parent: g}}", "{}", "is inside itself"),
+        ("{load: }", "{a: {task_group: lod}}", "did you mean `load`?"),
+        ("{a: }", "{a: }", "`a` is a task and a group"),
+        ("{g: }", "{a: {task_group: g, needs: g}}", "needs the group `g`, which it is in"),
+        ("{g: {needs: b}}", "{a: {task_group: g}}", "group `g` needs `b`, which this DAG does not have"),
+        ("{g: {needs: a}}", "{a: {task_group: g}}", "which is a part of it"),
+        ("{g: {needs: x, color: red}}", "{}", "unknown key `color`"),
+    ] {
+        let told = wrong(groups, tasks);
+        assert!(told.contains(words), "{groups} {tasks}: {told}");
+    }
+}
+
+#[test]
+fn sensors_of_dag_factory_wait_without_airflow() {
+    let text = r#"
+third:
+  default_args: {start_date: 2026-01-01}
+  tasks:
+    other:
+      operator: airflow.sensors.external_task.ExternalTaskSensor
+      external_dag_id: sales
+      external_task_id: done
+      execution_delta: {__type__: datetime.timedelta, hours: 1}
+      mode: reschedule
+      timeout: 7200
+    pause: {operator: airflow.providers.standard.sensors.time_delta.WaitSensor, time_to_wait: 5, dependencies: [other]}
+    code: {operator: airflow.sensors.external_task.ExternalTaskSensor, external_dag_id: sales, execution_date_fn_name: f}
+"#;
+    let parsed = parse("factory.yaml", text.as_bytes());
+    assert!(parsed.errors.is_empty(), "{}", parsed.errors[0]);
+    let runs: Vec<_> = parsed.dags[0].tasks.iter().map(|task| serde_json::to_value(&task.run).unwrap()).collect();
+    assert_eq!((&runs[0]["what"]["execution_delta_ms"], &runs[0]["timeout_ms"]), (&3_600_000.into(), &7_200_000.into()));
+    assert_eq!(runs[1]["what"], serde_json::json!({"kind": "duration", "duration_ms": 300_000}), "a number is minutes there");
+    assert_eq!(runs[2]["kind"], "airflow", "what only Airflow's own class knows");
 }

@@ -40,6 +40,28 @@ fn built(gate: Gate, spec: &LaunchSpec) -> Built {
 }
 
 #[test]
+fn a_python_task_has_an_image_of_its_own_and_what_the_worker_carries() {
+    let mut config = Config::new(Uuid::nil());
+    let mut python = LaunchSpec { python: Some(updraft_model::launch::PythonLaunch::default()), ..spec(json!({})) };
+    (python.argv, python.entrypoint_length, python.image) = (Vec::new(), 0, None);
+    let make = |config: &Config, spec: &LaunchSpec| build(config, "home", Gate::None, key(), Uuid::nil(), spec);
+    assert_eq!(make(&config, &python).unwrap_err(), Mistake::NoPythonImage);
+    config.default_image = Some("bash:1".to_owned());
+    let bare = make(&config, &python).unwrap();
+    assert_eq!(bare.pod.pointer("/spec/containers/0/image"), Some(&json!("bash:1")));
+    config.python_image = Some("py:1".to_owned());
+    let env = [("UPDRAFT_PYTHON_CODE_0".to_owned(), "abc".to_owned())].into();
+    let argv = ["python3", "-c", "begin"].map(str::to_owned).to_vec();
+    python.carried = Some(std::sync::Arc::new(updraft_model::launch::Carried { argv, env }));
+    let whole = make(&config, &python).unwrap();
+    let container = &whole.pod["spec"]["containers"][0];
+    assert_eq!((&container["image"], &container["command"]), (&json!("py:1"), &json!(["python3", "-c", "begin"])));
+    assert!(container["env"].as_array().unwrap().contains(&json!({"name": "UPDRAFT_PYTHON_CODE_0", "value": "abc"})));
+    // A worker of another version, which carries something else, knows the pod for its own.
+    assert_eq!(whole.spec_hash, bare.spec_hash);
+}
+
+#[test]
 fn a_plain_task_becomes_a_plain_pod() {
     let built = built(Gate::Scheduling, &spec(json!({})));
     assert_eq!(built.namespace, "home");

@@ -33,6 +33,20 @@ fn mistakes_are_found() {
 }
 
 #[test]
+fn setups_that_would_take_too_long_to_follow_are_refused() {
+    let ids: Vec<String> = (0..6401).map(|i| format!("t{i}")).collect();
+    let chain: Vec<Vec<&str>> = (0..ids.len()).map(|i| if i == 0 { vec![] } else { vec![ids[i - 1].as_str()] }).collect();
+    let tasks: Vec<(&str, &[&str])> = ids.iter().zip(&chain).map(|(id, ups)| (id.as_str(), ups.as_slice())).collect();
+    let mut spec = dag(&tasks);
+    let setups = |spec: &mut DagSpec, many: usize| spec.tasks.iter_mut().take(many).for_each(|task| task.is_setup = true);
+    setups(&mut spec, 6250);
+    assert_eq!(spec.validate(), Ok(()));
+    setups(&mut spec, 6251);
+    let error = spec.validate().unwrap_err();
+    assert_eq!(error.to_string(), "6251 setup and teardown tasks among 6400 arrows are too many: at most 6250");
+}
+
+#[test]
 fn a_version_does_not_depend_on_the_order_of_arrows() {
     let mut one = dag(&[("a", &[]), ("b", &[]), ("c", &["a", "b"])]);
     let mut two = dag(&[("a", &[]), ("b", &[]), ("c", &["b", "a"])]);

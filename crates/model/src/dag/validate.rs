@@ -33,7 +33,18 @@ pub enum InvalidDag {
     /// `@continuous` allows one run at a time.
     #[error("a DAG with schedule @continuous needs max_active_runs=1, this one has {0}")]
     Continuous(u32),
+    /// How far each setup and teardown reaches is worked out whenever a version is loaded.
+    #[error("{setups} setup and teardown tasks among {arrows} arrows are too many: at most {}", MOST_REACH / .arrows)]
+    TooManySetups {
+        /// How many there are.
+        setups: usize,
+        /// Among so many arrows.
+        arrows: usize,
+    },
 }
+
+/// Most steps that the reach of all setup and teardown tasks of a DAG may take: a fraction of a second.
+const MOST_REACH: usize = 40_000_000;
 
 impl DagSpec {
     /// Checks what the types do not say, and sorts what has no order. Front ends call it on everything that they make.
@@ -76,6 +87,11 @@ impl DagSpec {
         }
         if let Some(circle) = find_cycle(&upstream) {
             return Err(InvalidDag::Cycle(circle.into_iter().map(|i| self.tasks[i].task_id.clone()).collect()));
+        }
+        let setups = self.tasks.iter().filter(|task| task.is_setup || task.is_teardown).count();
+        let arrows: usize = upstream.iter().map(Vec::len).sum();
+        if setups.saturating_mul(arrows) > MOST_REACH {
+            return Err(InvalidDag::TooManySetups { setups, arrows });
         }
         for task in &mut self.tasks {
             task.upstream.sort();

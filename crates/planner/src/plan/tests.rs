@@ -106,6 +106,50 @@ fn only_the_newest_run_goes_on_behind_latest_only() {
 }
 
 #[test]
+fn what_a_branch_does_not_follow_is_skipped_whatever_its_rule() {
+    let mut spec = spec_of(&[("choose", &[]), ("a", &["choose"]), ("b", &["choose"]), ("always", &["choose"]), ("join", &["a", "b"])]);
+    spec.tasks[0].run = TaskKind::Python(Box::new(updraft_model::dag::PythonTask { decides: true, ..Default::default() }));
+    spec.tasks[3].trigger_rule = TriggerRule::Always;
+    spec.tasks[4].trigger_rule = TriggerRule::NoneFailedMinOneSuccess;
+    let decision = serde_json::json!({"followed": ["a"]});
+    let mut view = view_of(spec.clone());
+    // A rule that waits for nobody lets a task start before the branch has said anything.
+    assert_eq!(names(&view_of(spec.clone()), &plan(&mut view, NOW)), ["choose SCHEDULE", "always SCHEDULE"]);
+    spec.tasks[3].trigger_rule = TriggerRule::AllDone;
+    let mut view = view_of(spec.clone());
+    plan(&mut view, NOW);
+    view.apply(0, TaskState::Success);
+    view.decided(0, &decision);
+    let moves = plan(&mut view, NOW);
+    assert_eq!(names(&view, &moves), ["a SCHEDULE", "b SKIP", "always SKIP"]);
+    assert!(moves.steps.iter().filter(|step| step.step == moves::SKIP).all(|step| step.reason == Some("branch")));
+    // Whoever loads the run anew decides the same, and so does whoever clears what was left out.
+    let states = [(0, TaskState::Success), (1, TaskState::Queued)].map(|(task, state)| InstanceState { task, state, not_before: None });
+    let mut loaded = RunView::new(std::sync::Arc::clone(view.graph()), RunState::Running, states, None, None);
+    loaded.decided(0, &decision);
+    assert_eq!(why(&loaded, 2, NOW), [Waiting::Never { rule: "branch", becomes: "skipped" }]);
+    assert_eq!(names(&loaded, &plan(&mut loaded.clone(), NOW)), ["b SKIP", "always SKIP"]);
+    // A branch that is cleared has decided nothing.
+    loaded.apply(0, TaskState::None);
+    assert_eq!(names(&loaded, &plan(&mut loaded.clone(), NOW)), ["choose SCHEDULE"]);
+    // The join runs after the one that was followed.
+    view.apply(1, TaskState::Success);
+    assert_eq!(names(&view, &plan(&mut view.clone(), NOW)), ["join SCHEDULE"]);
+}
+
+#[test]
+fn a_short_circuit_leaves_out_all_that_it_names() {
+    let mut spec = spec_of(&[("short", &[]), ("next", &["short"]), ("last", &["next", "other"]), ("other", &[])]);
+    spec.tasks[0].run = TaskKind::Python(Box::new(updraft_model::dag::PythonTask { decides: true, ..Default::default() }));
+    spec.tasks[2].trigger_rule = TriggerRule::AllDone;
+    let mut view = view_of(spec);
+    plan(&mut view, NOW);
+    view.apply(0, TaskState::Success);
+    view.decided(0, &serde_json::json!({"skipped": "downstream"}));
+    assert_eq!(names(&view, &plan(&mut view.clone(), NOW)), ["next SKIP", "last SKIP"]);
+}
+
+#[test]
 fn a_dag_without_tasks_ends_at_once() {
     assert_eq!(plan(&mut view_of(spec_of(&[])), NOW).end, Some((RunState::Success, None)));
 }
@@ -208,16 +252,21 @@ fn any_spec() -> impl Strategy<Value = DagSpec> {
         TriggerRule::NoneSkipped,
         TriggerRule::AllFailed,
         TriggerRule::AllSkipped,
+        TriggerRule::AllDoneSetupSuccess,
         TriggerRule::Always,
     ]);
-    prop::collection::vec((rules, any::<u16>(), any::<bool>()), 1..14).prop_map(|tasks| {
+    // One in three is a setup or a teardown.
+    let roles = prop::sample::select(vec!["setup", "teardown", "", "", "", ""]);
+    prop::collection::vec((rules, any::<u16>(), any::<bool>(), roles), 1..14).prop_map(|tasks| {
         let mut spec = spec_of(&[]);
-        for (i, (rule, arrows, empty)) in tasks.into_iter().enumerate() {
+        for (i, (rule, arrows, empty, role)) in tasks.into_iter().enumerate() {
             let mut task = updraft_model::TaskSpec::new(TaskId::new(format!("t{i}")).unwrap(), TaskKind::Empty);
             if !empty {
                 task.run = spec_of(&[("x", &[])]).tasks[0].run.clone();
             }
             task.trigger_rule = rule;
+            task.is_setup = role == "setup";
+            task.is_teardown = role == "teardown";
             task.upstream = (0..i).filter(|up| arrows >> up & 1 == 1).map(|up| TaskId::new(format!("t{up}")).unwrap()).collect();
             spec.tasks.push(task);
         }
@@ -278,4 +327,74 @@ proptest! {
         }
         prop_assert!(ended);
     }
+}
+
+fn wait_kind() -> TaskKind {
+    serde_json::from_value(serde_json::json!({"kind": "wait", "what": {"kind": "duration", "duration_ms": 1000}})).unwrap()
+}
+
+#[test]
+fn what_the_scheduler_waits_for_takes_no_slot() {
+    let mut spec = spec_of(&[("a", &[]), ("wait", &["a"]), ("after", &["wait"])]);
+    spec.tasks[1].run = wait_kind();
+    let mut view = view_of(spec);
+    plan(&mut view, NOW);
+    view.apply(0, TaskState::Queued);
+    view.apply(0, TaskState::Success);
+    let moves = plan(&mut view, NOW);
+    assert_eq!(names(&view, &moves), ["wait DEFER"]);
+    assert_eq!((view.live(), why(&view, 1, NOW)), (0, vec![Waiting::Deferred]));
+    assert!(plan(&mut view, NOW).is_empty());
+    // Of a retry as well.
+    view.apply(1, TaskState::UpForRetry);
+    assert!(plan(&mut view, NOW).is_empty());
+    view.due(1);
+    let moves = plan(&mut view, NOW);
+    assert_eq!(names(&view, &moves), ["wait DEFER"]);
+    view.apply(1, TaskState::Success);
+    let moves = plan(&mut view, NOW);
+    assert_eq!(names(&view, &moves), ["after SCHEDULE"]);
+}
+
+#[test]
+fn a_run_that_is_out_of_time_waits_no_more() {
+    let mut spec = spec_of(&[("wait", &[])]);
+    spec.tasks[0].run = wait_kind();
+    let deadline = NOW + chrono::TimeDelta::seconds(1);
+    let mut view = RunView::new(Arc::new(DagGraph::new(spec)), RunState::Running, [], Some(deadline), None);
+    plan(&mut view, NOW);
+    let moves = plan(&mut view, deadline);
+    assert_eq!((names(&view, &moves), moves.end), (vec!["wait SKIP".to_owned()], Some((RunState::Failed, Some("dagrun_timeout")))));
+}
+
+#[test]
+fn a_branch_leaves_out_what_no_followed_task_leads_to() {
+    let branch = |if_true: &[&str]| -> TaskKind {
+        serde_json::from_value(serde_json::json!({
+            "kind": "branch", "test": {"kind": "between", "lower": "1970-01-01T00:00:00"}, "if_true": if_true, "if_false": ["no"],
+        }))
+        .unwrap()
+    };
+    // `both` is right after the branch and comes after a followed task too: it is not skipped.
+    let mut spec =
+        spec_of(&[("b", &[]), ("yes", &["b"]), ("no", &["b"]), ("both", &["b", "yes"]), ("eager", &["b"]), ("after_no", &["no"])]);
+    spec.tasks[0].run = branch(&["yes"]);
+    spec.tasks[4].trigger_rule = TriggerRule::Always;
+    let mut view = view_of(spec.clone());
+    let moves = plan(&mut view, NOW);
+    assert_eq!(names(&view, &moves), ["b COMPLETE_NOOP", "yes SCHEDULE", "no SKIP", "eager SKIP", "after_no SKIP"]);
+    let reason = |task: u32| moves.steps.iter().find(|step| step.task == task).and_then(|step| step.reason);
+    assert_eq!([2, 4, 5].map(reason), [Some("branch"), Some("branch"), Some("trigger_rule")]);
+    assert_eq!(view.state(3), TaskState::None);
+    // The clock of the day before says no.
+    let mut view = view_of(spec.clone());
+    let moves = plan(&mut view, NOW - chrono::TimeDelta::days(1));
+    assert_eq!(names(&view, &moves), ["b COMPLETE_NOOP", "yes SKIP", "no SCHEDULE", "both SKIP", "eager SKIP"]);
+    // Its date may count instead.
+    if let TaskKind::Branch(branch) = &mut spec.tasks[0].run {
+        branch.of_logical_date = true;
+    }
+    let mut view = view_of(spec).logical_date(Some(NOW - chrono::TimeDelta::days(1)));
+    assert_eq!(plan(&mut view, NOW).steps.len(), 5);
+    assert_eq!(view.state(1), TaskState::Skipped);
 }

@@ -41,8 +41,11 @@ pub(super) enum Stop {
 
 impl Scope {
     pub(super) fn value(ctx: &RenderContext, task: &TaskSpec) -> Value {
-        let scope = Self { ctx: ctx.clone(), task: task.clone(), draws: AtomicU32::new(0), stop: OnceLock::new() };
-        Value::from_object(Part { scope: Arc::new(scope), what: What::Context })
+        Value::from_object(Part { scope: Arc::new(Self::of(ctx, task)), what: What::Context })
+    }
+
+    pub(super) fn of(ctx: &RenderContext, task: &TaskSpec) -> Self {
+        Self { ctx: ctx.clone(), task: task.clone(), draws: AtomicU32::new(0), stop: OnceLock::new() }
     }
 
     fn moment(&self, at: DateTime<Utc>) -> Value {
@@ -56,15 +59,19 @@ impl Scope {
 
     /// DAG params, then the task's, then whatever the run was given.
     fn params(&self) -> Value {
+        serialized(self.params_json())
+    }
+
+    pub(super) fn params_json(&self) -> BTreeMap<&str, &Json> {
         let mut params: BTreeMap<&str, &Json> = BTreeMap::new();
         params.extend(self.ctx.run.dag.params.iter().map(|(name, param)| (name.as_str(), &param.value)));
         params.extend(self.task.params.iter().map(|(name, param)| (name.as_str(), &param.value)));
         params.extend(self.ctx.run.conf.as_object().into_iter().flatten().map(|(name, value)| (name.as_str(), value)));
-        serialized(params)
+        params
     }
 
     /// The fire times before and after the logical date; the date itself for a DAG without a rhythm, as in Airflow 2 for manual runs.
-    fn neighbour(&self, next: bool) -> DateTime<Utc> {
+    pub(super) fn neighbour(&self, next: bool) -> DateTime<Utc> {
         let run = &self.ctx.run;
         let at = run.logical_date();
         let table = Timetable::new(&run.dag.schedule, &run.dag.timezone, run.semantics).ok();
@@ -228,7 +235,7 @@ impl Part {
             "run_id" => run.run_id.as_str().into(),
             "dag_id" => run.dag.dag_id.as_str().into(),
             "run_type" => run.run_type.as_str().into(),
-            "external_trigger" => (run.run_type == "manual").into(),
+            "external_trigger" => matches!(run.run_type.as_str(), "manual" | "operator_triggered").into(),
             "conf" => {
                 if run.conf.is_null() {
                     serialized(BTreeMap::<String, ()>::new())

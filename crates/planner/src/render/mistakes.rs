@@ -75,12 +75,14 @@ pub fn mistakes(dag: &Arc<DagSpec>, task: &TaskSpec) -> Vec<Mistake> {
 pub(super) fn templates(task: &TaskSpec) -> Vec<(String, &str)> {
     let mut found = Vec::new();
     match &task.run {
-        TaskKind::Empty | TaskKind::LatestOnly | TaskKind::Airflow(_) => {}
+        TaskKind::Empty | TaskKind::LatestOnly | TaskKind::Branch(_) | TaskKind::Airflow(_) => {}
+        TaskKind::Wait(wait) => super::waits::of_wait(wait, &mut found),
         TaskKind::Bash { bash_command, env, cwd, .. } => {
             found.push(("bash_command".to_owned(), bash_command.as_str()));
             found.extend(env.iter().flatten().map(|(name, value)| (format!("env.{name}"), value.as_str())));
             found.extend(cwd.as_deref().map(|cwd| ("cwd".to_owned(), cwd)));
         }
+        TaskKind::Python(python) => found.extend(python.templates.iter().map(|(place, text)| (place.clone(), text.as_str()))),
         TaskKind::Pod(pod) => of_pod(pod, &mut found),
     }
     found.retain(|(_, text)| is_template(text));
@@ -111,7 +113,7 @@ fn of_pod<'a>(pod: &'a PodTask, found: &mut Vec<(String, &'a str)>) {
     }
 }
 
-fn of_json<'a>(field: &str, json: &'a Json, found: &mut Vec<(String, &'a str)>) {
+pub(super) fn of_json<'a>(field: &str, json: &'a Json, found: &mut Vec<(String, &'a str)>) {
     match json {
         Json::String(text) => found.push((field.to_owned(), text)),
         Json::Array(items) => items.iter().enumerate().for_each(|(i, item)| of_json(&format!("{field}[{i}]"), item, found)),

@@ -56,8 +56,12 @@ fn context() -> RenderContext {
     ctx
 }
 
+fn task(run: Json) -> TaskSpec {
+    serde_json::from_value(json!({"task_id": "t", "run": run})).unwrap()
+}
+
 fn bash(command: &str) -> TaskSpec {
-    serde_json::from_value(json!({"task_id": "t", "run": {"kind": "bash", "bash_command": command}})).unwrap()
+    task(json!({"kind": "bash", "bash_command": command}))
 }
 
 fn show(ctx: &RenderContext, template: &str) -> Result<String, Error> {
@@ -361,9 +365,50 @@ fn bash_gets_its_environment() {
     assert!(file.contains("put a space after it"), "{file}");
     assert_eq!(show(&context(), "/scripts/run.sh ").unwrap(), "/scripts/run.sh ");
     assert!(matches!(render(&context(), &task(json!({"kind": "empty"}))), Err(Error::Empty { .. })));
-    let theirs = task(json!({"kind": "airflow", "reason": "S3ListOperator is Python code", "arguments": {"bucket": "b"}}));
+    let theirs = task(json!({"kind": "airflow", "reason": "S3ListOperator is Airflow's own code", "arguments": {"bucket": "b"}}));
     let error = render(&context(), &theirs).unwrap_err().to_string();
-    assert!(error.contains("needs an image with Airflow: S3ListOperator is Python code"), "{error}");
+    assert!(error.contains("needs an image with Airflow: S3ListOperator is Airflow's own code"), "{error}");
+}
+
+#[test]
+fn a_python_task_is_handed_texts_values_and_dates() {
+    let python = task(json!({"kind": "python", "templates": {"op_args[0]": "{{ ds }}", "op_kwargs['n']": "{{ ti.xcom_pull('other') }}"},
+        "image": "py:1", "full_pod_spec": {"spec": {}}}));
+    assert!(uses_xcom(&python) && uses_settings(&python));
+    let spec = render(&context(), &python).unwrap();
+    let input = &spec.python.as_ref().unwrap().input;
+    assert_eq!(input["templates"], json!({"op_args[0]": "2026-03-01", "op_kwargs['n']": "5"}));
+    assert_eq!(input["xcoms"], json!({"extract": {"path": "s3://b/k", "return_value": {"rows": 12}}, "other": {"return_value": 5}}));
+    assert_eq!(
+        (&input["dates"]["logical_date"], &input["dates"]["next_execution_date"]),
+        (&json!("2026-03-01T00:00:00Z"), &json!("2026-03-02T00:00:00Z"))
+    );
+    assert_eq!((&input["params"]["n"], &input["run"]["conf"]["who"], &input["try_number"]), (&json!(4), &json!("me"), &json!(2)));
+    assert_eq!((spec.xcom, spec.skip_on_exit_code, spec.final_exit_code), (true, vec![199], vec![198]));
+    assert_eq!((spec.image.as_deref(), spec.pod), (Some("py:1"), Some(json!({"full_pod_spec": {"spec": {}}}))));
+    // What is too much for all is handed to those that come after it, and what is too much for them is an error.
+    let mut much = context();
+    let large = json!("x".repeat(200_000));
+    let xcoms = [("extract", large.clone()), ("other", large)].map(|(of, value)| ((of.to_owned(), "return_value".to_owned()), value));
+    much.xcoms = Arc::new(xcoms.into());
+    let mut run = (*much.run).clone();
+    let mut dag = (*run.dag).clone();
+    let mut after = python;
+    after.upstream = vec![updraft_model::TaskId::new("extract").unwrap()];
+    let named = |id: &str| serde_json::from_value::<TaskSpec>(json!({"task_id": id, "run": {"kind": "empty"}})).unwrap();
+    dag.tasks = vec![named("extract"), named("other"), after.clone()];
+    run.dag = Arc::new(dag.clone());
+    much.run = Arc::new(run.clone());
+    let spec = render(&much, &after).unwrap();
+    let input = &spec.python.as_ref().unwrap().input;
+    assert_eq!(input["xcoms"].as_object().unwrap().keys().collect::<Vec<_>>(), ["extract"]);
+    assert_eq!((&input["xcoms_cut"], &input["xcoms_of"]), (&json!(true), &json!(["extract"])));
+    dag.tasks[2].upstream.push(updraft_model::TaskId::new("other").unwrap());
+    after = dag.tasks[2].clone();
+    run.dag = Arc::new(dag);
+    much.run = Arc::new(run);
+    let error = render(&much, &after).unwrap_err().to_string();
+    assert!(error.contains("are 400"), "{error}");
 }
 
 #[test]

@@ -56,6 +56,20 @@ pub const CHECKS: &[Check] = &[
               left join run r on r.id = d.run_id where d.at < now() - interval '60 seconds' and coalesce(r.state, '') in ('queued', 'running')",
     },
     Check {
+        id: "deferred-looked",
+        name: "what is deferred is looked at, and only that",
+        severity: Severity::Fail,
+        remedy: "is a scheduler running? its log says why it does not look; a row of nobody goes with its run",
+        sql: "select coalesce(r.dag_id || ' ' || r.run_id, coalesce(d.run_id, t.run_id)::text) || ' task ' || coalesce(d.idx, t.idx) || ': ' || \
+              case when d.run_id is null then 'nobody will look at it' when t.state is distinct from 'deferred' then 'it is ' || coalesce(t.state, 'gone') \
+                   else 'it was due at ' || d.at end \
+              from deferred d full join (select * from task_instance where state = 'deferred' and run_id in (select id from run where state = 'running')) t \
+                  on t.run_id = d.run_id and t.idx = d.idx and t.map_index = d.map_index \
+              left join run r on r.id = coalesce(d.run_id, t.run_id) \
+              where d.run_id is null or d.at < now() - interval '60 seconds' \
+                  or not exists (select 1 from task_instance i where i.run_id = d.run_id and i.idx = d.idx and i.map_index = d.map_index and i.state = 'deferred')",
+    },
+    Check {
         id: "dags-due",
         name: "no scheduled run is late",
         severity: Severity::Warn,

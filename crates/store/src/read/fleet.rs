@@ -128,7 +128,7 @@ const GAUGES: &[(&str, &str, &[&str])] = &[
     ("dags", "DAGs", &["state"]),
     ("runs", "Runs that are queued or running", &["state"]),
     ("dags_running", "DAGs of which a run is running", &[]),
-    ("task_instances", "Task instances of unfinished runs that wait, are queued or run", &["state"]),
+    ("task_instances", "Task instances of unfinished runs that wait, are queued, run or are deferred", &["state"]),
     ("pool_slots", "Slots of pools; those that are open only of pools with a limit", &["pool", "state"]),
     ("pool_waiting", "Task instances that wait for a slot, by pool", &["pool"]),
     ("queue_depth", "Attempts that wait for a worker, by queue", &["queue"]),
@@ -157,14 +157,15 @@ impl Store {
              union all select 'runs', s.state, null, count(g.dag_id)::float8 from (values ('queued'), ('running')) s (state) \
                  left join going g using (state) group by s.state \
              union all select 'dags_running', null, null, count(distinct dag_id)::float8 from going where state = 'running' \
-             union all select 'task_instances', s.state, null, coalesce(n.n, 0)::float8 from (values ('scheduled'), ('queued'), ('running')) s (state) \
+             union all select 'task_instances', s.state, null, coalesce(n.n, 0)::float8 from (values ('scheduled'), ('queued'), ('running'), ('deferred')) s (state) \
                  left join (select state, count(*) as n from live group by state \
-                            union all select 'scheduled', sum(n) from waiting) n using (state) \
+                            union all select 'scheduled', sum(n) from waiting union all select 'deferred', count(*) from deferred) n using (state) \
              union all select 'pool_slots', p.name, s.state, case s.state \
                      when 'open' then greatest(p.slots - coalesce((select sum(u.slots) from used u where u.pool = p.name), 0), 0) \
+                     when 'deferred' then coalesce((select sum(d.slots) from deferred d where d.pool = p.name), 0) \
                      when 'scheduled' then coalesce((select w.slots from waiting w where w.pool = p.name), 0) \
                      else coalesce((select u.slots from used u where u.pool = p.name and u.state = s.state), 0) end::float8 \
-                 from pool p, (values ('open'), ('scheduled'), ('queued'), ('running')) s (state) where p.slots >= 0 or s.state <> 'open' \
+                 from pool p, (values ('open'), ('scheduled'), ('queued'), ('running'), ('deferred')) s (state) where p.slots >= 0 or s.state <> 'open' \
              union all select 'pool_waiting', p.name, null, coalesce(w.n, 0)::float8 from pool p left join waiting w on w.pool = p.name \
              union all select 'queue_depth', queue, null, count(*) filter (where state = 'queued')::float8 from live group by queue \
              union all select 'oldest_queued_seconds', null, null, \

@@ -359,12 +359,15 @@ fn push_small(sql: &mut QueryBuilder<Postgres>, filters: &[Filter]) {
     const KEYS: &str = "select run_id, idx, map_index from ";
     for filter in filters {
         let Test::AnyOf(states) = &filter.test else { continue };
-        if filter.column.name != "state" || !states.iter().all(|s| matches!(s.as_str(), "scheduled" | "queued" | "running")) {
+        if filter.column.name != "state" || !states.iter().all(|s| matches!(s.as_str(), "scheduled" | "queued" | "running" | "deferred")) {
             continue;
         }
         sql.push(" and (t.run_id, t.idx, t.map_index) in (").push(KEYS).push("live_attempt");
         if states.iter().any(|s| s == "scheduled") {
             sql.push(" union all ").push(KEYS).push("ready");
+        }
+        if states.iter().any(|s| s == "deferred") {
+            sql.push(" union all ").push(KEYS).push("deferred");
         }
         sql.push(")");
     }
@@ -520,7 +523,10 @@ impl Store {
              from attempt where run_id = $1 and idx = $2 and map_index = $3 \
              union all \
              select attempt, state, null, null, null, null, host, queue, pool, slots, queued_at, started_at, null, launch \
-             from live_attempt where run_id = $1 and idx = $2 and map_index = $3 order by attempt",
+             from live_attempt where run_id = $1 and idx = $2 and map_index = $3 \
+             union all \
+             select attempt, 'deferred', null, null, null, null, null, queue, pool, slots, null, since, null, null \
+             from deferred where run_id = $1 and idx = $2 and map_index = $3 order by attempt",
         )
         .bind(run.0)
         .bind(idx)

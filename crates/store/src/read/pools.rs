@@ -31,6 +31,8 @@ pub struct PoolRow {
     pub queued: i64,
     /// Wanted by instances that are ready.
     pub scheduled: i64,
+    /// Of instances that are deferred: they hold none.
+    pub deferred: i64,
 }
 
 /// A pool to write.
@@ -49,7 +51,8 @@ pub struct PoolWrite<'a> {
 pub(crate) const SELECT: &str = "select p.name, p.slots, p.description, p.include_deferred, \
     coalesce((select sum(l.slots) from live_attempt l where l.pool = p.name and l.state = 'running'), 0)::int8 as running, \
     coalesce((select sum(l.slots) from live_attempt l where l.pool = p.name and l.state = 'queued'), 0)::int8 as queued, \
-    coalesce((select sum(y.slots) from ready y where y.pool = p.name), 0)::int8 as scheduled from pool p where true";
+    coalesce((select sum(y.slots) from ready y where y.pool = p.name), 0)::int8 as scheduled, \
+    coalesce((select sum(d.slots) from deferred d where d.pool = p.name), 0)::int8 as deferred from pool p where true";
 
 impl Store {
     /// Pools, by name.

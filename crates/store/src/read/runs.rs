@@ -463,6 +463,7 @@ impl Store {
             "delete from task_instance where run_id = $1 and idx = $2 and map_index = $3",
             "delete from ready where run_id = $1 and idx = $2 and map_index = $3",
             "delete from due where run_id = $1 and idx = $2 and map_index = $3",
+            "delete from deferred where run_id = $1 and idx = $2 and map_index = $3",
             "delete from xcom where run_id = $1 and idx = $2 and map_index = $3",
             "delete from log_chunk where run_id = $1 and idx = $2 and map_index = $3",
             "delete from attempt where run_id = $1 and idx = $2 and map_index = $3",

@@ -2,10 +2,13 @@
 
 use std::time::{Duration, Instant};
 
+use serde_json::json;
 use sqlx::PgPool;
 use updraft_model::state::Intent;
 use updraft_model::{AttemptKey, RunKey};
-use updraft_store::{BackfillCreated, Claimed, Commit, GroupRow, MoveRow, NewBackfill, Reprocess, RunEnd, RunningAttempt, SlotRow};
+use updraft_store::{
+    BackfillCreated, Claimed, Commit, GroupRow, Looked, MoveRow, NewBackfill, Reprocess, RunEnd, RunningAttempt, SlotRow, Triggering,
+};
 use uuid::Uuid;
 
 use crate::fixture::{Fixture, Random, candidate, exit, key, lost, moment, step, wide};
@@ -20,7 +23,7 @@ struct Session {
     me: Uuid,
     groups: Vec<GroupRow>,
     held: Vec<RunningAttempt>,
-    done: [u32; 11],
+    done: [u32; 12],
 }
 
 impl Session {
@@ -39,7 +42,7 @@ impl Session {
             let (seq, _, epoch) = self.f.seq(*run).await;
             commit.runs.push((*run, epoch, seq));
             let waiting: Vec<(i32, String)> = sqlx::query_as(
-                "select idx, state from task_instance where run_id = $1 and state in ('none', 'up_for_retry', 'scheduled') order by random() limit 40",
+                "select idx, state from task_instance where run_id = $1 and state in ('none', 'up_for_retry', 'scheduled', 'deferred') order by random() limit 40",
             )
             .bind(run.0)
             .fetch_all(&self.f.db)
@@ -48,7 +51,10 @@ impl Session {
             for (idx, state) in waiting {
                 let pool = if idx % 3 == 0 { "small" } else { "default_pool" };
                 let moved = match state.as_str() {
+                    "none" if idx % 5 == 0 => step(*run, idx, "none", "deferred"),
                     "none" => step(*run, idx, "none", "scheduled"),
+                    "deferred" if self.random.below(8) == 0 => step(*run, idx, "deferred", "skipped"),
+                    "deferred" => continue,
                     "scheduled" if self.random.below(8) == 0 => step(*run, idx, "scheduled", "skipped"),
                     "scheduled" => continue,
                     _ => step(*run, idx, "up_for_retry", "scheduled"),
@@ -132,6 +138,34 @@ impl Session {
         self.f.store.intent_request(run, &keys, intent, "ann").await.unwrap();
     }
 
+    async fn look(&mut self) {
+        let taken = self.f.store.deferred_take(20, 0).await.unwrap();
+        let mut looked = Vec::new();
+        for one in &taken {
+            if self.random.below(10) == 0 {
+                let version_id: i64 = self.f.one("select version_id from dag where dag_id = 'd'").await;
+                let run_id = format!("made{}", self.random.below(2));
+                let asked = Triggering {
+                    dag_id: "d",
+                    run_id: &run_id,
+                    logical_date: None,
+                    data_interval: None,
+                    run_after: moment(0),
+                    conf: &json!({}),
+                    note: None,
+                    user: None,
+                    version_id,
+                    reset: self.random.below(2) == 0,
+                };
+                self.f.store.deferred_trigger(one.key, &asked).await.unwrap();
+            }
+            let state = *self.random.of(&["deferred", "success", "skipped", "failed", "up_for_retry"]);
+            looked.push(Looked { key: one.key, state, reason: None, message: "x".to_owned(), at: Some(one.now) });
+        }
+        self.random.shuffle(&mut looked);
+        self.f.store.deferred_commit(&looked).await.unwrap();
+    }
+
     async fn adopt(&mut self) {
         let foreign = self.f.store.groups_foreign(self.me, Some("here")).await.unwrap();
         if foreign.is_empty() {
@@ -178,7 +212,7 @@ impl Session {
     }
 
     async fn turn(&mut self) {
-        let which = self.random.below(11);
+        let which = self.random.below(12);
         self.done[which] += 1;
         match which {
             0 | 1 => self.plan().await,
@@ -197,6 +231,7 @@ impl Session {
             }
             8 => self.adopt().await,
             9 => self.backfill().await,
+            10 => self.look().await,
             _ => {
                 self.f.store.worker_beat(self.me).await.unwrap();
                 self.f.store.pools_unpark().await.unwrap();
@@ -224,7 +259,7 @@ async fn eight_sessions_at_random_never_deadlock_and_leave_a_consistent_state(db
             me: Uuid::new_v4(),
             groups: Vec::new(),
             held: Vec::new(),
-            done: [0; 11],
+            done: [0; 12],
         };
         tasks.spawn(async move {
             let begin = Instant::now();
@@ -234,7 +269,7 @@ async fn eight_sessions_at_random_never_deadlock_and_leave_a_consistent_state(db
             session.done
         });
     }
-    let mut done = [0; 11];
+    let mut done = [0; 12];
     while let Some(joined) = tasks.join_next().await {
         for (sum, n) in done.iter_mut().zip(joined.unwrap()) {
             *sum += n;

@@ -56,7 +56,19 @@ pub(crate) fn key(run: RunKey, idx: i32, attempt: i32) -> AttemptKey {
 }
 
 pub(crate) fn step(run: RunKey, idx: i32, from: &'static str, to: &'static str) -> MoveRow {
-    MoveRow { run, idx, map_index: -1, from, to, reason: None, message: None, pool: "default_pool".to_owned(), prio: 1, slots: 1 }
+    MoveRow {
+        run,
+        idx,
+        map_index: -1,
+        from,
+        to,
+        reason: None,
+        message: None,
+        queue: "default".to_owned(),
+        pool: "default_pool".to_owned(),
+        prio: 1,
+        slots: 1,
+    }
 }
 
 /// A candidate with one retry of each kind, without delay and without limits.
@@ -250,6 +262,10 @@ impl Fixture {
                 "task_instance t where state = 'queued' and not exists (select 1 from live_attempt l where l.run_id = t.run_id and l.idx = t.idx and l.map_index = t.map_index)",
             ),
             ("an intent without a live attempt", "task_instance where intent is not null and state <> 'queued'"),
+            (
+                "what waits without a row, or a row that nobody waits in",
+                "deferred d full join (select * from task_instance where state = 'deferred') t using (run_id, idx, map_index) where d.attempt is distinct from t.attempt",
+            ),
             (
                 "ready, but not scheduled",
                 "ready r left join task_instance t using (run_id, idx, map_index) where t.state is distinct from 'scheduled'",

@@ -7,6 +7,7 @@ mod backfill;
 mod bind;
 mod claim;
 mod deadlock;
+mod deferred;
 mod finish;
 mod fixture;
 mod intent;

@@ -106,6 +106,7 @@ fn sign(state: &str) -> char {
         "running" => '▶',
         "queued" | "scheduled" => '…',
         "up_for_retry" => '↻',
+        "deferred" => '‖',
         "skipped" | "removed" => '–',
         _ => '·',
     }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use updraft_dagfile::loader::Loader;
 use updraft_dagfile::python::Snapshot;
 use updraft_dagfile::{Filter, IgnoreSyntax};
-use updraft_model::{DagSpec, Semantics, TaskKind};
+use updraft_model::{DagSpec, Semantics};
 use updraft_planner::render::{RenderContext, RunFacts, render};
 use updraft_planner::timetable::Timetable;
 
@@ -79,11 +79,16 @@ pub(crate) async fn local(options: &Render) -> Result<ExitCode, Failure> {
         let known: Vec<&str> = dag.tasks.iter().map(|task| task.task_id.as_str()).collect();
         return Err(Failure::new(3, format!("DAG {} has no task {}; it has {}", options.dag, options.task, known.join(", "))));
     };
-    if matches!(task.run, TaskKind::Empty | TaskKind::LatestOnly) {
+    if task.is_knot() || task.waits().is_some() {
         return Err(Failure::new(1, format!("{} is a task that the scheduler does itself: nothing is started for it", options.task)));
     }
     let run = facts(options, Arc::clone(&dag))?;
     let launch = render(&RenderContext::new(Arc::new(run)), task).map_err(|error| Failure::new(1, error.to_string()))?;
+    if launch.python.is_some() {
+        let why =
+            "is Python code: its pod is made by a worker, which adds the code to it; ask a server for what it was handed (without --dags)";
+        return Err(Failure::new(1, format!("{} {why}", options.task)));
+    }
     let mut config = updraft_kubernetes::Config::new(uuid::Uuid::nil());
     config.default_image.clone_from(&options.pod_default_image);
     if let Some(file) = &options.pod_policy {

@@ -21,6 +21,7 @@ const PAINTED: &[(&str, &str)] = &[
     ("! warn", "33"),
     ("↻ up_for_retry", "33"),
     ("▶ running", "36"),
+    ("‖ deferred", "35"),
 ];
 
 /// A line with its states in colour. Done after the layout: colours have no width.

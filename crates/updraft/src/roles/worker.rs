@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -55,6 +56,9 @@ pub(crate) struct Pods {
     /// The image of tasks that name none, such as a BashOperator's. It needs bash.
     #[arg(long, env = "UPDRAFT_POD_DEFAULT_IMAGE")]
     pod_default_image: Option<String>,
+    /// The image of Python tasks that name none. It needs Python 3.9 or later. Default: that of --pod-default-image.
+    #[arg(long, env = "UPDRAFT_POD_PYTHON_IMAGE")]
+    pod_python_image: Option<String>,
     /// The service account of pods whose task names none. Default: the namespace's own.
     #[arg(long, env = "UPDRAFT_POD_SERVICE_ACCOUNT")]
     pod_service_account: Option<String>,
@@ -78,6 +82,7 @@ impl Pods {
             GateKind::None => GateMode::None,
         };
         config.default_image.clone_from(&self.pod_default_image);
+        config.python_image.clone_from(&self.pod_python_image);
         config.service_account.clone_from(&self.pod_service_account);
         config.startup_timeout = Duration::from_secs(self.pod_startup_timeout);
         config.pull_grace = Duration::from_secs(self.pod_pull_grace);
@@ -100,6 +105,9 @@ pub(crate) struct Options {
     /// The queues that it takes from, separated by commas.
     #[arg(long, env = "UPDRAFT_QUEUES", value_delimiter = ',', default_value = "default")]
     queues: Vec<String>,
+    /// The Python that runs Python tasks: a name that is looked up where they run, or a path there. It needs to be 3.9 or later.
+    #[arg(long, env = "UPDRAFT_TASK_PYTHON", default_value = "python3")]
+    task_python: String,
     /// How often it says that it lives, in seconds.
     #[arg(long, env = "UPDRAFT_HEARTBEAT", default_value_t = 2.0)]
     heartbeat: f64,
@@ -198,6 +206,13 @@ async fn pod_runner(options: &Options, policy: PodPolicy, store: &Store) -> anyh
     Ok(KubernetesRunner::connect(options.pods.config(installation, policy)).await?)
 }
 
+/// What Python tasks are run with.
+pub(crate) fn python_runtime(interpreter: &str) -> anyhow::Result<Arc<updraft_worker::PythonRuntime>> {
+    use updraft_dagfile::python::{task_bootstrap, task_package};
+    let runtime = updraft_worker::PythonRuntime::new(interpreter, task_bootstrap(), &task_package());
+    Ok(Arc::new(runtime.context("cannot pack what Python tasks are run with")?))
+}
+
 async fn work<R: Runner>(
     options: &Options,
     store: Store,
@@ -214,6 +229,7 @@ async fn work<R: Runner>(
         lease_ttl: Duration::from_secs_f64(options.lease_ttl),
         pulse,
         secrets: updraft_worker::Secrets(crate::settings::passwords(&options.database, &options.wire)),
+        python: Some(python_runtime(&options.task_python)?),
         ..updraft_worker::Config::default()
     };
     updraft_worker::run(store.clone(), broker.clone(), runner, config, CancellationToken::new(), shutdown).await?;

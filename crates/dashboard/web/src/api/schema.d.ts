@@ -910,6 +910,8 @@ export interface components {
             group: string | null;
             /** @description Whether the newest version still has it. */
             is_current: boolean;
+            is_setup: boolean;
+            is_teardown: boolean;
             operator: string;
             task_id: string;
             /** @description Tasks that come before it. */
@@ -1736,7 +1738,7 @@ export interface components {
             /** Format: uint64 */
             seconds: number;
         };
-        /** @description There is none: nothing is deferred. */
+        /** @description There is none: the scheduler looks after what is deferred. */
         TriggererInfoResponse: {
             latest_triggerer_heartbeat: null;
             status: null;

@@ -2,7 +2,7 @@
 import { type Kind, lookOf } from "./states";
 
 export interface Colours { kinds: Record<Kind, string>; ground: string; raised: string; over: string; line: string; text: string; quiet: string; accent: string; hit: string }
-const KINDS = ["success", "failed", "blocked", "running", "retry", "waiting", "off"] as const;
+const KINDS = ["success", "failed", "blocked", "running", "retry", "deferred", "waiting", "off"] as const;
 
 export function palette(node: HTMLElement | null): Colours {
   const style = getComputedStyle(node ?? document.documentElement);
@@ -32,7 +32,7 @@ const box = new Path2D();
 box.roundRect(0.75, 0.75, 14.5, 14.5, 3.5);
 
 /** Solid is what ran or runs; an outline is what did not, or not yet. */
-const isSolid = (kind: Kind) => kind === "success" || kind === "failed" || kind === "running" || kind === "retry";
+const isSolid = (kind: Kind) => kind === "success" || kind === "failed" || kind === "running" || kind === "retry" || kind === "deferred";
 
 export function paint(context: CanvasRenderingContext2D, x: number, y: number, size: number, state: string | undefined, colours: Colours) {
   if (!state) return;

@@ -1,6 +1,7 @@
 // A graph on a canvas: groups, lines, boxes, as much of them as is seen.
 import { type Colours, cut, paint } from "./canvas";
 import { type Graph, type Line, linesOf, stream } from "./graph";
+import { roleOf } from "./role";
 import { lookOf } from "./states";
 
 export interface View { x: number; y: number; k: number }
@@ -113,7 +114,7 @@ export function drawGraph(context: CanvasRenderingContext2D, { graph, statuses, 
     const status = statuses[index];
     const look = status?.state ? lookOf(status.state) : undefined;
     const colour = look ? colours.kinds[look.kind] : colours.kinds.off;
-    const solid = look && (look.kind === "success" || look.kind === "failed" || look.kind === "running" || look.kind === "retry");
+    const solid = look && (look.kind === "success" || look.kind === "failed" || look.kind === "running" || look.kind === "retry" || look.kind === "deferred");
     context.globalAlpha = dims(index) ? 0.25 : 1;
     context.beginPath();
     context.roundRect(box.x, box.y, box.width, box.height, 7);
@@ -141,9 +142,9 @@ export function drawGraph(context: CanvasRenderingContext2D, { graph, statuses, 
     if (!words) {
       const room = box.width - 36 - 10;
       context.font = `600 13px ${FONT}`;
-      const name = cut(context, `${box.kind === "group" ? "▸ " : ""}${box.label}`, room);
+      const name = cut(context, `${box.kind === "group" ? "▸ " : ""}${roleOf(box) ? `${roleOf(box)?.sign} ` : ""}${box.label}`, room);
       context.font = `11px ${FONT}`;
-      const about = box.kind === "group" ? `${box.members.length} tasks` : [box.operator, box.is_setup && "setup", box.is_teardown && "teardown", box.trigger_rule].filter(Boolean).join(" · ");
+      const about = box.kind === "group" ? `${box.members.length} tasks` : [box.operator, roleOf(box)?.word, box.trigger_rule].filter(Boolean).join(" · ");
       cuts.set(index, (words = [name, cut(context, about, room)]));
     }
     context.font = `600 13px ${FONT}`;

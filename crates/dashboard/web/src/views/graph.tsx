@@ -9,6 +9,7 @@ import { type Folding, foldingOf, toggled } from "../lib/fold";
 import { type Box, graphOf, keyOf, membersOf, step } from "../lib/graph";
 import { type Status, type View, drawGraph } from "../lib/graph-paint";
 import { useDark } from "../lib/preferences";
+import { roleOf } from "../lib/role";
 import { lookOf, stateOf, worst } from "../lib/states";
 import "./graph.css";
 
@@ -97,7 +98,7 @@ function describe(graph: Shape, index: number, status: Status | undefined): stri
   const box = graph.picture.boxes[index];
   if (!box) return "";
   const names = (all: number[] | undefined) => (all ?? []).map((one) => graph.picture.boxes[one]?.id).join(", ") || "nothing";
-  const kind = box.kind === "group" ? `${box.members.length} tasks, folded` : box.operator;
+  const kind = box.kind === "group" ? `${box.members.length} tasks, folded` : [box.operator, roleOf(box)?.word].filter(Boolean).join(", ");
   return [nameOf(box), kind, status?.state && lookOf(status.state).word, `after ${names(graph.before[index])}`, `before ${names(graph.after[index])}`].filter(Boolean).join(", ");
 }
 
@@ -315,7 +316,7 @@ function Twin({ graph, statuses, chosen, hits, act }: { graph: Shape; statuses: 
         return (
           <tr key={keyOf(box)} aria-current={index === chosen ? "true" : undefined}>
             <td><button type="button" className="link" aria-expanded={box.kind === "group" ? false : undefined} onClick={() => act(index)}>{box.kind === "group" && <span aria-hidden="true">▸ </span>}{box.id}</button></td>
-            <td>{box.kind === "group" ? `${box.members.length} tasks` : box.operator}{box.trigger_rule && <div className="quiet">{box.trigger_rule}</div>}</td>
+            <td>{box.kind === "group" ? `${box.members.length} tasks` : box.operator}{roleOf(box) && <div className="quiet"><span aria-hidden="true">{roleOf(box)?.sign} </span>{roleOf(box)?.word}</div>}{box.trigger_rule && <div className="quiet">{box.trigger_rule}</div>}</td>
             <td>{status?.state && <span className="state"><Mark state={status.state} />{lookOf(status.state).word}</span>}</td>
             <td>{names(graph.before[index])}</td><td>{names(graph.after[index])}</td>
           </tr>

@@ -8,6 +8,7 @@ import { type Folding, foldedOf, toggled } from "../lib/fold";
 import { rowsOf } from "../lib/groups";
 import { useKeys } from "../lib/keys";
 import { useDark, useZone } from "../lib/preferences";
+import { roleOf } from "../lib/role";
 import { lookOf, stateOf, worst } from "../lib/states";
 import { absolute, span } from "../lib/time";
 
@@ -168,7 +169,8 @@ export function Grid({ grid, filter, folding, refold }: { grid: Schemas["Grid"];
     if (run && place.row === -1) return { task: run.dag_run_id, run, word: lookOf(run.state).word };
     if (!row || !run) return undefined;
     const letter = letterAt(place.row, place.column);
-    return { task: row.kind === "group" ? `group ${row.label}` : row.id, run, word: letter === "-" ? "not in this run" : lookOf(stateOf(letter)).word };
+    const role = row.kind === "task" ? roleOf(grid.tasks[row.members[0] ?? -1])?.word : undefined;
+    return { task: row.kind === "group" ? `group ${row.label}` : role ? `${row.id}, ${role}` : row.id, run, word: letter === "-" ? "not in this run" : lookOf(stateOf(letter)).word };
   }
   const from = Math.max(0, Math.floor(view.top / CELL) - 4);
   const labels = rows.slice(from, Math.ceil((view.top + view.height) / CELL) + 4);
@@ -187,7 +189,7 @@ export function Grid({ grid, filter, folding, refold }: { grid: Schemas["Grid"];
                 <div key={row.kind + row.id} className={active?.row === from + n ? "grid-name is-active" : "grid-name"} style={{ transform: `translateY(${(from + n) * CELL - view.top}px)`, paddingLeft: 8 + row.depth * 14 }}>
                   {row.kind === "group"
                     ? <button type="button" tabIndex={-1} className="plain" aria-expanded={row.open} onClick={() => fold(row.id)}><span aria-hidden="true">{row.open ? "▾" : "▸"}</span> {row.label} <span className="quiet">{row.members.length}</span></button>
-                    : <span title={row.id} className="cut">{row.label}</span>}
+                    : <span title={[row.id, roleOf(grid.tasks[row.members[0] ?? -1])?.word].filter(Boolean).join(", ")} className="cut">{roleOf(grid.tasks[row.members[0] ?? -1]) && <span aria-hidden="true" className="quiet">{roleOf(grid.tasks[row.members[0] ?? -1])?.sign} </span>}{row.label}</span>}
                 </div>
               ))}
             </div>

@@ -63,7 +63,7 @@ export function MarkDialog({ dag, run, tasks, state, close }: { dag: string; run
   );
 }
 
-const LIVE = ["running", "queued", "up_for_retry"];
+const LIVE = ["running", "queued", "up_for_retry", "deferred"];
 
 /** Of a whole run: as the server does it, `success` marks every task, `failed` stops what lives and skips what has not begun. */
 export function MarkRunDialog({ dag, run, bars, state, close }: { dag: string; run: string; bars: Bar[]; state: "success" | "failed"; close: () => void }) {

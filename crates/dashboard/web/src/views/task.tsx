@@ -61,7 +61,7 @@ export function TaskPage() {
           {last?.started_at && <div><dt>Took</dt><dd><Took start={last.started_at} seconds={last.ended_at ? (Date.parse(last.ended_at) - Date.parse(last.started_at)) / 1000 : null} live={!last.ended_at} /></dd></div>}
         </dl>
         <div className="actions">
-          {["running", "queued"].includes(data.state ?? "") && <button type="button" onClick={() => setMarking("failed")}>■ Stop</button>}
+          {["running", "queued", "deferred"].includes(data.state ?? "") && <button type="button" onClick={() => setMarking("failed")}>■ Stop</button>}
           <SplitButton
             name="↻ Run again from here" act={() => setClearing(from)}
             items={[

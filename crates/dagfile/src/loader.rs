@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use futures::stream::{self, StreamExt as _};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tracing::debug;
@@ -15,7 +16,7 @@ use updraft_model::{DagId, DagSpec};
 
 use crate::diagnostic::{Diagnostic, Kind, Warning};
 use crate::ignore::{Filter, IgnoreSyntax};
-use crate::python::{self, Processor, Snapshot};
+use crate::python::{self, Outcome, Processor, Snapshot};
 use crate::scan::{self, FileEntry, Hash, Language, RootError, Scan};
 use crate::yaml;
 
@@ -126,15 +127,17 @@ pub struct Loader {
     known: BTreeMap<String, Known>,
     owners: BTreeMap<DagId, String>,
     announce: Option<Announce>,
+    one_by_one: bool,
     /// Files that are not read, by path, as long as they have this hash.
     set_aside: BTreeMap<String, String>,
 }
 
-/// Is told the path and the hash of each file before it is read: what ends the process then is known to whoever listened.
+/// Is told the path and the hash of each file before it is read, and its path alone afterwards: what ends the process is known to whoever
+/// listened.
 #[derive(Clone)]
 struct Announce(Arc<AnnounceFn>);
 
-type AnnounceFn = dyn Fn(&str, &str) + Send + Sync;
+type AnnounceFn = dyn Fn(&str, Option<&str>) + Send + Sync;
 
 impl std::fmt::Debug for Announce {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -148,9 +151,9 @@ impl Loader {
         Self { processor, syntax, ..Self::default() }
     }
 
-    /// Tells `announce` the path and the hash of each file before it is read.
+    /// Tells `announce` the path and the hash of each file before it is read, and its path alone afterwards.
     #[must_use]
-    pub(crate) fn announcing(mut self, announce: impl Fn(&str, &str) + Send + Sync + 'static) -> Self {
+    pub(crate) fn announcing(mut self, announce: impl Fn(&str, Option<&str>) + Send + Sync + 'static) -> Self {
         self.announce = Some(Announce(Arc::new(announce)));
         self
     }
@@ -160,6 +163,11 @@ impl Loader {
     pub fn filtered(mut self, filter: Filter) -> Self {
         self.filter = filter;
         self
+    }
+
+    /// Whether no two files are read at the same time.
+    pub(crate) const fn one_by_one(&mut self, on: bool) {
+        self.one_by_one = on;
     }
 
     /// Files that are an error instead of being read, as long as they have this hash.
@@ -215,15 +223,32 @@ impl Loader {
         let (yaml, python): (Vec<_>, Vec<_>) = stale.into_iter().partition(|entry| entry.language == Language::Yaml);
         let (folder, announce) = (root.to_owned(), self.announce.clone());
         let read = move |entry: FileEntry| {
-            tell(announce.as_ref(), &entry);
-            read_yaml(&folder, entry)
+            let announced = Announced::new(announce.as_ref(), &entry);
+            let read = read_yaml(&folder, entry);
+            drop(announced);
+            read
         };
         parsed.extend(blocking(move || yaml.into_iter().filter_map(read).collect::<Vec<_>>()).await?);
-        for entry in python {
-            tell(self.announce.as_ref(), &entry);
-            let known = self.read_python(root, &entry, snapshot, &mut hashes).await?;
+        let at_once = if self.one_by_one { 1 } else { self.processor.as_ref().map_or(1, Processor::at_once) };
+        let this = &*self;
+        let mut reading = stream::iter(python)
+            .map(|entry| async move {
+                let announced = Announced::new(this.announce.as_ref(), &entry);
+                let read = this.read_python(root, &entry, snapshot).await;
+                drop(announced);
+                (entry, read)
+            })
+            .buffer_unordered(at_once);
+        while let Some((entry, read)) = reading.next().await {
+            let mut known = Known { hash: entry.hash, ..Known::default() };
+            known.result.path.clone_from(&entry.path);
+            known.result.hash = scan::hex(&entry.hash);
+            if let Some(outcome) = read? {
+                known.take(outcome, root, snapshot, &mut hashes);
+            }
             parsed.insert(entry.path, known);
         }
+        drop(reading);
         debug!(parsed = parsed.len(), unchanged = changes.unchanged, "read the DAG folder");
 
         // Phase 4: take the results, forget what is gone.
@@ -249,45 +274,18 @@ impl Loader {
         self.known.values().map(|known| &known.result)
     }
 
-    async fn read_python(&self, root: &Path, entry: &FileEntry, snapshot: &Snapshot, hashes: &mut Hashes<'_>) -> Result<Known, Error> {
+    /// What a file says. None: nothing, it has no DAG.
+    async fn read_python(&self, root: &Path, entry: &FileEntry, snapshot: &Snapshot) -> Result<Option<Outcome>, Error> {
         let path = root.join(&entry.path);
-        let mut known = Known { hash: entry.hash, ..Known::default() };
-        known.result.path.clone_from(&entry.path);
-        known.result.hash = scan::hex(&entry.hash);
         if !mentions_dags(&path) {
-            return Ok(known);
+            return Ok(None);
         }
         let Some(processor) = &self.processor else {
             let error =
                 Diagnostic::new(entry.path.as_str(), Kind::Unsupported, "python files are not read here").hint("start the dag-processor");
-            known.result.errors.push(error);
-            return Ok(known);
+            return Ok(Some(Outcome::failed(error)));
         };
-        let outcome = processor.parse(root, &path, &entry.path, snapshot).await?;
-        known.needs = Needs {
-            files: outcome
-                .modules
-                .into_iter()
-                .map(|path| Place::of(path, root))
-                .map(|place| (place.clone(), hashes.file(&place)))
-                .collect(),
-            folders: outcome
-                .folders
-                .into_iter()
-                .map(|path| Place::of(path, root))
-                .map(|place| (place.clone(), hashes.folder(&place)))
-                .collect(),
-            answers: outcome.asked.answers(snapshot),
-            missing: outcome.errors.iter().any(|error| matches!(error.kind, Kind::Import | Kind::Exception)),
-            asked: outcome.asked.clone(),
-        };
-        known.result.asked = outcome.asked;
-        known.dags = outcome.dags.into_iter().map(Arc::new).collect();
-        known.result.errors = outcome.errors;
-        known.result.warnings = outcome.warnings;
-        known.result.output = outcome.output;
-        known.result.duration_ms = outcome.duration_ms;
-        Ok(known)
+        Ok(Some(processor.parse(root, &path, &entry.path, snapshot).await?))
     }
 
     /// Gives each id to one file, and the others their error. Says which files' results changed by it.
@@ -355,9 +353,46 @@ fn mentions_dags(path: &Path) -> bool {
     has(b"dag") && has(b"airflow")
 }
 
-fn tell(announce: Option<&Announce>, entry: &FileEntry) {
-    if let Some(Announce(tell)) = announce {
-        tell(&entry.path, &scan::hex(&entry.hash));
+/// A file that is being read, until it is dropped.
+struct Announced<'a> {
+    announce: Option<&'a Announce>,
+    path: String,
+}
+
+impl<'a> Announced<'a> {
+    fn new(announce: Option<&'a Announce>, entry: &FileEntry) -> Self {
+        if let Some(Announce(tell)) = announce {
+            tell(&entry.path, Some(&scan::hex(&entry.hash)));
+        }
+        Self { announce, path: entry.path.clone() }
+    }
+}
+
+impl Drop for Announced<'_> {
+    fn drop(&mut self) {
+        if let Some(Announce(tell)) = self.announce {
+            tell(&self.path, None);
+        }
+    }
+}
+
+impl Known {
+    /// Takes what was read.
+    fn take(&mut self, outcome: Outcome, root: &Path, snapshot: &Snapshot, hashes: &mut Hashes<'_>) {
+        let place = |path| Place::of(path, root);
+        self.needs = Needs {
+            files: outcome.modules.into_iter().map(place).map(|place| (place.clone(), hashes.file(&place))).collect(),
+            folders: outcome.folders.into_iter().map(place).map(|place| (place.clone(), hashes.folder(&place))).collect(),
+            answers: outcome.asked.answers(snapshot),
+            missing: outcome.errors.iter().any(|error| matches!(error.kind, Kind::Import | Kind::Exception)),
+            asked: outcome.asked.clone(),
+        };
+        self.result.asked = outcome.asked;
+        self.dags = outcome.dags.into_iter().map(Arc::new).collect();
+        self.result.errors = outcome.errors;
+        self.result.warnings = outcome.warnings;
+        self.result.output = outcome.output;
+        self.result.duration_ms = outcome.duration_ms;
     }
 }
 

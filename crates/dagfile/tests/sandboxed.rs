@@ -33,6 +33,7 @@ const TESTS: &[Test] = &[
     ("a_huge_answer_is_one_error", a_huge_answer_is_one_error),
     ("fifty_megabytes_of_dag_are_one_error", fifty_megabytes_of_dag_are_one_error),
     ("a_fork_bomb_is_ended", a_fork_bomb_is_ended),
+    ("files_that_are_read_beside_a_killer_are_free", files_that_are_read_beside_a_killer_are_free),
     ("deep_recursion_and_a_crash_are_one_error_each", deep_recursion_and_a_crash_are_one_error_each),
     ("what_is_printed_is_no_answer", what_is_printed_is_no_answer),
     ("another_user_without_privileges_keeps_it_all_in_as_well", another_user_without_privileges_keeps_it_all_in_as_well),
@@ -309,6 +310,33 @@ fn fifty_megabytes_of_dag_are_one_error() {
     assert_eq!((outcome.dags.len(), outcome.errors[0].kind), (0, Kind::TooLarge), "{}", outcome.errors[0]);
     assert!(outcome.errors[0].hint.is_some());
     assert_eq!(room.parse("good.py", GOOD).dags.len(), 1);
+}
+
+fn files_that_are_read_beside_a_killer_are_free() {
+    let room = room_with(Options { at_once: 3, ..options() });
+    let root = room.folder.path();
+    let killer = "# airflow dag\nimport os, signal\nos.kill(-1, signal.SIGKILL)\nos.kill(os.getppid(), signal.SIGKILL)\nos._exit(1)\n";
+    let slow = format!("import time\ntime.sleep(0.05)\n{GOOD}");
+    let names: Vec<String> = (0..18).map(|n| format!("{}{n}.py", if n % 6 == 2 { "killer" } else { "good" })).collect();
+    for name in &names {
+        fs::write(root.join(name), if name.starts_with("killer") { killer } else { &slow }).unwrap();
+    }
+    let outcomes = room.runtime.block_on(async {
+        let snapshot = Snapshot::default();
+        futures::future::join_all(names.iter().map(|name| {
+            let (snapshot, processor) = (snapshot.clone(), room.processor.clone());
+            async move { processor.parse(root, &root.join(name), name, &snapshot).await.unwrap() }
+        }))
+        .await
+    });
+    for (name, outcome) in names.iter().zip(outcomes) {
+        let told: Vec<_> = outcome.errors.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            (outcome.dags.len(), told.is_empty()),
+            if name.starts_with("killer") { (0, false) } else { (1, true) },
+            "{name}: {told:?}"
+        );
+    }
 }
 
 fn a_fork_bomb_is_ended() {

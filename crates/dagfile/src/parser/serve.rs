@@ -65,12 +65,20 @@ async fn answer(
         let output = output.clone();
         Loader::new(python.as_ref().ok().cloned(), request.syntax).announcing(move |path, hash| {
             // Whoever does not hear it has gone, which the next line tells.
-            let _ = say(&output, &Reply::Reading { path: path.to_owned(), hash: hash.to_owned() });
+            let path = path.to_owned();
+            let _ = say(
+                &output,
+                &hash.map_or_else(
+                    || Reply::Read { path: path.clone() },
+                    |hash| Reply::Reading { path: path.clone(), hash: hash.to_owned() },
+                ),
+            );
         })
     });
     if request.distrust {
         loader.distrust();
     }
+    loader.one_by_one(request.one_by_one);
     loader.set_aside(request.set_aside.clone());
     let changes = match loader.refresh(&request.root, &request.snapshot).await {
         Ok(changes) => changes,

@@ -48,6 +48,8 @@ pub(super) struct Session {
     /// How often the dag-processor died of a file with this hash.
     strikes: BTreeMap<(String, String), u32>,
     distrust: bool,
+    /// Whether somebody ended it while it read several files, and it has not answered since.
+    one_by_one: bool,
     next_id: u64,
     starts: u64,
     python: Value,
@@ -70,8 +72,8 @@ impl std::fmt::Debug for Link {
 
 /// Why there was no answer.
 enum Silence {
-    /// It is gone, or talks nonsense; the file that it was reading.
-    Broken { why: String, suspect: Option<(String, String)> },
+    /// It is gone, or talks nonsense; the files that it was reading, with their hashes.
+    Broken { why: String, suspects: BTreeMap<String, String> },
     /// It said that it cannot.
     Refused(String),
 }
@@ -97,6 +99,7 @@ impl Session {
             files: BTreeMap::new(),
             strikes: BTreeMap::new(),
             distrust: false,
+            one_by_one: false,
             next_id: 0,
             starts: 0,
             python: Value::Null,
@@ -135,6 +138,7 @@ impl Session {
                 snapshot: snapshot.clone(),
                 set_aside: self.strikes.iter().filter(|(_, n)| **n >= STRIKES).map(|(file, _)| file.clone()).collect(),
                 distrust: self.distrust,
+                one_by_one: self.one_by_one,
             };
             match link.ask(&request, self.patience).await {
                 Ok((done, files)) => {
@@ -146,13 +150,18 @@ impl Session {
                     self.link = Some(link);
                     return Err(Error::Read(message));
                 }
-                Err(Silence::Broken { why, suspect }) => {
+                Err(Silence::Broken { why, suspects }) => {
                     let status = link.end().await;
                     deaths += 1;
-                    let reading = suspect.as_ref().map(|(path, _)| format!(" while it read {path}")).unwrap_or_default();
+                    let names: Vec<&str> = suspects.keys().map(String::as_str).collect();
+                    let reading = if names.is_empty() { String::new() } else { format!(" while it read {}", names.join(", ")) };
                     warn!("the dag-processor ended{reading}: {why}{status}");
-                    if let Some(file) = suspect {
-                        *self.strikes.entry(file).or_default() += 1;
+                    // Of several, one is to blame: read one by one, it shows.
+                    self.one_by_one |= suspects.len() > 1;
+                    if suspects.len() == 1 {
+                        for file in suspects {
+                            *self.strikes.entry(file).or_default() += 1;
+                        }
                     }
                     if deaths >= DEATHS {
                         return Err(Error::Ended { times: deaths, why: format!("{why}{status}") });
@@ -165,6 +174,7 @@ impl Session {
 
     fn take(&mut self, done: Done, files: Vec<FileResult>, fresh: bool) -> Changes {
         self.distrust = false;
+        self.one_by_one = false;
         self.python = done.python;
         let mut changes = Changes {
             files,
@@ -226,10 +236,10 @@ impl Session {
 
 impl Link {
     async fn ask(&mut self, request: &Request, patience: Duration) -> Result<(Done, Vec<FileResult>), Silence> {
-        let mut suspect = None;
-        let answer = self.talk(request, patience, &mut suspect).await;
+        let mut suspects = BTreeMap::new();
+        let answer = self.talk(request, patience, &mut suspects).await;
         answer.map_err(|silence| match silence {
-            Silence::Broken { why, .. } => Silence::Broken { why, suspect },
+            Silence::Broken { why, .. } => Silence::Broken { why, suspects },
             other @ Silence::Refused(_) => other,
         })
     }
@@ -238,9 +248,9 @@ impl Link {
         &mut self,
         request: &Request,
         patience: Duration,
-        suspect: &mut Option<(String, String)>,
+        suspects: &mut BTreeMap<String, String>,
     ) -> Result<(Done, Vec<FileResult>), Silence> {
-        let broken = |why: String| Silence::Broken { why, suspect: None };
+        let broken = |why: String| Silence::Broken { why, suspects: BTreeMap::new() };
         let mut line = serde_json::to_vec(request).map_err(|error| Silence::Refused(error.to_string()))?;
         line.push(b'\n');
         let told = tokio::time::timeout(patience, self.input.write_all(&line)).await;
@@ -255,7 +265,12 @@ impl Link {
                 return Err(broken("its output ended".to_owned()));
             }
             match serde_json::from_slice(&line).map_err(|error| broken(format!("it talks nonsense: {error}")))? {
-                Reply::Reading { path, hash } => *suspect = Some((path, hash)),
+                Reply::Reading { path, hash } => {
+                    suspects.insert(path, hash);
+                }
+                Reply::Read { path } => {
+                    suspects.remove(&path);
+                }
                 Reply::File { file } if files.len() < FILES => files.push(checked(*file).map_err(broken)?),
                 Reply::File { .. } => return Err(broken(format!("more than {FILES} files"))),
                 Reply::Done(done) if done.id == request.id && done.removed.iter().all(|path| is_below(path)) => return Ok((*done, files)),

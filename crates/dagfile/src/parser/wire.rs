@@ -35,12 +35,16 @@ pub(super) struct Request {
     pub(super) set_aside: BTreeMap<String, String>,
     /// Whether what was read before may be torn.
     pub(super) distrust: bool,
+    /// Whether no two files are to be read at the same time: who ended the last one is not known.
+    #[serde(default)]
+    pub(super) one_by_one: bool,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "say", rename_all = "snake_case")]
 pub(super) enum Reply {
     Reading { path: String, hash: String },
+    Read { path: String },
     File { file: Box<FileResult> },
     Done(Box<Done>),
     Failed { id: u64, message: String },

@@ -1,4 +1,4 @@
-//! One warm Python child, and the hand on its collar.
+//! Warm Python children, and the hand on their collar.
 //!
 //! The Python side limits itself: time and memory of each file. This is the outer layer for when that fails: an outer clock, a cap on the
 //! answer, one restart of a child that died between two files, and an end of the whole process group when the processor goes.
@@ -8,6 +8,7 @@ use std::ffi::OsString;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -36,6 +37,8 @@ const ALL_MEMORY: u64 = 1 << 50;
 /// Most processes of a file, its readers included. The kernel's own limit counts all processes of the user, and so would have one file take
 /// from others what they need.
 const PROCESSES: usize = 64;
+/// Most files that are read at once unless somebody asks for more: each child has 20 MB.
+const MOST_AT_ONCE: usize = 4;
 /// How often they are counted, while a file takes longer than this.
 const COUNTED_EACH: Duration = Duration::from_millis(100);
 /// What is kept of the child's stderr.
@@ -72,6 +75,8 @@ pub struct Options {
     pub unpack_to: Option<PathBuf>,
     /// Whether to leave the root user where the files allow it.
     pub leave_root: bool,
+    /// Files that are read at once, each by a child of its own. Default: as many as there are processors, at most 4.
+    pub at_once: usize,
 }
 
 impl Default for Options {
@@ -89,6 +94,7 @@ impl Default for Options {
             idle: Duration::from_secs(30),
             unpack_to: None,
             leave_root: true,
+            at_once: std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(MOST_AT_ONCE),
         }
     }
 }
@@ -108,7 +114,7 @@ pub struct Status {
     pub files: u64,
 }
 
-/// Reads Python DAG files. Cheap to clone; clones share the child, which works on one file at a time.
+/// Reads Python DAG files. Cheap to clone; clones share the children, each of which works on one file at a time.
 #[derive(Debug, Clone)]
 pub struct Processor {
     shared: Arc<Shared>,
@@ -119,7 +125,12 @@ struct Shared {
     options: Options,
     interpreter: Interpreter,
     unpacked: Unpacked,
-    child: tokio::sync::Mutex<Slot>,
+    children: Vec<tokio::sync::Mutex<Slot>>,
+    /// One for each child.
+    turns: tokio::sync::Semaphore,
+    /// Files that were begun, and how many of them are being read.
+    begun: AtomicU64,
+    reading: AtomicUsize,
     status: Arc<Mutex<Status>>,
 }
 
@@ -295,7 +306,11 @@ impl Processor {
             warn!("DAG files are read without a sandbox: name the helper that enters it");
         }
         sandbox::become_unreadable();
-        Ok(Self { shared: Arc::new(Shared { options, interpreter, unpacked, child: tokio::sync::Mutex::default(), status }) })
+        let at_once = options.at_once.max(1);
+        let children = (0..at_once).map(|_| tokio::sync::Mutex::default()).collect();
+        let turns = tokio::sync::Semaphore::new(at_once);
+        let (begun, reading) = (AtomicU64::new(0), AtomicUsize::new(0));
+        Ok(Self { shared: Arc::new(Shared { options, interpreter, unpacked, children, turns, begun, reading, status }) })
     }
 
     /// How it is doing.
@@ -303,44 +318,114 @@ impl Processor {
         lock(&self.shared.status).clone()
     }
 
+    /// How many files it reads at once, if as many are asked for.
+    pub fn at_once(&self) -> usize {
+        self.shared.children.len()
+    }
+
     /// Reads one file below `root`. `name` is what messages call it. A file that cannot be read has its mistake in the outcome; an error
     /// means that no file can be read now.
     pub async fn parse(&self, root: &Path, path: &Path, name: &str, snapshot: &Snapshot) -> Result<Outcome, Error> {
-        let mut slot = self.shared.child.lock().await;
-        let outcome = self.shared.parse(&mut slot, root, path, name, snapshot).await;
+        let shared = &self.shared;
+        let (outcome, was_alone) = {
+            let _turn = shared.turns.acquire().await;
+            self.parse_in_turn(root, path, name, snapshot).await?
+        };
+        if outcome.answered || was_alone {
+            return Ok(outcome.outcome);
+        }
+        // Children have one user, so a file can end another one's child or take its time. Who did it is found by reading it alone.
+        let _all = shared.turns.acquire_many(u32::try_from(shared.children.len()).unwrap_or(u32::MAX)).await;
+        Ok(self.parse_in_turn(root, path, name, snapshot).await?.0.outcome)
+    }
+
+    /// The outcome, and whether no other file was being read meanwhile.
+    async fn parse_in_turn(&self, root: &Path, path: &Path, name: &str, snapshot: &Snapshot) -> Result<(Answered, bool), Error> {
+        let shared = &self.shared;
+        let mine = shared.begun.fetch_add(1, Ordering::SeqCst) + 1;
+        let alone = shared.reading.fetch_add(1, Ordering::SeqCst) == 0;
+        let reading = Reading(&shared.reading);
+        let (at, mut slot) = shared.free().await;
+        let outcome = shared.parse(&mut slot, root, path, name, snapshot).await;
         let id = slot.next_id;
-        lock(&self.shared.status).running = slot.running.is_some();
         drop(slot);
-        self.end_when_idle(id);
-        outcome
+        drop(reading);
+        shared.tell_running();
+        self.end_when_idle(at, id);
+        Ok((outcome?, alone && shared.begun.load(Ordering::SeqCst) == mine))
     }
 
-    /// Ends the child now; the next file starts another.
+    /// Ends the children now; the next file starts another.
     pub async fn rest(&self) {
-        self.shared.child.lock().await.running = None;
-        lock(&self.shared.status).running = false;
+        for child in &self.shared.children {
+            child.lock().await.running = None;
+        }
+        self.shared.tell_running();
     }
 
-    fn end_when_idle(&self, id: u64) {
+    fn end_when_idle(&self, at: usize, id: u64) {
         let weak = Arc::downgrade(&self.shared);
         let idle = self.shared.options.idle;
         tokio::spawn(async move {
             tokio::time::sleep(idle).await;
             let Some(shared) = weak.upgrade() else { return };
-            let mut slot = shared.child.lock().await;
+            let Some(child) = shared.children.get(at) else { return };
+            let mut slot = child.lock().await;
             if slot.next_id == id && slot.running.take().is_some() {
-                lock(&shared.status).running = false;
+                drop(slot);
+                shared.tell_running();
                 debug!("ended the idle python parser");
             }
         });
     }
 }
 
+/// One of the files that are being read, until it is dropped.
+struct Reading<'a>(&'a AtomicUsize);
+
+impl Drop for Reading<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// What became of a file, and whether that can only be its own doing.
+struct Answered {
+    outcome: Outcome,
+    answered: bool,
+}
+
+impl Answered {
+    fn of(outcome: Outcome) -> Self {
+        let doubtful = |kind| matches!(kind, Kind::Signal | Kind::Exit | Kind::Timeout | Kind::Processes | Kind::Internal);
+        Self { answered: !outcome.errors.iter().any(|error| doubtful(error.kind)), outcome }
+    }
+}
+
 impl Shared {
-    async fn parse(&self, slot: &mut Slot, root: &Path, path: &Path, name: &str, snapshot: &Snapshot) -> Result<Outcome, Error> {
+    /// A child that nobody has: the first, so that one after the other has one child. Whoever asks has a turn.
+    async fn free(&self) -> (usize, tokio::sync::MutexGuard<'_, Slot>) {
+        for (at, child) in self.children.iter().enumerate() {
+            if let Ok(slot) = child.try_lock() {
+                return (at, slot);
+            }
+        }
+        // One is being ended.
+        (0, self.children[0].lock().await)
+    }
+
+    fn tell_running(&self) {
+        // What is locked is at work.
+        let running = self.children.iter().any(|child| child.try_lock().map_or(true, |slot| slot.running.is_some()));
+        lock(&self.status).running = running;
+    }
+
+    async fn parse(&self, slot: &mut Slot, root: &Path, path: &Path, name: &str, snapshot: &Snapshot) -> Result<Answered, Error> {
         let source = match tokio::fs::read(path).await {
             Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-            Err(error) => return Ok(Outcome::failed(Diagnostic::new(name, Kind::Io, format!("the file cannot be read: {error}")))),
+            Err(error) => {
+                return Ok(Answered::of(Outcome::failed(Diagnostic::new(name, Kind::Io, format!("the file cannot be read: {error}")))));
+            }
         };
         if !slot.roots.contains(root) {
             // The sandbox's rules cannot be widened: a new root needs a new child.
@@ -376,7 +461,7 @@ impl Shared {
                         running.snapshot = Some(snapshot.clone());
                     }
                     lock(&self.status).files += 1;
-                    return Ok(Outcome::of(answer, name, &source));
+                    return Ok(Answered::of(Outcome::of(answer, name, &source)));
                 }
                 Err(silence) => {
                     let stderr = running.last_words().await;
@@ -385,7 +470,7 @@ impl Shared {
                     if matches!(silence, Silence::Ended) && was_warm {
                         continue;
                     }
-                    return Ok(Outcome::failed(self.diagnostic(name, silence, &stderr)));
+                    return Ok(Answered::of(Outcome::failed(self.diagnostic(name, silence, &stderr))));
                 }
             }
         }

@@ -164,15 +164,18 @@ fn a_file_that_kills_is_set_aside_and_the_others_are_read() {
     assert_eq!(short(&changes.files), ["a.yaml: a (0)", "killer.py:  (1)", "z.py: z (0)"]);
     assert!(changes.files[1].errors[0].message.contains("ended the dag-processor, twice"), "{}", changes.files[1].errors[0]);
     let starts = |room: &Room| room.parser.status()["dag_processor"]["starts"].as_u64().unwrap();
-    assert_eq!((starts(&room), &room.parser.status()["dag_processor"]["set_aside"]), (3, &serde_json::json!(["killer.py"])));
+    assert_eq!(room.parser.status()["dag_processor"]["set_aside"], serde_json::json!(["killer.py"]));
+    // Twice for the killer, once more if another file was being read beside it: then nobody was blamed.
+    let started = starts(&room);
+    assert!((3..=4).contains(&started), "{started}");
     // Neither a quiet folder nor another file makes it die again.
     room.dag("b");
     assert_eq!(short(&room.refresh().files), ["b.yaml: b (0)"]);
-    assert_eq!(starts(&room), 3);
+    assert_eq!(starts(&room), started);
     // The file is mended.
     room.put("killer.py", "from airflow import DAG\ndag = DAG('mended', schedule=None)\n");
     assert_eq!(short(&room.refresh().files), ["killer.py: mended (0)"]);
-    assert_eq!(starts(&room), 3);
+    assert_eq!(starts(&room), started);
 }
 
 fn what_went_while_it_was_dead_is_gone() {

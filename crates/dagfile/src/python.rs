@@ -1,6 +1,6 @@
 //! Python DAG files: run in a child process, never in this one.
 //!
-//! [`Processor`] holds one warm `python3` inside the [`crate::sandbox`] and hands it one file at a time; the small package named `airflow`
+//! [`Processor`] holds warm `python3`s inside the [`crate::sandbox`] and hands each of them one file at a time; the small package named `airflow`
 //! that those files import is ours and is carried in this binary. The child forks for each file, so that no file sees what another did.
 
 mod embedded;

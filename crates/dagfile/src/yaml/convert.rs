@@ -365,9 +365,9 @@ fn one(at: Place, id: Option<&str>, node: &Node<'_>, defaults: &TaskShape, zone:
         }
     };
     let is_wrong = |key: &str| match what {
-        What::Pod => BASH_KEYS.contains(&key) || waits::KEYS.contains(&key),
-        What::Bash | What::Empty | What::LatestOnly => POD_KEYS.contains(&key) || waits::KEYS.contains(&key),
-        What::Waits(operator) => BASH_KEYS.contains(&key) || POD_KEYS.contains(&key) || waits::KEYS.contains(&key) && !operator.takes(key),
+        What::Pod => BASH_KEYS.contains(&key) || waits::is_key(key),
+        What::Bash | What::Empty | What::LatestOnly => POD_KEYS.contains(&key) || waits::is_key(key),
+        What::Waits(operator) => BASH_KEYS.contains(&key) || POD_KEYS.contains(&key) || waits::is_key(key) && !operator.takes(key),
     };
     let own = node.entries().unwrap_or_default();
     if let Some((key, _)) = own.iter().find(|(key, _)| key.text().is_some_and(is_wrong)) {

@@ -53,23 +53,26 @@ pub(super) enum Class {
     BranchDayOfWeekOperator,
 }
 
+const ALL: &[Class] = &[
+    Class::DateTimeSensor,
+    Class::DateTimeSensorAsync,
+    Class::TimeSensor,
+    Class::TimeSensorAsync,
+    Class::TimeDeltaSensor,
+    Class::WaitSensor,
+    Class::DayOfWeekSensor,
+    Class::ExternalTaskSensor,
+    Class::TriggerDagRunOperator,
+    Class::BranchDateTimeOperator,
+    Class::BranchDayOfWeekOperator,
+];
+
 impl Class {
     /// By the name of Airflow's class.
     pub(super) fn named(class: &str) -> Option<Self> {
-        Some(match class {
-            "DateTimeSensor" => Self::DateTimeSensor,
-            "DateTimeSensorAsync" => Self::DateTimeSensorAsync,
-            "TimeSensor" => Self::TimeSensor,
-            "TimeSensorAsync" => Self::TimeSensorAsync,
-            "TimeDeltaSensor" | "TimeDeltaSensorAsync" => Self::TimeDeltaSensor,
-            "WaitSensor" => Self::WaitSensor,
-            "DayOfWeekSensor" => Self::DayOfWeekSensor,
-            "ExternalTaskSensor" => Self::ExternalTaskSensor,
-            "TriggerDagRunOperator" => Self::TriggerDagRunOperator,
-            "BranchDateTimeOperator" => Self::BranchDateTimeOperator,
-            "BranchDayOfWeekOperator" => Self::BranchDayOfWeekOperator,
-            _ => return None,
-        })
+        // Both wait alike.
+        let class = if class == "TimeDeltaSensorAsync" { "TimeDeltaSensor" } else { class };
+        ALL.iter().copied().find(|known| known.class() == class)
     }
 
     /// The class.
@@ -155,44 +158,10 @@ impl Class {
     }
 }
 
-/// Keys that belong to these operators alone.
-pub(super) const KEYS: &[&str] = &[
-    "target_time",
-    "delta",
-    "time_to_wait",
-    "week_day",
-    "use_task_logical_date",
-    "external_dag_id",
-    "external_task_id",
-    "external_task_ids",
-    "external_task_group_id",
-    "allowed_states",
-    "skipped_states",
-    "failed_states",
-    "execution_delta",
-    "check_existence",
-    "trigger_dag_id",
-    "trigger_run_id",
-    "conf",
-    "logical_date",
-    "run_after",
-    "note",
-    "reset_dag_run",
-    "skip_when_already_exists",
-    "fail_when_dag_is_paused",
-    "wait_for_completion",
-    "target_lower",
-    "target_upper",
-    "follow_task_ids_if_true",
-    "follow_task_ids_if_false",
-    "poke_interval",
-    "timeout",
-    "soft_fail",
-    "mode",
-    "exponential_backoff",
-    "max_wait",
-    "deferrable",
-];
+/// Whether a key belongs to these operators alone.
+pub(super) fn is_key(key: &str) -> bool {
+    ALL.iter().any(|class| class.takes(key))
+}
 
 /// What makes a task of it.
 pub(super) struct Making<'a, 's> {

@@ -64,15 +64,13 @@ async fn answer(
     let loader = loaders.entry(request.name.clone()).or_insert_with(|| {
         let output = output.clone();
         Loader::new(python.as_ref().ok().cloned(), request.syntax).announcing(move |path, hash| {
-            // Whoever does not hear it has gone, which the next line tells.
             let path = path.to_owned();
-            let _ = say(
-                &output,
-                &hash.map_or_else(
-                    || Reply::Read { path: path.clone() },
-                    |hash| Reply::Reading { path: path.clone(), hash: hash.to_owned() },
-                ),
-            );
+            let reply = match hash {
+                Some(hash) => Reply::Reading { path, hash: hash.to_owned() },
+                None => Reply::Read { path },
+            };
+            // Whoever does not hear it has gone, which the next line tells.
+            let _ = say(&output, &reply);
         })
     });
     if request.distrust {

@@ -331,16 +331,16 @@ impl Processor {
             let _turn = shared.turns.acquire().await;
             self.parse_in_turn(root, path, name, snapshot).await?
         };
-        if outcome.answered || was_alone {
-            return Ok(outcome.outcome);
+        if was_alone || !is_doubtful(&outcome) {
+            return Ok(outcome);
         }
-        // Children have one user, so a file can end another one's child or take its time. Who did it is found by reading it alone.
+        // Who did it is found by reading it alone.
         let _all = shared.turns.acquire_many(u32::try_from(shared.children.len()).unwrap_or(u32::MAX)).await;
-        Ok(self.parse_in_turn(root, path, name, snapshot).await?.0.outcome)
+        Ok(self.parse_in_turn(root, path, name, snapshot).await?.0)
     }
 
     /// The outcome, and whether no other file was being read meanwhile.
-    async fn parse_in_turn(&self, root: &Path, path: &Path, name: &str, snapshot: &Snapshot) -> Result<(Answered, bool), Error> {
+    async fn parse_in_turn(&self, root: &Path, path: &Path, name: &str, snapshot: &Snapshot) -> Result<(Outcome, bool), Error> {
         let shared = &self.shared;
         let mine = shared.begun.fetch_add(1, Ordering::SeqCst) + 1;
         let alone = shared.reading.fetch_add(1, Ordering::SeqCst) == 0;
@@ -389,17 +389,10 @@ impl Drop for Reading<'_> {
     }
 }
 
-/// What became of a file, and whether that can only be its own doing.
-struct Answered {
-    outcome: Outcome,
-    answered: bool,
-}
-
-impl Answered {
-    fn of(outcome: Outcome) -> Self {
-        let doubtful = |kind| matches!(kind, Kind::Signal | Kind::Exit | Kind::Timeout | Kind::Processes | Kind::Internal);
-        Self { answered: !outcome.errors.iter().any(|error| doubtful(error.kind)), outcome }
-    }
+/// Whether a file's mistake may be another one's doing: children have one user, so a file can end another one's child or take its time.
+fn is_doubtful(outcome: &Outcome) -> bool {
+    let doubtful = |kind| matches!(kind, Kind::Signal | Kind::Exit | Kind::Timeout | Kind::Processes | Kind::Internal);
+    outcome.errors.iter().any(|error| doubtful(error.kind))
 }
 
 impl Shared {
@@ -420,12 +413,10 @@ impl Shared {
         lock(&self.status).running = running;
     }
 
-    async fn parse(&self, slot: &mut Slot, root: &Path, path: &Path, name: &str, snapshot: &Snapshot) -> Result<Answered, Error> {
+    async fn parse(&self, slot: &mut Slot, root: &Path, path: &Path, name: &str, snapshot: &Snapshot) -> Result<Outcome, Error> {
         let source = match tokio::fs::read(path).await {
             Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-            Err(error) => {
-                return Ok(Answered::of(Outcome::failed(Diagnostic::new(name, Kind::Io, format!("the file cannot be read: {error}")))));
-            }
+            Err(error) => return Ok(Outcome::failed(Diagnostic::new(name, Kind::Io, format!("the file cannot be read: {error}")))),
         };
         if !slot.roots.contains(root) {
             // The sandbox's rules cannot be widened: a new root needs a new child.
@@ -461,7 +452,7 @@ impl Shared {
                         running.snapshot = Some(snapshot.clone());
                     }
                     lock(&self.status).files += 1;
-                    return Ok(Answered::of(Outcome::of(answer, name, &source)));
+                    return Ok(Outcome::of(answer, name, &source));
                 }
                 Err(silence) => {
                     let stderr = running.last_words().await;
@@ -470,7 +461,7 @@ impl Shared {
                     if matches!(silence, Silence::Ended) && was_warm {
                         continue;
                     }
-                    return Ok(Answered::of(Outcome::failed(self.diagnostic(name, silence, &stderr))));
+                    return Ok(Outcome::failed(self.diagnostic(name, silence, &stderr)));
                 }
             }
         }

@@ -5,6 +5,7 @@
 
 mod embedded;
 mod interpreter;
+mod processes;
 mod processor;
 mod protocol;
 

@@ -397,8 +397,12 @@ impl Sim {
             return;
         }
         self.live.remove(&task);
+        self.settle(task, exit == 0 || self.setup.mutant == Mutant::FalseSuccess);
+    }
+
+    /// What an instance becomes at the end of its attempt.
+    fn settle(&mut self, task: usize, good: bool) {
         let row = &mut self.rows[task];
-        let good = exit == 0 || self.setup.mutant == Mutant::FalseSuccess;
         row.state = if good {
             TaskState::Success
         } else if row.failures < self.retries[task] {
@@ -457,19 +461,11 @@ impl Sim {
             return;
         }
         let good = self.random.chance(60);
-        let row = &mut self.rows[task];
+        let row = &self.rows[task];
         if (row.state != TaskState::Deferred || row.attempt != attempt) && self.setup.mutant != Mutant::UnguardedLook {
             return;
         }
-        row.state = if good {
-            TaskState::Success
-        } else if row.failures < self.retries[task] {
-            row.failures += 1;
-            TaskState::UpForRetry
-        } else {
-            TaskState::Failed
-        };
-        self.events.push((task, row.state));
+        self.settle(task, good);
     }
 
     fn is_waited_for(&self, task: usize) -> bool {
